@@ -1,0 +1,25 @@
+import neostandard, { resolveIgnoresFromGitignore } from 'neostandard'
+import tseslint from 'typescript-eslint'
+
+export default [
+  { ignores: [...resolveIgnoresFromGitignore(), 'public/vendor/**'] },
+  ...neostandard({ ts: true }),
+  ...tseslint.configs.recommendedTypeChecked.map((config) => ({ ...config, files: ['**/*.ts'] })),
+  {
+    files: ['**/*.ts'],
+    languageOptions: { parserOptions: { projectService: true } },
+    rules: {
+      // Fastify's register and tap's test return thenables that are meant to be left alone.
+      '@typescript-eslint/no-floating-promises': ['error', {
+        allowForKnownSafeCalls: [
+          { from: 'package', package: 'fastify', name: ['register', 'after', 'ready'] },
+          { from: 'package', package: '@tapjs/core', name: ['test', 'rejects', 'resolves', 'resolveMatch'] }
+        ]
+      }],
+      // A plugin is async by Fastify's own convention, with or without an await inside.
+      '@typescript-eslint/require-await': 'off',
+      '@typescript-eslint/no-explicit-any': 'error',
+      '@typescript-eslint/consistent-type-imports': ['error', { disallowTypeAnnotations: false }]
+    }
+  }
+]

@@ -1,0 +1,45 @@
+// Builds dist/ from the TypeScript sources and gathers the browser assets that Larder serves itself.
+// It runs before `npm start` and `npm test`, so it has to be quick: esbuild only strips the types here
+// (`npm run typecheck` is what checks them).
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+const dist = join(root, 'dist')
+const sources = ['plugins', 'routes', 'schemas', 'services']
+const assets = ['migrations', 'public']
+
+let esbuild
+try {
+  esbuild = await import('esbuild')
+} catch (error) {
+  if (error.code !== 'ERR_MODULE_NOT_FOUND') throw error
+  // Installed with --omit=dev: fine as long as a build came along.
+  if (existsSync(join(dist, 'server.js'))) process.exit(0)
+  console.error('There is no build in dist/ and esbuild is not installed: run `npm ci` (with development dependencies) and `npm run build` first.')
+  process.exit(1)
+}
+
+const typescriptIn = (directory) => readdirSync(join(root, directory), { recursive: true })
+  .filter((name) => name.endsWith('.ts')).map((name) => join(directory, name))
+
+const vendor = join(root, 'public', 'vendor')
+mkdirSync(vendor, { recursive: true })
+cpSync(createRequire(import.meta.url).resolve('redoc/bundles/redoc.standalone.js'), join(vendor, 'redoc.standalone.js'))
+
+rmSync(dist, { recursive: true, force: true })
+await esbuild.build({
+  absWorkingDir: root,
+  entryPoints: [...readdirSync(root).filter((name) => name.endsWith('.ts')), ...sources.flatMap(typescriptIn)],
+  outdir: dist,
+  outbase: '.',
+  bundle: false,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20.19',
+  sourcemap: true
+})
+for (const directory of assets) cpSync(join(root, directory), join(dist, directory), { recursive: true })
+cpSync(join(root, 'package.json'), join(dist, 'package.json'))

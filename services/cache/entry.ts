@@ -1,0 +1,58 @@
+/** The kinds of value an entry can hold; `binary` travels as base64 text. */
+export type DataType = 'string' | 'json' | 'binary' | 'number' | 'boolean' | 'list' | 'dictionary'
+
+/**
+ * A value as JSON text, encoded once where it enters the cache and never changed afterwards. Short ASCII text stays a
+ * string (fastest to write to a socket up to about 16 KB), everything else is UTF-8 bytes.
+ */
+export type EncodedValue = string | Buffer
+
+/** Free-form facts about an entry, given by its writer. `tags` is the one member that the cache itself reads. */
+export type Metadata = Record<string, unknown>
+
+/** What a writer gives. */
+export interface NewEntry {
+  value: EncodedValue
+  dataType: DataType
+  /** Seconds until the entry expires; 0 never; undefined the cache's default. */
+  ttl?: number | undefined
+  /** Seconds past the TTL during which the value may still be served when loading a new one fails. Default 0. */
+  grace?: number | undefined
+  tags?: readonly string[] | undefined
+  /** The metadata as JSON text (an object), or undefined for none. */
+  metadata?: string | undefined
+  /** The eviction policy the entry is kept under; undefined means the cache's default. */
+  strategy?: Strategy | undefined
+}
+
+/** What a reader gets: a snapshot, detached from the cache. Times are milliseconds since the epoch on the cache's clock. */
+export interface Entry {
+  readonly namespace: string
+  readonly key: string
+  readonly value: EncodedValue
+  readonly dataType: DataType
+  readonly tags: readonly string[]
+  readonly metadata: string | undefined
+  readonly strategy: Strategy
+  readonly createdAt: number
+  readonly accessedAt: number
+  /** Reads since the entry was written, this one included. */
+  readonly accessCount: number
+  /** When the entry goes stale; Infinity when never. */
+  readonly expiresAt: number
+  /** When the entry is gone for good: `expiresAt` plus its grace. */
+  readonly goneAt: number
+  /** Differs for every write of a key, across processes and restarts. Digits and small letters only. */
+  readonly version: string
+  /** Bytes counted against `max_memory`: key, stored value, metadata and ENTRY_OVERHEAD. */
+  readonly size: number
+}
+
+/** The eviction policies: see `policies/`. */
+export type Strategy = 'lru' | 'lfu' | 'fifo' | 'ttl'
+
+/** What a conditional write asks of the entry that is there: nothing may be (`absent`), or exactly this version. */
+export type Condition = { absent: true } | { version: string }
+
+/** What the cache counts per entry beyond key, value and metadata, in bytes. */
+export const ENTRY_OVERHEAD = 128

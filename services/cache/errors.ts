@@ -1,0 +1,26 @@
+import createError from '@fastify/error'
+
+/** A conditional write met another version than it asked for. */
+export const PreconditionFailedError = createError<[key: string]>(
+  'ERR_PRECONDITION_FAILED', 'The entry "%s" is not in the state that the condition asks for: read it again and retry with its current version.', 412)
+
+/** The entry alone is larger than the backend's limit; nothing was evicted for it. */
+export const EntryTooLargeError = createError<[size: number, limit: number]>(
+  'ERR_ENTRY_TOO_LARGE', 'The entry takes %d bytes, more than the limit of %d: store less under this key, or raise max_memory.', 413)
+
+/** The value is not what the operation needs (a number to increment, for instance). */
+export const WrongTypeError = createError<[why: string]>('ERR_WRONG_TYPE', '%s', 409)
+
+/** The backend cannot do this: a strategy it cannot honour, a limit that is its server's. */
+export const UnsupportedOperationError = createError<[why: string]>('ERR_UNSUPPORTED_HERE', '%s', 422)
+
+/** The backend is down, hung, or its circuit is open. */
+export const BackendUnavailableError = createError<[why: string]>('ERR_BACKEND_UNAVAILABLE', '%s', 503)
+
+/** The backend is up and refuses writes because it has no room (Redis with `noeviction`, a full disk). */
+export const BackendFullError = createError<[backend: string]>(
+  'ERR_BACKEND_FULL', 'The %s backend is full: delete something, or give it more room.', 507)
+
+/** The loader did not answer within its time. */
+export const LoadTimeoutError = createError<[key: string, milliseconds: number]>(
+  'ERR_LOAD_TIMEOUT', 'Loading "%s" took longer than %d ms.', 504)

@@ -1,0 +1,11 @@
+import createError from '@fastify/error'
+
+/**
+ * The faults that services report. The HTTP layer turns each into an RFC 9457 problem; its `type` is made from the code
+ * (`ERR_NOT_FOUND` → `/problems/not-found`). A message says what to do next, and never carries SQL or a connection string.
+ */
+export const NotFoundError = createError<[what: string]>('ERR_NOT_FOUND', '%s', 404)
+export const ConflictError = createError<[why: string]>('ERR_CONFLICT', '%s', 409)
+export const InvalidInputError = createError<[why: string]>('ERR_INVALID_INPUT', '%s', 400)
+export const UnsupportedHereError = createError<[why: string]>('ERR_UNSUPPORTED_HERE', '%s', 422)
+export const UnavailableError = createError<[why: string]>('ERR_UNAVAILABLE', '%s', 503)
