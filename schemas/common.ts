@@ -1,0 +1,134 @@
+import { Type, type Static, type TSchema, type TUnsafe } from '@sinclair/typebox'
+
+/**
+ * Named components. A schema that stands in the OpenAPI document is declared once, with a `$id` in PascalCase, a
+ * `description` and `examples`, and is mentioned elsewhere by `ref`:
+ *
+ *     export const Item = Type.Object({ … }, { $id: 'Item', description: 'A stored item', examples: [{ … }] })
+ *     export type Item = Static<typeof Item>
+ *
+ *     schema: { body: ref(NewItem), response: { 200: ref(ItemReply), ...problems(404) } }
+ *
+ * Nothing needs to be registered: a reference carries its component, and `plugins/components.ts` adds to each route's
+ * context what the route mentions, however deep. The document takes description and example from the component.
+ */
+export const COMPONENT = Symbol('component')
+
+/** A reference to a named component, typed as the component. */
+export function ref<S extends TSchema> (schema: S): TUnsafe<Static<S>> {
+  if (schema.$id === undefined) throw new TypeError('Only a schema with a $id can be referred to')
+  return Object.assign(Type.Unsafe<Static<S>>({ $ref: schema.$id }), { [COMPONENT]: schema })
+}
+
+/** One fault of a request that did not validate. */
+export const ValidationIssue = Type.Object({
+  path: Type.String({ description: 'Where: the part of the request, then a JSON pointer, as in `body/ttl` or `querystring/limit`' }),
+  message: Type.String({ description: 'What is wrong there' })
+}, {
+  $id: 'ValidationIssue',
+  additionalProperties: false,
+  description: 'One fault of a request that did not validate',
+  examples: [{ path: 'body/ttl', message: 'must be number' }]
+})
+export type ValidationIssue = Static<typeof ValidationIssue>
+
+/** RFC 9457. Every error has this form, those raised before routing included. */
+export const Problem = Type.Object({
+  type: Type.String({ format: 'uri-reference', description: 'Identifies the kind of problem; the page at this address explains it' }),
+  title: Type.String({ description: 'The kind of problem in words, the same for every occurrence' }),
+  status: Type.Integer({ minimum: 400, maximum: 599, description: 'The status of the response' }),
+  detail: Type.String({ description: 'What happened this time, and what to do next' }),
+  instance: Type.String({ description: 'The request id, as in the `x-request-id` header and in the logs' }),
+  errors: Type.Optional(Type.Array(ref(ValidationIssue), { description: 'Each fault, where the request did not validate' }))
+}, {
+  $id: 'Problem',
+  description: 'An error (RFC 9457)',
+  examples: [{
+    type: '/problems/not-found',
+    title: 'Not found',
+    status: 404,
+    detail: 'There is nothing at this path: see /docs for what there is.',
+    instance: 'k3f9-1a'
+  }]
+})
+export type Problem = Static<typeof Problem>
+
+/** A message that says what was done. */
+export const Message = Type.Object({
+  message: Type.String()
+}, { $id: 'Message', description: 'What was done, in words', examples: [{ message: 'Done' }] })
+export type Message = Static<typeof Message>
+
+/** `limit` of a list: 1–1000, default 100. For query strings, as `cursor` and `offset` are. */
+export const limit = Type.Optional(Type.Integer({
+  minimum: 1, maximum: 1000, default: 100, description: 'How many to answer at most', examples: [100]
+}))
+
+/** `offset` of a list that still has one; a `cursor` is cheaper and misses nothing while others write. */
+export const offset = Type.Optional(Type.Integer({
+  minimum: 0, maximum: Number.MAX_SAFE_INTEGER, default: 0, description: 'How many to leave out first', examples: [0]
+}))
+
+/** `cursor` of a list: `next_cursor` of the page before, opaque. */
+export const cursor = Type.Optional(Type.String({
+  minLength: 1, maxLength: 1024, description: 'Where to go on: `next_cursor` of the page before, as it came', examples: ['bzoxMDA']
+}))
+
+/** `next_cursor` of a page; absent on the last one. */
+export const nextCursor = Type.Optional(Type.String({
+  description: 'Give it back as `cursor` to get the next page; absent on the last one', examples: ['bzoxMDA']
+}))
+
+/** A moment: ISO 8601 in UTC. */
+export const timestamp = (description: string) =>
+  Type.String({ format: 'date-time', description, examples: ['2026-01-31T12:00:00.000Z'] })
+
+/** The title of each status, and an example of what its `detail` may say. Titles are constant per type. */
+export const PROBLEM_KINDS = {
+  400: ['invalid-request', 'Invalid request', 'The request does not have the form that this operation asks for: see `errors`.'],
+  401: ['unauthorized', 'Unauthorized', 'This operation needs a credential: send one as `x-api-key` or `Authorization: Bearer`.'],
+  403: ['forbidden', 'Forbidden', 'The credential does not permit this: ask for one with the scope that the operation states.'],
+  404: ['not-found', 'Not found', 'There is nothing here by that name: list what there is first.'],
+  405: ['method-not-allowed', 'Method not allowed', 'Use one of the methods in the Allow header.'],
+  406: ['not-acceptable', 'Not acceptable', 'Ask for a type that this operation can answer with.'],
+  408: ['request-timeout', 'Request timeout', 'The request did not arrive in time: send it again.'],
+  409: ['conflict', 'Conflict', 'Something else stands in the way: read the current state first.'],
+  412: ['precondition-failed', 'Precondition failed', 'Read the entry again and retry with its current version.'],
+  413: ['content-too-large', 'Content too large', 'Send less in one request.'],
+  414: ['uri-too-long', 'URI too long', 'Shorten the address, or put what it says into a body.'],
+  415: ['unsupported-media-type', 'Unsupported media type', 'Send JSON, with `Content-Type: application/json`.'],
+  422: ['unsupported-here', 'Not possible here', 'The request is valid, but this cannot be done here: choose something else.'],
+  428: ['precondition-required', 'Precondition required', 'Send If-Match with the version that you read.'],
+  429: ['too-many-requests', 'Too many requests', 'Wait as long as Retry-After says, then go on more slowly.'],
+  431: ['header-fields-too-large', 'Header fields too large', 'Send fewer or shorter headers.'],
+  500: ['internal-error', 'Internal error', 'This is a fault of the service: report it together with the instance.'],
+  503: ['unavailable', 'Unavailable', 'Something that this needs is down: try again after the time in Retry-After.'],
+  504: ['timeout', 'Timeout', 'What this needs did not answer in time: try again.'],
+  507: ['insufficient-storage', 'Insufficient storage', 'The backend is full: delete something, or give it more room.']
+} as const satisfies Record<number, readonly [slug: string, title: string, detail: string]>
+
+/** The statuses that an operation can document as problems. */
+export type ProblemStatus = keyof typeof PROBLEM_KINDS
+
+/**
+ * The error answers of an operation, each with an example: `response: { 200: ref(Item), ...problems(404, 503) }`. What
+ * any operation can answer (400, 413, 415 and 500) the document adds by itself.
+ */
+export function problems<const S extends readonly ProblemStatus[]> (...statuses: S): { [K in S[number]]: TUnsafe<Problem> } {
+  const responses: Record<number, unknown> = {}
+  for (const status of statuses) responses[status] = problemResponse(status)
+  return responses as { [K in S[number]]: TUnsafe<Problem> }
+}
+
+function problemResponse (status: ProblemStatus) {
+  const [slug, title, detail] = PROBLEM_KINDS[status]
+  return {
+    description: title,
+    content: {
+      'application/problem+json': {
+        schema: ref(Problem),
+        example: { type: `/problems/${slug}`, title, status, detail, instance: 'k3f9-1a' }
+      }
+    }
+  }
+}
