@@ -1,0 +1,288 @@
+import { accessSync, constants, readFileSync } from 'node:fs'
+import { BlockList, isIP } from 'node:net'
+import { createSecureContext } from 'node:tls'
+import { parseEnv } from 'node:util'
+import { KindGuard, type TSchema } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import { Environment, type RunTimeSettings, type Setting } from './schemas/config.js'
+
+/** Everything the environment decides. Read once, at the start; passed on as an argument. */
+export interface Config {
+  host: string
+  port: number
+  logLevel: RunTimeSettings['log.level']
+  accessLog: boolean
+  metrics: boolean
+  /** Whether the latency of cache operations is measured. */
+  performanceTracking: boolean
+  /** Paths of PEM files; undefined serves plain HTTP. */
+  tls?: { certFile: string, keyFile: string }
+  /** Treat every caller as a local one. */
+  allowUnauthenticated: boolean
+  /** For CORS; empty allows none. */
+  allowedOrigins: string[]
+  /** Folder of what Larder keeps itself. */
+  dataDir: string
+  /** PostgreSQL server; undefined runs the embedded one under `dataDir`. */
+  databaseUrl?: string
+  /** undefined: only into a new embedded database. */
+  sampleData?: boolean
+  /** undefined runs without Redis. What `db` and `password` do not say, the URL does. */
+  redis?: { url: string, db?: number, password?: string }
+  memcachedUrl?: string
+  cache: {
+    backend: 'memory' | 'redis'
+    strategy: 'lru' | 'lfu' | 'fifo' | 'ttl'
+    /** Bytes. */
+    maxMemory: number
+    maxItems: number
+    /** Seconds; 0 never expires. */
+    defaultTtl: number
+    /** Seconds. */
+    cleanupInterval: number
+    /** Bytes. */
+    maxKeyLength: number
+  }
+  /** What was given and has no effect, one sentence each, to be logged once there is a log. */
+  warnings?: readonly string[]
+}
+
+/** A setting that does not validate. The message is one line: it names the setting and says what to give. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  readonly setting: string
+
+  constructor (setting: string, message: string) {
+    super(message)
+    this.setting = setting
+  }
+}
+
+type Name = keyof Environment
+type Given = NodeJS.ProcessEnv
+
+const schemas = Environment.properties as unknown as Record<Name, Setting>
+const names = Object.keys(schemas) as Name[]
+
+/**
+ * The process's environment over what `.env` in `directory` says, where there is one. A variable that is set wins even
+ * when it is empty: that is how one line of `.env` is switched off.
+ */
+export function readEnvironment (directory = process.cwd(), env: Given = process.env): Given {
+  let text: string
+  try {
+    text = readFileSync(`${directory}/.env`, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return env
+    throw new ConfigError('.env', `.env cannot be read (${reason(error)}): make it readable, or remove it.`)
+  }
+  return { ...parseEnv(text.replace(/^\uFEFF/, '')), ...env }
+}
+
+/** Checks and converts the environment. Throws a ConfigError for the first setting that does not validate. */
+export function loadConfig (env: Given = readEnvironment()): Config {
+  const given = (name: Name) => env[name] !== undefined && env[name] !== ''
+  const values = Object.fromEntries(names.map((name) => [name, given(name) ? parse(name, env[name] as string) : schemas[name].default])) as Environment
+  const warnings = misspelt(env)
+
+  const tls = tlsFiles(values)
+  const databaseUrl = databaseOf(values, given, warnings)
+  const redis = redisOf(values, given, warnings)
+  if (values.MEMCACHED_URL !== undefined) {
+    parseUrl('MEMCACHED_URL', values.MEMCACHED_URL)
+    warnings.push('MEMCACHED_URL is not used yet: the memcached backend is not built.')
+  }
+  if (values.CACHE_BACKEND === 'redis' && redis === undefined) {
+    throw new ConfigError('CACHE_BACKEND', 'CACHE_BACKEND=redis needs a server: give REDIS_URL, such as redis://localhost:6379.')
+  }
+  if (values.CACHE_API_KEY !== undefined) warnings.push('CACHE_API_KEY is not used: authentication is off.')
+
+  return {
+    host: hostOf(values),
+    port: values.PORT,
+    logLevel: values.LOG_LEVEL,
+    accessLog: values.CACHE_ACCESS_LOG_ENABLED,
+    metrics: values.CACHE_METRICS_ENABLED,
+    performanceTracking: values.CACHE_PERFORMANCE_TRACKING,
+    ...(tls && { tls }),
+    allowUnauthenticated: values.ALLOW_UNAUTHENTICATED,
+    allowedOrigins: originsOf(values),
+    dataDir: values.DATA_DIR,
+    ...(databaseUrl !== undefined && { databaseUrl }),
+    ...(values.SAMPLE_DATA !== undefined && { sampleData: values.SAMPLE_DATA }),
+    ...(redis && { redis }),
+    ...(values.MEMCACHED_URL !== undefined && { memcachedUrl: values.MEMCACHED_URL }),
+    cache: {
+      backend: values.CACHE_BACKEND as Config['cache']['backend'],
+      strategy: values.CACHE_STRATEGY as Config['cache']['strategy'],
+      maxMemory: values.CACHE_MAX_MEMORY,
+      maxItems: values.CACHE_MAX_ITEMS,
+      defaultTtl: values.CACHE_DEFAULT_TTL,
+      cleanupInterval: values.CACHE_CLEANUP_INTERVAL,
+      maxKeyLength: values.CACHE_MAX_KEY_LENGTH
+    },
+    warnings
+  }
+}
+
+/** A URL fit to be shown: without its password. */
+export function maskUrl (url: string): string {
+  return url.replace(/(?<=:\/\/[^/?#]*:)[^/?#]*(?=@)/, '***').replace(/(?<=[?&](?:password|pass)=)[^&#]*/gi, '***')
+}
+
+const booleans = new Map([['true', true], ['1', true], ['false', false], ['0', false]])
+
+function parse (name: Name, text: string): string | number | boolean {
+  const schema = schemas[name]
+  const shown = schema.secret ? '' : `, not ${JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)}`
+  let value: string | number | boolean | undefined = text
+  if (KindGuard.IsBoolean(schema)) value = booleans.get(text.trim())
+  else if (KindGuard.IsInteger(schema) || KindGuard.IsNumber(schema)) value = /^\s*\d+(\.\d+)?\s*$/.test(text) ? Number(text) : undefined
+
+  if (name === 'DATABASE_URL' && /^sqlite/i.test(text)) {
+    throw new ConfigError(name, 'DATABASE_URL: SQLite is not supported: give a postgres:// URL, or leave it out for the embedded PostgreSQL.')
+  }
+  if (value === undefined || !Value.Check(schema, value)) throw new ConfigError(name, `${name} must be ${expected(schema)}${shown}.`)
+  if (schema.built && !schema.built.includes(value)) throw new ConfigError(name, notBuilt(name, schema, text))
+  return value
+}
+
+function notBuilt (name: Name, schema: Setting, text: string): string {
+  const works = schema.built as readonly unknown[]
+  return works.length === 0
+    ? `${name} is for something that is not built yet: leave it out.`
+    : `${name}=${text} asks for something that is not built yet: give ${works.join(' or ')}, or leave it out.`
+}
+
+/** What a schema takes, in words that follow "must be". */
+export function expected (schema: TSchema): string {
+  if (KindGuard.IsBoolean(schema)) return 'true or false'
+  if (KindGuard.IsUnion(schema)) return `one of ${schema.anyOf.map((word) => String(word['const'])).join(', ')}`
+  if (KindGuard.IsInteger(schema)) return `a whole number from ${schema.minimum} to ${schema.maximum}`
+  if (KindGuard.IsNumber(schema)) return `a number from ${schema.minimum} to ${schema.maximum}`
+  const [example] = (schema['examples'] ?? []) as string[]
+  return example === undefined ? 'a text' : `like ${example}`
+}
+
+function parseUrl (name: Name, text: string): URL {
+  try {
+    return new URL(text)
+  } catch {
+    throw new ConfigError(name, `${name} is not a valid URL: it must be ${expected(schemas[name])}, with special characters in the password percent-encoded.`)
+  }
+}
+
+const loopback = new BlockList()
+loopback.addSubnet('127.0.0.0', 8)
+loopback.addAddress('::1', 'ipv6')
+
+function hostOf ({ HOST, ALLOW_UNAUTHENTICATED }: Environment): string {
+  const host = HOST.replace(/^\[(.*)\]$/, '$1')
+  const family = isIP(host)
+  if (family === 0 && !/^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/i.test(host)) {
+    throw new ConfigError('HOST', `HOST must be an address or a host name, without scheme or port, not ${JSON.stringify(HOST)}.`)
+  }
+  const local = family === 0 ? host.toLowerCase() === 'localhost' : loopback.check(host, family === 6 ? 'ipv6' : 'ipv4')
+  if (!local && !ALLOW_UNAUTHENTICATED) {
+    throw new ConfigError('HOST', `HOST=${host} can be reached from other machines, and authentication is off: give a loopback address such as 127.0.0.1, or set ALLOW_UNAUTHENTICATED=true where only trusted callers get through.`)
+  }
+  return host
+}
+
+function originsOf ({ ALLOWED_ORIGINS = '' }: Environment): string[] {
+  return ALLOWED_ORIGINS.split(',').map((part) => part.trim()).filter((part) => part !== '').map((origin) => {
+    if (origin === '*') {
+      throw new ConfigError('ALLOWED_ORIGINS', 'ALLOWED_ORIGINS=* would let every web page use the cache while authentication is off: list the origins, such as http://localhost:3000.')
+    }
+    const url = URL.canParse(origin) ? new URL(origin) : undefined
+    if (!url || url.origin === 'null' || url.href !== `${url.origin}/` || origin.endsWith('/')) {
+      throw new ConfigError('ALLOWED_ORIGINS', `ALLOWED_ORIGINS must list origins like https://example.com, without path, separated by commas, not ${JSON.stringify(origin)}.`)
+    }
+    return url.origin
+  })
+}
+
+function tlsFiles ({ TLS_CERT_FILE, TLS_KEY_FILE }: Environment): Config['tls'] | undefined {
+  if (TLS_CERT_FILE === undefined && TLS_KEY_FILE === undefined) return undefined
+  if (TLS_CERT_FILE === undefined) throw new ConfigError('TLS_CERT_FILE', 'TLS_KEY_FILE needs TLS_CERT_FILE: give both, or neither.')
+  if (TLS_KEY_FILE === undefined) throw new ConfigError('TLS_KEY_FILE', 'TLS_CERT_FILE needs TLS_KEY_FILE: give both, or neither.')
+  for (const [name, file] of [['TLS_CERT_FILE', TLS_CERT_FILE], ['TLS_KEY_FILE', TLS_KEY_FILE]] as const) {
+    try {
+      accessSync(file, constants.R_OK)
+      createSecureContext({ [name === 'TLS_CERT_FILE' ? 'cert' : 'key']: readFileSync(file) })
+    } catch (error) {
+      throw new ConfigError(name, `${name}=${file} cannot be used (${reason(error)}): give a PEM file that Larder can read.`)
+    }
+  }
+  try {
+    createSecureContext({ cert: readFileSync(TLS_CERT_FILE), key: readFileSync(TLS_KEY_FILE) })
+  } catch (error) {
+    throw new ConfigError('TLS_KEY_FILE', `TLS_KEY_FILE is not the key of TLS_CERT_FILE (${reason(error)}): give a pair.`)
+  }
+  return { certFile: TLS_CERT_FILE, keyFile: TLS_KEY_FILE }
+}
+
+function databaseOf (values: Environment, given: (name: Name) => boolean, warnings: string[]): string | undefined {
+  const { DATABASE_URL, DB_HOST, DB_PORT, DB_USER, DB_PASSWORD, DB_NAME } = values
+  const parts = (['DB_HOST', 'DB_PORT', 'DB_USER', 'DB_PASSWORD', 'DB_NAME'] as const).filter(given)
+  if (DATABASE_URL !== undefined) {
+    parseUrl('DATABASE_URL', DATABASE_URL)
+    if (DB_HOST !== undefined) warnings.push(`${parts.join(', ')}: not used, since DATABASE_URL is given.`)
+    return DATABASE_URL
+  }
+  if (DB_HOST === undefined) {
+    if (parts.length > 0) warnings.push(`${parts.join(', ')}: not used without DB_HOST.`)
+    return undefined
+  }
+  const user = [DB_USER, ...(DB_PASSWORD === undefined ? [] : [DB_PASSWORD])].map(encodeURIComponent).join(':')
+  const url = `postgres://${user}@${isIP(DB_HOST) === 6 ? `[${DB_HOST}]` : DB_HOST}:${DB_PORT}/${encodeURIComponent(DB_NAME)}`
+  if (!URL.canParse(url)) throw new ConfigError('DB_HOST', `DB_HOST must be an address or a host name, not ${JSON.stringify(DB_HOST)}.`)
+  return url
+}
+
+function redisOf (values: Environment, given: (name: Name) => boolean, warnings: string[]): Config['redis'] | undefined {
+  const { REDIS_URL, REDIS_DB, REDIS_PASSWORD } = values
+  if (REDIS_URL === undefined) {
+    if (REDIS_DB !== 0 || REDIS_PASSWORD !== undefined) warnings.push('REDIS_DB and REDIS_PASSWORD are not used without REDIS_URL.')
+    return undefined
+  }
+  const url = parseUrl('REDIS_URL', REDIS_URL)
+  const path = url.pathname.replace(/^\//, '')
+  if (!/^\d*$/.test(path)) throw new ConfigError('REDIS_URL', 'REDIS_URL must end with the number of a database, such as redis://localhost:6379/0, or with none.')
+  if (given('REDIS_DB') && path !== '' && Number(path) !== REDIS_DB) {
+    throw new ConfigError('REDIS_DB', `REDIS_DB=${REDIS_DB} and the ${path} in REDIS_URL disagree: give one of them.`)
+  }
+  if (REDIS_PASSWORD !== undefined && url.password !== '' && decodeURIComponent(url.password) !== REDIS_PASSWORD) {
+    throw new ConfigError('REDIS_PASSWORD', 'REDIS_PASSWORD and the password in REDIS_URL disagree: give one of them.')
+  }
+  return {
+    url: REDIS_URL,
+    ...(given('REDIS_DB') && { db: REDIS_DB }),
+    ...(REDIS_PASSWORD !== undefined && { password: REDIS_PASSWORD })
+  }
+}
+
+function misspelt (env: Given): string[] {
+  return Object.keys(env).filter((name) => name.startsWith('CACHE_') && !Object.hasOwn(schemas, name)).map((name) => {
+    const [nearest] = names.map((known) => ({ known, away: distance(name, known) })).sort((a, b) => a.away - b.away)
+    return nearest && nearest.away <= 4 ? `${name} is not a setting: did you mean ${nearest.known}?` : `${name} is not a setting.`
+  })
+}
+
+/** Levenshtein's: the edits that turn one word into the other. */
+function distance (a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (const [i, letter] of [...a].entries()) {
+    const next = [i + 1]
+    for (const [j, other] of [...b].entries()) {
+      next.push(Math.min((next[j] ?? 0) + 1, (row[j + 1] ?? 0) + 1, (row[j] ?? 0) + (letter === other ? 0 : 1)))
+    }
+    row = next
+  }
+  return row.at(-1) ?? 0
+}
+
+function reason (error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException
+  return (code ?? message).split('\n')[0] as string
+}

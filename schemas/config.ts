@@ -1,0 +1,124 @@
+import { Type, type Static, type TSchema } from '@sinclair/typebox'
+
+/** Where a setting stands in the README's table. */
+export type SettingGroup = 'Server' | 'Storage' | 'Cache' | 'Monitoring' | 'Security' | 'Processes'
+
+/** What a setting carries beyond JSON Schema. */
+export interface SettingNotes {
+  group: SettingGroup
+  description: string
+  /** Never shown: not in messages, not in logs, not over HTTP. A URL is shown without its password. */
+  secret?: boolean
+  /** The values that work so far, when the type allows more. Any other value stops the start. */
+  built?: readonly (string | number | boolean)[]
+}
+
+const words = <const Words extends readonly string[]>(values: Words, options: SettingNotes & { default?: Words[number] }) =>
+  Type.Union(values.map((value) => Type.Literal<Words[number]>(value)), options)
+const text = (options: SettingNotes & { default?: string, pattern?: string, examples?: string[] }) =>
+  Type.String({ minLength: 1, ...options })
+const flag = (options: SettingNotes & { default?: boolean }) => Type.Boolean(options)
+const whole = (minimum: number, maximum: number, options: SettingNotes & { default?: number }) =>
+  Type.Integer({ minimum, maximum, ...options })
+
+const DAY = 86_400
+const TEBIBYTE = 2 ** 40
+/** The longest TTL, in seconds: a hundred years. */
+export const MAX_TTL = 3_155_760_000
+
+export const Strategies = ['lru', 'lfu', 'fifo', 'ttl'] as const
+export const LogLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+
+/**
+ * Every environment variable that Larder reads, in the order of the README's table, which is made from this.
+ * A property that is optional here has no default: absent means that the thing is not used.
+ */
+export const Environment = Type.Object({
+  HOST: text({ group: 'Server', default: '127.0.0.1', description: 'Address to listen on. Anything but a loopback address needs `ALLOW_UNAUTHENTICATED=true`.' }),
+  PORT: whole(0, 65_535, { group: 'Server', default: 8000, description: 'Port to listen on; 0 takes a free one.' }),
+  TLS_CERT_FILE: Type.Optional(text({ group: 'Server', description: 'PEM file with the certificate chain. With `TLS_KEY_FILE`, Larder serves HTTPS.' })),
+  TLS_KEY_FILE: Type.Optional(text({ group: 'Server', description: 'PEM file with the private key of `TLS_CERT_FILE`.' })),
+  ALLOWED_ORIGINS: Type.Optional(text({ group: 'Server', examples: ['http://localhost:3000,https://example.com'], description: 'Origins whose pages may call Larder (CORS), separated by commas.' })),
+
+  DATA_DIR: text({ group: 'Storage', default: './data', description: 'Folder of the embedded PostgreSQL.' }),
+  DATABASE_URL: Type.Optional(text({ group: 'Storage', secret: true, pattern: '^postgres(ql)?://', examples: ['postgres://user:password@localhost:5432/larder'], description: 'PostgreSQL server. Absent: an embedded PostgreSQL under `DATA_DIR`, for one process.' })),
+  DB_HOST: Type.Optional(text({ group: 'Storage', description: 'With the next four, another way to write `DATABASE_URL`.' })),
+  DB_PORT: whole(1, 65_535, { group: 'Storage', default: 5432, description: 'Read only together with `DB_HOST`.' }),
+  DB_USER: text({ group: 'Storage', default: 'postgres', description: 'Read only together with `DB_HOST`.' }),
+  DB_PASSWORD: Type.Optional(text({ group: 'Storage', secret: true, description: 'Read only together with `DB_HOST`.' })),
+  DB_NAME: text({ group: 'Storage', default: 'larder', description: 'Read only together with `DB_HOST`.' }),
+  SAMPLE_DATA: Type.Optional(flag({ group: 'Storage', description: 'Put the sample users, posts and products in. Absent: once, into a new embedded database.' })),
+  REDIS_URL: Type.Optional(text({ group: 'Storage', secret: true, pattern: '^rediss?://', examples: ['redis://localhost:6379'], description: 'Redis (or Valkey) server. Absent: everything runs in one process without it.' })),
+  REDIS_DB: whole(0, 65_535, { group: 'Storage', default: 0, description: 'Number of the Redis database.' }),
+  REDIS_PASSWORD: Type.Optional(text({ group: 'Storage', secret: true, description: 'Password of the Redis server, unless `REDIS_URL` has it.' })),
+  MEMCACHED_URL: Type.Optional(text({ group: 'Storage', secret: true, pattern: '^memcached://', examples: ['memcached://localhost:11211'], description: 'Memcached server. Accepted, not used yet.' })),
+
+  CACHE_BACKEND: words(['memory', 'redis', 'memcached', 'database', 'file'], { group: 'Cache', default: 'memory', built: ['memory', 'redis'], description: 'Backend of requests that name none.' }),
+  CACHE_STRATEGY: words([...Strategies, 'write_through', 'write_behind'], { group: 'Cache', default: 'lru', built: Strategies, description: 'Which entry goes first when a limit is reached.' }),
+  CACHE_MAX_MEMORY: whole(1, TEBIBYTE, { group: 'Cache', default: 104_857_600, description: 'Bytes that the entries of a backend may take.' }),
+  CACHE_MAX_ITEMS: whole(1, 1_000_000_000, { group: 'Cache', default: 10_000, description: 'Entries that a backend may hold.' }),
+  CACHE_DEFAULT_TTL: Type.Number({ minimum: 0, maximum: MAX_TTL, default: 3600, group: 'Cache', description: 'Seconds that an entry lives when its writer names no TTL; 0 is for ever.' }),
+  CACHE_CLEANUP_INTERVAL: whole(1, DAY, { group: 'Cache', default: 300, description: 'Seconds between sweeps for expired entries.' }),
+  CACHE_MAX_KEY_LENGTH: whole(1, 1000, { group: 'Cache', default: 250, description: 'Bytes that a key may have.' }),
+  CACHE_SERIALIZATION_FORMAT: words(['json', 'cbor'], { group: 'Cache', default: 'json', built: ['json'], description: 'How values are stored.' }),
+  CACHE_COMPRESSION_ENABLED: flag({ group: 'Cache', default: false, built: [false], description: 'Compress large values.' }),
+  CACHE_ENCRYPTION_ENABLED: flag({ group: 'Cache', default: false, built: [false], description: 'Encrypt values outside the process.' }),
+  CACHE_ENCRYPTION_KEY: Type.Optional(text({ group: 'Cache', secret: true, built: [], description: 'Key for it.' })),
+
+  LOG_LEVEL: words(LogLevels, { group: 'Monitoring', default: 'info', description: 'Least important level that is logged.' }),
+  CACHE_METRICS_ENABLED: flag({ group: 'Monitoring', default: true, description: 'Serve `GET /metrics`.' }),
+  CACHE_ACCESS_LOG_ENABLED: flag({ group: 'Monitoring', default: true, description: 'Log a line for each request.' }),
+  CACHE_PERFORMANCE_TRACKING: flag({ group: 'Monitoring', default: true, description: 'Measure how long cache operations take.' }),
+  OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(text({ group: 'Monitoring', built: [], description: 'Where to send OpenTelemetry traces.' })),
+
+  ALLOW_UNAUTHENTICATED: flag({ group: 'Security', default: false, description: 'Treat every caller as a local one. Only behind something that lets in nobody else.' }),
+  CACHE_AUTH_ENABLED: flag({ group: 'Security', default: false, built: [false], description: 'Ask callers for a credential.' }),
+  CACHE_API_KEY: Type.Optional(text({ group: 'Security', secret: true, description: 'The administrator’s API key. Accepted, not used while authentication is off.' })),
+  SECRET_KEY: Type.Optional(text({ group: 'Security', secret: true, built: [], description: 'Secret that signs valet keys.' })),
+  VALET_TOKEN_TTL: Type.Optional(text({ group: 'Security', built: [], description: 'Seconds that a valet key lives.' })),
+  RATE_LIMITS: Type.Optional(text({ group: 'Security', built: [], examples: ['6000/minute'], description: 'Requests that one caller may make.' })),
+
+  WORKERS: whole(1, 1024, { group: 'Processes', default: 1, built: [1], description: 'Processes that serve.' }),
+  WORKER: Type.Optional(flag({ group: 'Processes', built: [false], description: 'Run the event worker inside this process.' }))
+}, { $id: 'Environment', additionalProperties: false })
+export type Environment = Static<typeof Environment>
+
+const limits = (backend: string) => ({
+  strategy: Type.Union(Strategies.map((name) => Type.Literal(name)), { default: 'lru', description: `Which entry of ${backend} goes first when a limit is reached.` }),
+  max_memory: Type.Integer({ minimum: 1, maximum: TEBIBYTE, default: 104_857_600, description: `Bytes that the entries of ${backend} may take.` }),
+  max_items: Type.Integer({ minimum: 1, maximum: 1_000_000_000, default: 10_000, description: `Entries that ${backend} may hold.` }),
+  default_ttl: Type.Number({ minimum: 0, maximum: MAX_TTL, default: 3600, description: 'Seconds that an entry lives when its writer names no TTL; 0 is for ever.' }),
+  cleanup_interval: Type.Integer({ minimum: 1, maximum: DAY, default: 300, description: 'Seconds between sweeps for expired entries.' })
+})
+const memory = limits('memory')
+const redis = limits('redis')
+const ttl = (seconds: number, what: string) =>
+  Type.Number({ minimum: 0, maximum: MAX_TTL, default: seconds, description: `Seconds that ${what} stays cached; 0 is for ever.` })
+
+/**
+ * The settings that may change while running, kept in the table `settings`. The environment gives the first value of
+ * those that it names, the defaults here that of the others.
+ */
+export const RunTimeSettings = Type.Object({
+  'log.level': Type.Union(LogLevels.map((name) => Type.Literal(name)), { default: 'info', description: 'Least important level that is logged.' }),
+  'cache.memory.strategy': memory.strategy,
+  'cache.memory.max_memory': memory.max_memory,
+  'cache.memory.max_items': memory.max_items,
+  'cache.memory.default_ttl': memory.default_ttl,
+  'cache.memory.cleanup_interval': memory.cleanup_interval,
+  'cache.redis.strategy': redis.strategy,
+  'cache.redis.max_memory': redis.max_memory,
+  'cache.redis.max_items': redis.max_items,
+  'cache.redis.default_ttl': redis.default_ttl,
+  'cache.redis.cleanup_interval': redis.cleanup_interval,
+  'samples.items.list_ttl': ttl(30, 'the list of items'),
+  'samples.items.item_ttl': ttl(60, 'an item'),
+  'samples.products.list_ttl': ttl(300, 'the list of products'),
+  'samples.products.product_ttl': ttl(600, 'a product'),
+  'samples.users.user_ttl': ttl(120, 'a user'),
+  'samples.posts.list_ttl': ttl(90, 'the list of posts')
+}, { $id: 'RunTimeSettings', additionalProperties: false })
+export type RunTimeSettings = Static<typeof RunTimeSettings>
+
+/** A setting's schema together with its notes. */
+export type Setting = TSchema & SettingNotes
