@@ -1,0 +1,38 @@
+import { InvalidInputError } from './errors.js'
+
+/** Most tags on one entry, and most bytes in one of them. */
+export const MAX_TAGS = 64
+export const MAX_TAG_LENGTH = 250
+
+/** C0, DEL and C1, and halves of surrogate pairs, which UTF-8 cannot encode. */
+const UNPRINTABLE = /[\p{Cc}\p{Cs}]/u
+
+/**
+ * Holds a key to the rules: 1 to `maxLength` bytes of UTF-8, no control characters.
+ * @throws InvalidInputError
+ */
+export function checkKey (key: string, maxLength: number): void {
+  // No character takes more than three bytes per UTF-16 unit, so that most keys need no counting.
+  if (key.length * 3 > maxLength && Buffer.byteLength(key) > maxLength) {
+    throw new InvalidInputError(`key must not be longer than ${maxLength} bytes: this one has ${Buffer.byteLength(key)}.`)
+  }
+  if (key === '') throw new InvalidInputError('key must not be empty.')
+  if (UNPRINTABLE.test(key)) throw new InvalidInputError('key must not contain control characters or halves of surrogate pairs.')
+}
+
+/**
+ * Holds tags to the rules (at most 64, each 1 to 250 bytes, no control characters) and drops repetitions.
+ * @param name what messages call them
+ * @throws InvalidInputError
+ */
+export function checkTags (tags: unknown, name: string): string[] {
+  if (!Array.isArray(tags) || tags.length > MAX_TAGS || !tags.every(isTag)) {
+    throw new InvalidInputError(
+      `${name} must be an array of at most ${MAX_TAGS} strings, each 1 to ${MAX_TAG_LENGTH} bytes long and without control characters.`)
+  }
+  return [...new Set(tags)]
+}
+
+function isTag (tag: unknown): tag is string {
+  return typeof tag === 'string' && tag !== '' && Buffer.byteLength(tag) <= MAX_TAG_LENGTH && !UNPRINTABLE.test(tag)
+}

@@ -1,0 +1,87 @@
+import type { Condition } from './cache/entry.js'
+import { PreconditionFailedError } from './cache/errors.js'
+import { InvalidInputError } from './errors.js'
+
+/** The conditions of a request (RFC 9110, section 13.1): entity tags as they stand in the header, or `*`. */
+export interface Preconditions {
+  /** If-Match: the state must be one of these; `*` any that exists. */
+  match?: '*' | readonly string[]
+  /** If-None-Match: the state must be none of these; `*` nothing may exist. */
+  noneMatch?: '*' | readonly string[]
+}
+
+/** How often a conditional write is tried while others write the same entry. */
+const ATTEMPTS = 10
+const ENTITY_TAG = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"$/
+
+/** The strong entity tag of a version. */
+export const entityTag = (version: string): string => `"${version}"`
+
+/**
+ * Reads If-Match and If-None-Match; undefined when the request has neither.
+ * @throws InvalidInputError when one of them is not a list of entity tags
+ */
+export function parsePreconditions (match: string | undefined, noneMatch: string | undefined): Preconditions | undefined {
+  if (match === undefined && noneMatch === undefined) return undefined
+  const preconditions: Preconditions = {}
+  if (match !== undefined) preconditions.match = parseEntityTags(match, 'If-Match')
+  if (noneMatch !== undefined) preconditions.noneMatch = parseEntityTags(noneMatch, 'If-None-Match')
+  return preconditions
+}
+
+/** Whether a GET with this If-None-Match is answered with 304 (weak comparison, RFC 9110, section 13.1.2). */
+export function isNotModified (noneMatch: string, version: string): boolean {
+  if (noneMatch === entityTag(version)) return true
+  return noneMatch.trim() === '*' || noneMatch.split(',').some((tag) => opaque(tag.trim()) === entityTag(version))
+}
+
+/**
+ * Makes a write under preconditions: as one compare-and-set where they name one state, and otherwise by looking at the
+ * version that is there and insisting on it, again when another write came between.
+ *
+ * @param read the current version, undefined when there is none
+ * @throws PreconditionFailedError
+ */
+export async function writeIf<T> (
+  preconditions: Preconditions, key: string, read: () => Promise<string | undefined>, write: (condition: Condition) => Promise<T>
+): Promise<T> {
+  const single = singleCondition(preconditions)
+  if (single !== undefined) return write(single)
+  for (let attempt = 1; ; attempt++) {
+    const version = await read()
+    if (!holds(preconditions, version)) throw new PreconditionFailedError(key)
+    try {
+      return await write(version === undefined ? { absent: true } : { version })
+    } catch (error) {
+      if (!(error instanceof PreconditionFailedError) || attempt === ATTEMPTS) throw error
+    }
+  }
+}
+
+/** The condition that says the same by itself. */
+function singleCondition ({ match, noneMatch }: Preconditions): Condition | undefined {
+  if (match === undefined && noneMatch === '*') return { absent: true }
+  if (noneMatch === undefined && typeof match === 'object' && match.length === 1 && match[0]!.startsWith('"')) {
+    return { version: match[0]!.slice(1, -1) }
+  }
+  return undefined
+}
+
+/** If-Match compares strongly, If-None-Match weakly. */
+function holds ({ match, noneMatch }: Preconditions, version: string | undefined): boolean {
+  if (version === undefined) return match === undefined
+  const tag = entityTag(version)
+  if (match !== undefined && match !== '*' && !match.includes(tag)) return false
+  return noneMatch === undefined || (noneMatch !== '*' && !noneMatch.some((other) => opaque(other) === tag))
+}
+
+function parseEntityTags (header: string, name: string): '*' | string[] {
+  if (header.trim() === '*') return '*'
+  const tags = header.split(',').map((tag) => tag.trim()).filter((tag) => tag !== '')
+  if (tags.length === 0 || !tags.every((tag) => ENTITY_TAG.test(tag))) {
+    throw new InvalidInputError(`${name} must be * or a list of entity tags, as the ETag of an answer has them: "…" with the quotes.`)
+  }
+  return tags
+}
+
+const opaque = (tag: string): string => tag.startsWith('W/') ? tag.slice(2) : tag
