@@ -1,0 +1,73 @@
+import { readFileSync } from 'node:fs'
+import AjvCompiler from '@fastify/ajv-compiler'
+import Fastify, { LogController, type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import type { Config } from './config.js'
+import components from './plugins/components.js'
+import routes from './routes/index.js'
+
+export interface BuildOptions {
+  /** Replaces the log, or parts of its options; `false` is silent. */
+  logger?: FastifyServerOptions['logger']
+}
+
+/** The longest key that a path can carry, in characters after decoding; the routes' own limit is lower. */
+const MAX_PARAMETER_LENGTH = 1024
+
+/**
+ * The whole service, ready to listen or to be injected into, and never listening by itself. Every Fastify option is
+ * decided here, so that tests run with those of production.
+ */
+export async function buildApp (config: Config, options: BuildOptions = {}): Promise<FastifyInstance> {
+  const app = create(config, options)
+
+  await app.register(components) // first: routes' schemas name components
+
+  await app.register(routes)
+
+  return app
+}
+
+function create (config: Config, { logger }: BuildOptions): FastifyInstance {
+  // Milliseconds. Node's defaults leave a connection that sends slowly open for minutes, or for ever.
+  const timeouts = { headersTimeout: 10_000, connectionsCheckingInterval: 1000 }
+  const options: FastifyServerOptions = {
+    logger: logger === undefined || typeof logger === 'object' ? { ...log(config), ...logger } : logger,
+    logController: new LogController({ disableRequestLogging: true }), // plugins/access-log.ts does it for a third of the price
+    requestTimeout: 30_000,
+    keepAliveTimeout: 72_000, // longer than the 60 s after which load balancers drop an idle connection
+    bodyLimit: 1024 * 1024,
+    return503OnClosing: true,
+    forceCloseConnections: 'idle', // requests in flight are finished, kept-alive connections are not waited for
+    requestIdHeader: false,
+    schemaController: { compilersFactory: { buildValidator: validators() } },
+    routerOptions: {
+      maxParamLength: MAX_PARAMETER_LENGTH,
+      ignoreTrailingSlash: true,
+      caseSensitive: true
+    }
+  }
+  if (config.tls === undefined) return Fastify({ ...options, http: timeouts })
+  const { certFile, keyFile } = config.tls
+  const https = { ...timeouts, cert: readFileSync(certFile), key: readFileSync(keyFile), minVersion: 'TLSv1.2' as const }
+  return Fastify({ ...options, https } as object)
+}
+
+/** What may hold a credential never reaches the log. */
+function log ({ logLevel }: Config) {
+  const headers = ['authorization', 'cookie', 'x-api-key'].map((name) => `req.headers["${name}"]`)
+  return { level: logLevel, redact: { paths: [...headers, '*.password', '*.token'], censor: '***' } }
+}
+
+/**
+ * Text in a path, query string or header has no types, so it is converted to those of the schema. A JSON body has them:
+ * converting there would turn a TTL of null into 0, which is for ever. Unknown fields are faults, never dropped.
+ */
+function validators () {
+  const build = AjvCompiler()
+  return (components: Parameters<typeof build>[0]) => {
+    const body = build(components, { customOptions: { coerceTypes: false, removeAdditional: false } })
+    const others = build(components, { customOptions: { coerceTypes: true, removeAdditional: false } })
+    // What arrives is `{ schema, httpPart, … }`, whatever the type says.
+    return (part: Parameters<typeof body>[0]) => ((part as { httpPart?: string }).httpPart === 'body' ? body : others)(part)
+  }
+}
