@@ -1,0 +1,61 @@
+/**
+ * `npm test`: starts PostgreSQL, Redis and memcached once, runs tap with the arguments given, and stops them again,
+ * however the run ends.
+ */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { constants } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { startMemcached, startPostgres, startRedis } from './launch.js'
+import { addressVariables, locate, serverNames, ServersMissingError, type Location, type ServerName } from './locate.js'
+import { machine } from './machine.js'
+import type { ServerProcess } from './server-process.js'
+
+const launchers = { postgres: startPostgres, redis: startRedis, memcached: startMemcached }
+const started: ServerProcess[] = []
+const environment: NodeJS.ProcessEnv = { ...process.env }
+let tests: ChildProcess | undefined
+let interrupted: NodeJS.Signals | undefined
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    interrupted ??= signal
+    tests?.kill(signal)
+  })
+}
+
+try {
+  const locations = await locate(serverNames, machine)
+  const own = serverNames.filter((name) => locations[name].kind !== 'address')
+  const outcomes = await Promise.allSettled(own.map((name) => start(name, locations[name])))
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+  environment.TEST_SERVERS_STARTED_HERE = own.join(' ')
+  // Files that share one given Redis or memcached must not run side by side: they empty it.
+  const alone = own.includes('redis') && own.includes('memcached') ? [] : ['--jobs=1']
+  process.exitCode = interrupted ? exitCodeOf(interrupted) : await runTap([...alone, ...process.argv.slice(2)])
+} catch (error) {
+  console.error(error instanceof ServersMissingError ? error.message : error)
+  process.exitCode = 1
+} finally {
+  await Promise.all(started.map((server) => server.dispose()))
+}
+
+async function start (name: ServerName, location: Location): Promise<void> {
+  if (location.kind === 'address') return
+  const server = await launchers[name](location)
+  started.push(server)
+  environment[addressVariables[name]] = server.url
+}
+
+function runTap (args: string[]): Promise<number> {
+  const tap = fileURLToPath(new URL('../../node_modules/.bin/tap', import.meta.url))
+  tests = spawn(process.execPath, [tap, ...args], { stdio: 'inherit', env: environment })
+  const child = tests
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('exit', (code, signal) => { resolve(code ?? exitCodeOf(signal ?? 'SIGKILL')) })
+  })
+}
+
+function exitCodeOf (signal: NodeJS.Signals): number {
+  return 128 + constants.signals[signal]
+}

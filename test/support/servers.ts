@@ -1,0 +1,122 @@
+/**
+ * Real servers for tests. `npm test` starts one of each before the first test file; a file that is run alone
+ * (`npx tap test/some.test.ts`) starts what it asks for. Everything is ended through the teardown of the test given.
+ */
+import { randomUUID } from 'node:crypto'
+import { Redis } from 'ioredis'
+import pg from 'pg'
+import t from 'tap'
+import { startMemcached as launchMemcached, startPostgres as launchPostgres, startRedis as launchRedis } from './launch.js'
+import type { RedisOptions, Startable } from './launch.js'
+import { addressVariables, locate, type ServerName } from './locate.js'
+import { machine } from './machine.js'
+import type { ServerProcess } from './server-process.js'
+
+export { freePort } from './server-process.js'
+export type { RedisOptions } from './launch.js'
+export type { ServerProcess } from './server-process.js'
+
+/** The part of a tap test that is used here. */
+export interface Owner {
+  teardown (handler: () => unknown): unknown
+}
+
+/** Set by `npm test` beside the addresses: they belong to this run, and to nobody else. */
+export const startedHere = 'TEST_SERVERS_STARTED_HERE'
+
+/** URL of a new, empty PostgreSQL database, dropped when the test ends, whatever is still connected to it. */
+export async function databaseUrl (owner: Owner): Promise<string> {
+  const server = await sharedUrl('postgres')
+  const name = `larder_test_${randomUUID().replaceAll('-', '')}`
+  await administer(server, `CREATE DATABASE ${name} TEMPLATE template0 ENCODING 'UTF8'`)
+  owner.teardown(() => administer(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`))
+  const url = new URL(server)
+  url.pathname = `/${name}`
+  return url.href
+}
+
+/**
+ * URL of a Redis that nobody else uses: a new server, since channels and scripts are shared by all databases of one.
+ * With an address given in TEST_REDIS_URL it is that one, its database emptied first and again at the end.
+ */
+export async function redisUrl (owner: Owner): Promise<string> {
+  const given = givenUrl('redis')
+  if (given === undefined) return (await startRedis(owner)).url
+  await flush(given)
+  owner.teardown(() => flush(given))
+  return given
+}
+
+/** URL of a memcached that nobody else uses; the one in TEST_MEMCACHED_URL where that is given. */
+export async function memcachedUrl (owner: Owner): Promise<string> {
+  return givenUrl('memcached') ?? (await startMemcached(owner)).url
+}
+
+/**
+ * URL of the server that all test files share, for tests that keep to keys and channels of their own.
+ * PostgreSQL's is the address of its maintenance database: create nothing there.
+ */
+export async function sharedUrl (name: ServerName): Promise<string> {
+  const url = process.env[addressVariables[name]]
+  if (url) return url
+  let starting = shared.get(name)
+  if (!starting) {
+    starting = launchers[name](t)
+    shared.set(name, starting)
+  }
+  return (await starting).url
+}
+
+/** A PostgreSQL cluster of its own, to be stopped, paused and killed. Takes half a second: most tests want `databaseUrl`. */
+export async function startPostgres (owner: Owner): Promise<ServerProcess> {
+  return owned(owner, await launchPostgres(await startable('postgres')))
+}
+
+/** A Redis of its own, to be stopped, paused and killed. */
+export async function startRedis (owner: Owner, options?: RedisOptions): Promise<ServerProcess> {
+  return owned(owner, await launchRedis(await startable('redis'), options))
+}
+
+/** A memcached of its own, to be stopped, paused and killed. */
+export async function startMemcached (owner: Owner): Promise<ServerProcess> {
+  return owned(owner, await launchMemcached(await startable('memcached')))
+}
+
+const launchers = { postgres: startPostgres, redis: startRedis, memcached: startMemcached }
+const shared = new Map<ServerName, Promise<ServerProcess>>()
+
+/** An address somebody gave, as against one of `npm test`'s own servers. */
+function givenUrl (name: ServerName): string | undefined {
+  return process.env[startedHere]?.split(' ').includes(name) ? undefined : process.env[addressVariables[name]] || undefined
+}
+
+/** Where to start a server from, given address or not: a server of one's own can be had from programs and images alone. */
+async function startable (name: ServerName): Promise<Startable> {
+  const location = (await locate([name], { ...machine, env: {} }))[name]
+  if (location.kind === 'address') throw new Error(`No address was to be taken for ${name}`)
+  return location
+}
+
+function owned (owner: Owner, server: ServerProcess): ServerProcess {
+  owner.teardown(() => server.dispose())
+  return server
+}
+
+async function administer (url: string, statement: string): Promise<void> {
+  const client = new pg.Client(url)
+  await client.connect()
+  try {
+    await client.query(statement)
+  } finally {
+    await client.end()
+  }
+}
+
+async function flush (url: string): Promise<void> {
+  const redis = new Redis(url, { maxRetriesPerRequest: 1, lazyConnect: true })
+  try {
+    await redis.flushdb()
+  } finally {
+    redis.disconnect()
+  }
+}
