@@ -32,7 +32,7 @@ export function startPostgres (location: Startable): Promise<ServerProcess> {
     // Unlike SIGKILL it leaves no shared memory behind.
     abortSignal: 'SIGQUIT',
     url: (port) => `postgres://postgres@127.0.0.1:${port}/postgres`,
-    async answers (port, pid, folder) {
+    async answers (port, _pid, folder) {
       const client = new pg.Client({ connectionString: `postgres://postgres@127.0.0.1:${port}/postgres`, connectionTimeoutMillis: 2_000 })
       try {
         await client.connect()

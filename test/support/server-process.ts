@@ -1,8 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { chownSync, closeSync, mkdtempSync, openSync, readFileSync, readdirSync } from 'node:fs'
+import { chownSync, closeSync, existsSync, mkdtempSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
+import { createServer, Socket, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { serverAccount } from './machine.js'
@@ -33,6 +32,8 @@ export interface ServerKind {
 const startDeadline = 30_000
 const stopDeadline = 10_000
 const pollInterval = 5
+/** In the server's folder, for the reaper. */
+const pidFile = 'pid'
 
 /**
  * A real server in a process of its own, on a free port of 127.0.0.1, with its data in a temporary folder.
@@ -45,10 +46,11 @@ export class ServerProcess {
   readonly folder: string
   readonly #kind: ServerKind
   #child: ChildProcess | undefined
-  #reaper: ChildProcess | undefined
+  #dismissReaper: () => void
 
-  private constructor (kind: ServerKind, port: number, folder: string) {
+  private constructor (kind: ServerKind, port: number, folder: string, dismissReaper: () => void) {
     this.#kind = kind
+    this.#dismissReaper = dismissReaper
     this.port = port
     this.folder = folder
     this.url = kind.url(port)
@@ -57,12 +59,13 @@ export class ServerProcess {
   /** Resolves once the server answers. Rejects with the end of its log when it does not within 30 s. */
   static async start (kind: ServerKind): Promise<ServerProcess> {
     const folder = mkdtempSync(join(tmpdir(), `larder-${kind.name}-`))
+    const dismissReaper = watch(folder, kind)
     const account = serverAccount()
     if (account && kind.container === undefined) chownSync(folder, account.uid, account.gid)
     try {
       await kind.prepare?.(folder)
       for (let attempt = 1; ; attempt++) {
-        const server = new ServerProcess(kind, await freePort(), folder)
+        const server = new ServerProcess(kind, await freePort(), folder, dismissReaper)
         try {
           await server.#launch()
           return server
@@ -73,6 +76,7 @@ export class ServerProcess {
       }
     } catch (error) {
       await rm(folder, { recursive: true, force: true })
+      dismissReaper()
       throw error
     }
   }
@@ -111,6 +115,7 @@ export class ServerProcess {
   async dispose (): Promise<void> {
     await this.#end(this.#kind.abortSignal ?? 'SIGKILL')
     await rm(this.folder, { recursive: true, force: true })
+    this.#dismissReaper()
   }
 
   async #launch (): Promise<void> {
@@ -123,20 +128,22 @@ export class ServerProcess {
     closeSync(log)
     child.unref()
     this.#child = child
-    const gone = new Promise<never>((resolve, reject) => {
+    const gone = new Promise<never>((_resolve, reject) => {
       child.once('error', reject)
       child.once('exit', (code, signal) => {
         if (this.#child === child) this.#child = undefined
+        rmSync(join(this.folder, pidFile), { force: true })
         reject(new Error(`${this.#kind.name} ended with ${code ?? signal}\n${this.#log()}`))
       })
     })
-    gone.catch(() => { this.#dismissReaper() })
     if (child.pid === undefined) {
       this.#child = undefined
       return gone
     }
-    this.#watch(child.pid)
+    writeFileSync(join(this.folder, pidFile), `${child.pid}`)
     try {
+      // Kept from counting as unhandled: a later end is no fault of the start.
+      gone.catch(() => {})
       await Promise.race([gone, this.#ready(child.pid)])
     } catch (error) {
       await this.kill()
@@ -176,29 +183,7 @@ export class ServerProcess {
     }
     // PostgreSQL answers from a process for each connection: a pause and a crash concern them too.
     const whole = signal === 'SIGSTOP' || signal === 'SIGCONT' || signal === 'SIGKILL'
-    for (const pid of whole ? [child.pid, ...childrenOf(child.pid)] : [child.pid]) process.kill(pid, signal)
-  }
-
-  /** A shell that waits for this process to end, in whatever way, and then ends the server and deletes its folder. */
-  #watch (pid: number): void {
-    const { container, abortSignal = 'SIGKILL' } = this.#kind
-    const end = container === undefined
-      ? `kill -s CONT ${pid}; kill -s ${abortSignal.slice(3)} ${pid}; ` +
-        `n=0; while kill -0 ${pid} && [ $n -lt 50 ]; do sleep 0.1; n=$((n + 1)); done; kill -s KILL ${pid}`
-      : `docker rm -f ${container}`
-    const reaper = spawn('sh', ['-c', `read -r _; ${end}; rm -rf "$1"`, 'sh', this.folder], {
-      detached: true, stdio: ['pipe', 'ignore', 'ignore']
-    })
-    reaper.unref()
-    // The pipe is what tells it: it closes with this process.
-    const pipe = reaper.stdin as NodeJS.WritableStream & { unref?(): void }
-    pipe.unref?.()
-    this.#reaper = reaper
-  }
-
-  #dismissReaper (): void {
-    this.#reaper?.kill('SIGKILL')
-    this.#reaper = undefined
+    for (const pid of whole ? [child.pid, ...childrenOf(child.pid)] : [child.pid]) send(pid, signal)
   }
 
   #account (): { uid?: number, gid?: number } {
@@ -206,8 +191,25 @@ export class ServerProcess {
   }
 
   #log (): string {
-    return readFileSync(join(this.folder, 'log'), 'utf8').split('\n').slice(-15).join('\n')
+    const log = join(this.folder, 'log')
+    return existsSync(log) ? readFileSync(log, 'utf8').split('\n').slice(-15).join('\n') : ''
   }
+}
+
+/**
+ * Starts a shell that waits for this process to end, in whatever way, and then ends the server in the folder and deletes
+ * the folder. Returns what sends it away when it is not needed any more.
+ */
+function watch (folder: string, { container, abortSignal = 'SIGKILL' }: ServerKind): () => void {
+  const end = container === undefined
+    ? `pid=$(cat "$1/${pidFile}") && kill -s CONT $pid && kill -s ${abortSignal.slice(3)} $pid && ` +
+      '{ n=0; while kill -0 $pid && [ $n -lt 50 ]; do sleep 0.1; n=$((n + 1)); done; kill -s KILL $pid; }'
+    : `docker rm -f ${container}`
+  // Its standard input is a pipe from here, which closes with this process.
+  const reaper = spawn('sh', ['-c', `read -r _; ${end}; rm -rf "$1"`, 'sh', folder], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] })
+  reaper.unref()
+  if (reaper.stdin instanceof Socket) reaper.stdin.unref()
+  return () => { reaper.kill('SIGKILL') }
 }
 
 /** A port of 127.0.0.1 that nothing listens on at the moment. */
@@ -226,6 +228,15 @@ export function freePort (): Promise<number> {
 export function serverEnvironment (): NodeJS.ProcessEnv {
   const kept = Object.entries(process.env).filter(([name]) => !name.startsWith('PG') && !name.startsWith('LC_'))
   return { ...Object.fromEntries(kept), LC_ALL: 'C' }
+}
+
+/** To a process that may have ended meanwhile. */
+function send (pid: number, signal: Signal): void {
+  try {
+    process.kill(pid, signal)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
 }
 
 /** Read from /proc; elsewhere than on Linux none are found. */

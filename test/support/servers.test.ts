@@ -1,8 +1,13 @@
 import t from 'tap'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { connect } from 'node:net'
+import { createInterface } from 'node:readline'
+import { setImmediate } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import pg from 'pg'
+import { machine } from './machine.js'
 import { databaseUrl, freePort, memcachedUrl, redisUrl, startMemcached, startPostgres, startRedis, type ServerProcess } from './servers.js'
 
 const query = async (url: string, text: string): Promise<unknown[]> => {
@@ -77,6 +82,22 @@ t.test('dispose ends a paused server and deletes its folder', async (t) => {
   server.pause()
   await server.dispose()
   t.notOk(existsSync(server.folder))
+})
+
+t.test('a server does not outlive an owner that dies without a word', async (t) => {
+  const script = `
+    import { startRedis } from './test/support/launch.ts'
+    const server = await startRedis({ kind: 'program', path: process.argv[1] })
+    console.log(server.port, server.folder)`
+  const owner = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script, machine.find('redis') ?? ''], {
+    stdio: ['pipe', 'pipe', 'inherit']
+  })
+  const [line] = await once(createInterface(owner.stdout), 'line') as [string]
+  const [port, folder] = line.split(' ') as [string, string]
+  t.ok(await connects(Number(port)))
+  owner.kill('SIGKILL')
+  while (existsSync(folder)) await setImmediate()
+  t.notOk(await connects(Number(port)))
 })
 
 t.test('PostgreSQL and memcached can be restarted on their port', async (t) => {
