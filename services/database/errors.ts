@@ -1,0 +1,54 @@
+import createError from '@fastify/error'
+import { ConflictError, InvalidInputError, UnavailableError } from '../errors.js'
+
+/** Another process uses the embedded database. */
+export const DataDirLockedError = createError<[why: string]>('ERR_DATA_DIR_LOCKED', '%s', 503)
+
+/** Seconds after which a request that the database could not answer is worth repeating. */
+const RETRY_AFTER = 1
+
+/**
+ * What a database fault means to whoever asked: full or broken connections and passing conflicts are 503 with `retryAfter`,
+ * violated constraints 409, values that PostgreSQL cannot store 400. Anything else is a fault of ours and comes back as it is.
+ * The original is the `cause`; no message repeats its text, which may hold SQL or a connection string.
+ */
+export function fromDatabase (error: unknown): unknown {
+  if (!(error instanceof Error) || isOurs(error)) return error
+  const code = (error as { code?: unknown }).code
+  // `pg` reports lost connections and exhausted pools as plain errors.
+  if (typeof code !== 'string') return unavailable('The database did not answer', error)
+  switch (code) {
+    case '23505': return caused(new ConflictError('Something with the same unique value exists already: change that value, or update what is there.'), error)
+    case '23503': return caused(new ConflictError('Something else refers to this, or this refers to something that does not exist: change that first.'), error)
+    case '40001': case '40P01': case '55P03': return unavailable('The database was busy with a conflicting change', error)
+    case '25006': return unavailable('The database takes no changes at present', error)
+    case '57014': return unavailable('The database took too long', error)
+    case '53300': return unavailable('The database has no connection to spare', error)
+  }
+  if (/^(22|23)/.test(code)) return caused(new InvalidInputError('The database cannot store this: a value is outside of what its column takes.'), error)
+  return /^(08|28|3D|53|57|58)/.test(code) || !isSqlState(code) ? unavailable('The database cannot be reached', error) : error
+}
+
+/** Whether the connection is gone, and with it any transaction on it. */
+export function isConnectionLost (error: unknown): boolean {
+  const code = error instanceof Error ? (error as { code?: unknown }).code : undefined
+  return typeof code !== 'string' || !isSqlState(code) || /^(08|57P)/.test(code)
+}
+
+/** Node's EPIPE and EPERM look like one. */
+function isSqlState (code: string): boolean {
+  return /^[0-9A-Z]{5}$/.test(code) && !/^EP[EI]/.test(code)
+}
+
+/** A mistake in this program, or an error that has its meaning already. */
+function isOurs (error: Error): boolean {
+  return error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError || 'statusCode' in error
+}
+
+function unavailable (what: string, cause: Error): Error {
+  return Object.assign(caused(new UnavailableError(`${what}: try again in a moment.`), cause), { retryAfter: RETRY_AFTER })
+}
+
+function caused<E extends Error> (error: E, cause: Error): E {
+  return Object.assign(error, { cause })
+}
