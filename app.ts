@@ -1,8 +1,18 @@
 import { readFileSync } from 'node:fs'
 import AjvCompiler from '@fastify/ajv-compiler'
 import Fastify, { LogController, type FastifyInstance, type FastifyServerOptions } from 'fastify'
-import type { Config } from './config.js'
+import { initialSettings, type Config } from './config.js'
+import accessLog from './plugins/access-log.js'
+import bodyLimits from './plugins/body-limits.js'
 import components from './plugins/components.js'
+import configStore from './plugins/config-store.js'
+import errors, { clientErrorHandler, frameworkErrors } from './plugins/errors.js'
+import health from './plugins/health.js'
+import metrics from './plugins/metrics.js'
+import postgres from './plugins/postgres.js'
+import requests, { requestId } from './plugins/requests.js'
+import scopes from './plugins/scopes.js'
+import security from './plugins/security.js'
 import routes from './routes/index.js'
 
 export interface BuildOptions {
@@ -19,12 +29,34 @@ const MAX_PARAMETER_LENGTH = 1024
  */
 export async function buildApp (config: Config, options: BuildOptions = {}): Promise<FastifyInstance> {
   const app = create(config, options)
+  try {
+    await compose(app, config)
+    return app
+  } catch (error) {
+    await app.close()
+    throw error
+  }
+}
 
-  await app.register(components) // first: routes' schemas name components
+/** In this order, because a plugin that comes later leans on those before it. */
+async function compose (app: FastifyInstance, config: Config): Promise<void> {
+  // What holds for every route, and so comes before the first.
+  await app.register(components) // schemas name each other
+  await app.register(scopes) // no route without a scope
+  await app.register(metrics, { enabled: config.metrics })
+  await app.register(accessLog, { enabled: config.accessLog })
+  await app.register(requests) // counts and logs through the two above
+  await app.register(errors)
+  await app.register(bodyLimits)
+  await app.register(security, { allowedOrigins: config.allowedOrigins })
+
+  // What the service stands on; each adds its part to the health.
+  await app.register(health, { memcachedUrl: config.memcachedUrl })
+  const { databaseUrl, dataDir, sampleData } = config
+  await app.register(postgres, { databaseUrl, dataDir, sampleData })
+  await app.register(configStore, { initial: initialSettings(config), shared: databaseUrl !== undefined })
 
   await app.register(routes)
-
-  return app
 }
 
 function create (config: Config, { logger }: BuildOptions): FastifyInstance {
@@ -35,10 +67,13 @@ function create (config: Config, { logger }: BuildOptions): FastifyInstance {
     logController: new LogController({ disableRequestLogging: true }), // plugins/access-log.ts does it for a third of the price
     requestTimeout: 30_000,
     keepAliveTimeout: 72_000, // longer than the 60 s after which load balancers drop an idle connection
+    genReqId: requestId,
+    requestIdHeader: false, // requestId reads it, and only takes a sane one
+    frameworkErrors,
+    clientErrorHandler,
     bodyLimit: 1024 * 1024,
     return503OnClosing: true,
     forceCloseConnections: 'idle', // requests in flight are finished, kept-alive connections are not waited for
-    requestIdHeader: false,
     schemaController: { compilersFactory: { buildValidator: validators() } },
     routerOptions: {
       maxParamLength: MAX_PARAMETER_LENGTH,

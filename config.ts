@@ -125,6 +125,18 @@ export function loadConfig (env: Given = readEnvironment()): Config {
   }
 }
 
+/** The first values of the settings that may change while running. */
+export function initialSettings ({ logLevel, cache }: Config): Partial<RunTimeSettings> {
+  const limits = <Backend extends 'memory' | 'redis'>(backend: Backend) => ({
+    [`cache.${backend}.strategy`]: cache.strategy,
+    [`cache.${backend}.max_memory`]: cache.maxMemory,
+    [`cache.${backend}.max_items`]: cache.maxItems,
+    [`cache.${backend}.default_ttl`]: cache.defaultTtl,
+    [`cache.${backend}.cleanup_interval`]: cache.cleanupInterval
+  })
+  return { 'log.level': logLevel, ...limits('memory'), ...limits('redis') }
+}
+
 /** A URL fit to be shown: without its password. */
 export function maskUrl (url: string): string {
   return url.replace(/(?<=:\/\/[^/?#]*:)[^/?#]*(?=@)/, '***').replace(/(?<=[?&](?:password|pass)=)[^&#]*/gi, '***')

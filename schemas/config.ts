@@ -63,7 +63,7 @@ export const Environment = Type.Object({
   CACHE_SERIALIZATION_FORMAT: words(['json', 'cbor'], { group: 'Cache', default: 'json', built: ['json'], description: 'How values are stored.' }),
   CACHE_COMPRESSION_ENABLED: flag({ group: 'Cache', default: false, built: [false], description: 'Compress large values.' }),
   CACHE_ENCRYPTION_ENABLED: flag({ group: 'Cache', default: false, built: [false], description: 'Encrypt values outside the process.' }),
-  CACHE_ENCRYPTION_KEY: Type.Optional(text({ group: 'Cache', secret: true, built: [], description: 'Key for it.' })),
+  CACHE_ENCRYPTION_KEY: Type.Optional(text({ group: 'Cache', secret: true, built: [], description: 'Key of the encryption.' })),
 
   LOG_LEVEL: words(LogLevels, { group: 'Monitoring', default: 'info', description: 'Least important level that is logged.' }),
   CACHE_METRICS_ENABLED: flag({ group: 'Monitoring', default: true, description: 'Serve `GET /metrics`.' }),

@@ -1,0 +1,34 @@
+import fp from 'fastify-plugin'
+import { RunTimeSettings } from '../schemas/config.js'
+import { ConfigStore, type SettingChanges } from '../services/config-store.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The settings that may change while running. */
+    configStore: ConfigStore
+  }
+}
+
+export interface ConfigStorePluginOptions {
+  /** What the environment says; it wins over the schema's defaults and loses to what is stored. */
+  initial: SettingChanges
+  /** Whether other processes may write to the same database. */
+  shared: boolean
+}
+
+/** Milliseconds. Twice a second, so that a change is everywhere within one. */
+const POLL_INTERVAL = 500
+
+export default fp<ConfigStorePluginOptions>(async function configStore (app, { initial, shared }) {
+  const store = new ConfigStore({
+    database: app.database,
+    schema: RunTimeSettings,
+    initial,
+    pollInterval: shared ? POLL_INTERVAL : undefined,
+    log: app.log
+  })
+  await store.load()
+  store.watch()
+  app.decorate('configStore', store)
+  app.addHook('onClose', () => store.close())
+}, { name: 'config-store', fastify: '5.x', dependencies: ['postgres'] })

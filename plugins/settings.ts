@@ -1,0 +1,26 @@
+import fp from 'fastify-plugin'
+import type { SettingChanges } from '../services/config-store.js'
+
+/** Applies the run-time settings to what they are about: at the start, and at each change. */
+export default fp(async function settings (app) {
+  const apply = (changes: SettingChanges) => {
+    if (changes['log.level'] !== undefined) app.log.level = changes['log.level']
+    for (const cache of app.caches.all()) {
+      const limits = limitsFor(cache.backend, changes)
+      if (Object.keys(limits).length > 0) cache.configure(limits)
+    }
+  }
+  apply(app.configStore.all())
+  app.addHook('onClose', app.configStore.on(apply))
+}, { name: 'settings', fastify: '5.x', dependencies: ['config-store', 'cache'] })
+
+function limitsFor (backend: 'memory' | 'redis', changes: SettingChanges) {
+  const limits = {
+    strategy: changes[`cache.${backend}.strategy`],
+    maxMemory: changes[`cache.${backend}.max_memory`],
+    maxItems: changes[`cache.${backend}.max_items`],
+    defaultTtl: changes[`cache.${backend}.default_ttl`],
+    cleanupInterval: changes[`cache.${backend}.cleanup_interval`]
+  }
+  return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined))
+}

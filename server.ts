@@ -1,0 +1,65 @@
+import closeWithGrace from 'close-with-grace'
+import { buildApp } from './app.js'
+import { ConfigError, loadConfig, maskUrl, type Config } from './config.js'
+
+/** Milliseconds that requests under way get to finish, and after which the process ends in any case. */
+const DRAIN = 8000
+const GRACE = 10_000
+
+const config = configured()
+const starting = buildApp(config)
+
+closeWithGrace({ delay: GRACE, logger: false }, async ({ err, signal }) => {
+  const app = await starting
+  if (err) app.log.fatal({ err }, 'stopping: an error that nothing caught')
+  else app.log.info(`${signal ?? 'end of work'}: finishing what is under way`)
+  const impatience = setTimeout(() => app.server.closeAllConnections(), DRAIN)
+  await app.close()
+  clearTimeout(impatience)
+})
+
+try {
+  const app = await starting
+  for (const warning of config.warnings ?? []) app.log.warn(warning)
+  app.log.info(parts(config))
+  await app.listen({ host: config.host, port: config.port, listenTextResolver: (address) => `Larder listens at ${address}` })
+} catch (error) {
+  stop(startFault(error as NodeJS.ErrnoException))
+}
+
+function configured (): Config {
+  try {
+    return loadConfig()
+  } catch (error) {
+    if (error instanceof ConfigError) stop(error.message)
+    throw error
+  }
+}
+
+/** What the service is made of, and which setting replaces what is embedded. */
+function parts ({ databaseUrl, dataDir, redis }: Config): string {
+  const database = databaseUrl === undefined
+    ? `embedded PostgreSQL in ${dataDir} (DATABASE_URL replaces it)`
+    : `PostgreSQL at ${maskUrl(databaseUrl)}`
+  const cache = redis === undefined
+    ? 'memory cache in this process alone (REDIS_URL puts Redis behind it)'
+    : `memory cache in front of Redis at ${maskUrl(redis.url)}`
+  return `${database}, ${cache}`
+}
+
+/** Says in one line on stderr why there is no service, and ends. */
+function stop (why: string): never {
+  process.stderr.write(`larder: ${why}\n`)
+  process.exit(1)
+}
+
+function startFault (error: NodeJS.ErrnoException): string {
+  const { host, port } = config
+  if (error.syscall === 'listen' || error.syscall === 'getaddrinfo') {
+    if (error.code === 'EADDRINUSE') return `port ${port} on ${host} is taken: stop what listens there, or give another PORT.`
+    if (error.code === 'EACCES') return `port ${port} needs more rights than this user has: give a PORT above 1023.`
+    return `cannot listen on ${host} (${error.code}): give a HOST that is an address of this machine.`
+  }
+  // An error with a code was made to be read; any other is a fault of the program, and its place matters.
+  return maskUrl(error.code === undefined ? error.stack ?? error.message : error.message.replace(/\s*\n\s*/g, ' '))
+}
