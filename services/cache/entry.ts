@@ -1,5 +1,6 @@
 /** The kinds of value an entry can hold; `binary` travels as base64 text. */
-export type DataType = 'string' | 'json' | 'binary' | 'number' | 'boolean' | 'list' | 'dictionary'
+export const DATA_TYPES = ['string', 'json', 'binary', 'number', 'boolean', 'list', 'dictionary'] as const
+export type DataType = typeof DATA_TYPES[number]
 
 /**
  * A value as JSON text, encoded once where it enters the cache and never changed afterwards. Short ASCII text stays a
@@ -49,10 +50,29 @@ export interface Entry {
 }
 
 /** The eviction policies: see `policies/`. */
-export type Strategy = 'lru' | 'lfu' | 'fifo' | 'ttl'
+export const STRATEGIES = ['lru', 'lfu', 'fifo', 'ttl'] as const
+export type Strategy = typeof STRATEGIES[number]
 
 /** What a conditional write asks of the entry that is there: nothing may be (`absent`), or exactly this version. */
 export type Condition = { absent: true } | { version: string }
 
+/** An entry as backends keep it: the snapshot's facts, with the version as a number and the stamp that invalidations are held against. */
+export interface StoredEntry extends Omit<Entry, 'version' | 'size'> {
+  readonly version: number
+  /** The position in the order of invalidations at which the value was known to be true: a later one concerns it. See `ledger.ts`. */
+  readonly stamp: number
+}
+
 /** What the cache counts per entry beyond key, value and metadata, in bytes. */
 export const ENTRY_OVERHEAD = 128
+
+/** The bytes an entry counts for. */
+export function sizeOf (key: string, value: EncodedValue, tags: readonly string[], metadata: string | undefined): number {
+  let size = ENTRY_OVERHEAD + Buffer.byteLength(key) + value.length
+  if (metadata !== undefined) size += Buffer.byteLength(metadata)
+  for (const tag of tags) size += 16 + Buffer.byteLength(tag)
+  return size
+}
+
+/** No tags; shared, so that entries without any pay for none. */
+export const NO_TAGS: readonly string[] = Object.freeze([])

@@ -24,3 +24,7 @@ export const BackendFullError = createError<[backend: string]>(
 /** The loader did not answer within its time. */
 export const LoadTimeoutError = createError<[key: string, milliseconds: number]>(
   'ERR_LOAD_TIMEOUT', 'Loading "%s" took longer than %d ms.', 504)
+
+/** A list was to go on from a place that no page ended at. */
+export const InvalidCursorError = createError(
+  'ERR_INVALID_CURSOR', 'The cursor is not one that a page answered with: take next_cursor as it is, or start without one.', 400)

@@ -1,0 +1,104 @@
+import type { Entry, StoredEntry } from '../entry.js'
+import type { Invalidation } from '../ledger.js'
+
+export interface ListQuery {
+  /** A glob over keys. */
+  pattern?: string | undefined
+  limit: number
+  /** Entries to pass over; ignored with a cursor. */
+  offset?: number | undefined
+  /** Where the page before ended. */
+  cursor?: string | undefined
+}
+
+export interface Listing {
+  /** Entries that match, on all pages. */
+  total: number
+  entries: Entry[]
+  /** Where this page ended; undefined on the last one. */
+  cursor: string | undefined
+}
+
+/** How a write went: the stamp it got, or why it was not made. */
+export type WriteOutcome = { stamp: number, existed: boolean } | 'superseded' | 'precondition'
+
+/** A change that another process made. */
+export type Change =
+  | { kind: 'key', namespace: string, key: string, stamp: number }
+  | { kind: 'invalidation', namespace: string, what: Invalidation, stamp: number }
+
+/** An invalidation as the shared backend remembers it. */
+export interface InForce { namespace: string, what: Invalidation, stamp: number }
+
+/** What a memory tier needs to hear to stay coherent with the shared backend behind it. */
+export interface ChangeListener {
+  onChange (change: Change): void
+  /** Changes may have been missed. Everything cached before is suspect; the invalidations given are all that are still in force. */
+  onResync (inForce: InForce[], stamp: number): void
+}
+
+/**
+ * A backend outside the process, shared by several. It keeps encoded entries and the order of changes: every write, delete and
+ * invalidation gets the next stamp of one counter and is announced to the other processes, in that order.
+ *
+ * Everything here fails within the backend's deadline: BackendUnavailableError when it is down or hung, BackendFullError when
+ * it has no room.
+ */
+export interface SharedBackend {
+  readonly name: string
+
+  /** The entry, stale ones included, or undefined. Invalidations are the caller's to check. */
+  get (namespace: string, key: string): Promise<StoredEntry | undefined>
+  getMany (namespace: string, keys: readonly string[]): Promise<(StoredEntry | undefined)[]>
+
+  /** The stamp that a load beginning now has to remember. */
+  stamp (): Promise<number>
+
+  /**
+   * Stores an entry.
+   * @param condition checked and written in one step; its version is the numeric one, NaN for "none that can be"
+   */
+  set (entry: StoredEntry, condition?: WriteCondition): Promise<WriteOutcome>
+
+  /** Stores what a load brought, unless the key was written or deleted since the stamp in the entry. */
+  fill (entry: StoredEntry): Promise<WriteOutcome>
+
+  /** Stores the result of a change to the origin that began at the entry's stamp; when the key changed meanwhile, deletes it. */
+  replace (entry: StoredEntry): Promise<WriteOutcome>
+
+  /** Deletes, and keeps loads that are under way from bringing the value back. */
+  delete (namespace: string, key: string, condition?: WriteCondition): Promise<WriteOutcome>
+
+  /** Changes when the entry expires. Undefined when there is none. */
+  expire (namespace: string, key: string, version: number, expiresAt: number, goneAt: number): Promise<WriteOutcome>
+
+  /** Records an invalidation, in force from the moment the promise settles, and answers its stamp. */
+  invalidate (namespace: string, what: Invalidation): Promise<number>
+
+  /** Every invalidation that entries have to be held against. */
+  inForce (): Promise<InForce[]>
+
+  /** Forgets an invalidation that no entry and no load can fall to any more, unless it was recorded again since. */
+  withdraw (namespace: string, what: Invalidation, stamp: number): Promise<void>
+
+  /** Every entry of a namespace (of all, when undefined) in portions, without the values; an entry may come twice. */
+  scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]>
+
+  /** Drops entries that nobody may see any more, if they are still the ones that were scanned. Answers how many went. */
+  discard (namespace: string, entries: readonly ScannedEntry[]): Promise<number>
+
+  /** Reports reads, for the entry's own statistics; best effort. */
+  recordAccess (namespace: string, key: string, version: number, reads: number, at: number): void
+
+  /** Announces changes from now on, and says whether announcements can be relied on. */
+  follow (listener: ChangeListener): Promise<void>
+  readonly isFollowing: boolean
+
+  close (): Promise<void>
+}
+
+/** The numeric form of a Condition. `absentOr` names a version that is as good as absent (it fell to an invalidation). */
+export type WriteCondition = { absent: true, absentOr?: number } | { version: number }
+
+/** An entry without its value. */
+export type ScannedEntry = Omit<StoredEntry, 'value'> & { readonly valueLength: number }

@@ -1,0 +1,296 @@
+import { BrokenCircuitError, circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhen } from 'cockatiel'
+import type { ChainableCommander, Redis, RedisOptions as ClientOptions } from 'ioredis'
+import { randomBytes } from 'node:crypto'
+import type { Now } from '../../clock.js'
+import type { StoredEntry } from '../../entry.js'
+import { BackendFullError, BackendUnavailableError } from '../../errors.js'
+import type { Invalidation } from '../../ledger.js'
+import { HEADER_LENGTH, packRecord, packTombstone, prefixLength, unpackFacts, unpackRecord } from '../../record.js'
+import type { ChangeListener, InForce, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome } from '../backend.js'
+import { type Announcement, type Pulse, RedisFollower } from './follower.js'
+import { type Scripted, scripts } from './scripts.js'
+
+/** How long a deletion is remembered, in milliseconds: longer than any load may take. */
+const TOMBSTONE_LIFETIME = 120_000
+/** Bytes that hold header, tags and metadata of nearly every entry. */
+const PREFIX = HEADER_LENGTH + 448
+const SCAN_COUNT = 1000
+/** Consecutive outages after which Redis is left alone, and for how many milliseconds. */
+const BREAK_AFTER = 5
+const LEAVE_ALONE = 1000
+const ACCESS_INTERVAL = 250
+/** Entries whose reads wait to be reported; more are dropped, as these are only statistics. */
+const ACCESS_BOUND = 10_000
+
+export interface RedisOptions {
+  /** For commands: with a `commandTimeout`, without an offline queue. Not closed here. */
+  client: Redis
+  /** Before every key and channel, `larder:app` for instance. */
+  prefix: string
+  now: Now
+}
+
+/**
+ * Entries in Redis, as one string each (see `record.ts`) that expires by Redis' own means; several processes share them.
+ * Only plain commands and small scripts over at most one entry; never KEYS, never FLUSHALL.
+ */
+export class RedisBackend implements SharedBackend {
+  readonly name = 'redis'
+  #client: Redis & Scripted
+  #subscriber: Redis | undefined
+  #prefix: string
+  #now: Now
+  #source = randomBytes(6).toString('hex')
+  #follower: RedisFollower | undefined
+  /** Milliseconds that Redis' clock is ahead of ours. */
+  #skew = 0
+  #reads = new Map<string, { namespace: string, key: string, version: number, reads: number, at: number }>()
+  #reporting: NodeJS.Timeout
+  #breaker = circuitBreaker(handleWhen(isOutage), { halfOpenAfter: LEAVE_ALONE, breaker: new ConsecutiveBreaker(BREAK_AFTER) })
+
+  constructor ({ client, prefix, now }: RedisOptions) {
+    for (const [name, script] of Object.entries(scripts)) if (!(name in client)) client.defineCommand(name, script)
+    this.#client = client as Redis & Scripted
+    this.#prefix = prefix
+    this.#now = now
+    this.#reporting = setInterval(() => { this.#reportReads() }, ACCESS_INTERVAL)
+    this.#reporting.unref()
+  }
+
+  get isFollowing (): boolean { return this.#follower?.isFollowing ?? false }
+
+  /** `closed` is the good state; `open` leaves Redis alone for a second. */
+  get breaker (): 'closed' | 'open' | 'half-open' {
+    const { state } = this.#breaker
+    return state === CircuitState.Closed ? 'closed' : state === CircuitState.HalfOpen ? 'half-open' : 'open'
+  }
+
+  async get (namespace: string, key: string): Promise<StoredEntry | undefined> {
+    const record = await this.#run(() => this.#client.getBuffer(this.#entry(namespace, key)))
+    return record === null ? undefined : this.#unpack(namespace, key, record)
+  }
+
+  async getMany (namespace: string, keys: readonly string[]): Promise<(StoredEntry | undefined)[]> {
+    if (keys.length === 0) return []
+    const records = await this.#run(() => this.#client.mgetBuffer(keys.map((key) => this.#entry(namespace, key))))
+    return records.map((record, at) => record === null ? undefined : this.#unpack(namespace, keys[at] as string, record))
+  }
+
+  async stamp (): Promise<number> {
+    const last = await this.#run(() => this.#client.hget(this.#counter, 'n'))
+    return last === null ? (await this.#pulse()).stamp : Number(last)
+  }
+
+  async set (entry: StoredEntry, condition?: WriteCondition): Promise<WriteOutcome> {
+    return await this.#write(entry, 'set', condition)
+  }
+
+  async fill (entry: StoredEntry): Promise<WriteOutcome> { return await this.#write(entry, 'fill') }
+  async replace (entry: StoredEntry): Promise<WriteOutcome> { return await this.#write(entry, 'replace') }
+
+  async delete (namespace: string, key: string, condition?: WriteCondition): Promise<WriteOutcome> {
+    const [kind, version] = conditionArguments(condition)
+    return outcome(await this.#run(() => this.#client.larderDelete(
+      this.#entry(namespace, key), this.#counter, packTombstone(), TOMBSTONE_LIFETIME, kind, version, this.#channel,
+      this.#announcement({ n: namespace, k: key }))))
+  }
+
+  async expire (namespace: string, key: string, version: number, expiresAt: number, goneAt: number): Promise<WriteOutcome> {
+    const times = Buffer.concat([double(expiresAt + this.#skew), double(goneAt + this.#skew)])
+    return outcome(await this.#run(() => this.#client.larderExpire(
+      this.#entry(namespace, key), this.#counter, double(version), times, this.#lifetime(goneAt), this.#channel,
+      this.#announcement({ n: namespace, k: key }))))
+  }
+
+  async invalidate (namespace: string, what: Invalidation): Promise<number> {
+    return await this.#run(() => this.#client.larderInvalidate(
+      this.#counter, this.#ledger, this.#channel, this.#announcement({ n: namespace, i: what }),
+      ...fieldsOf(namespace, what)))
+  }
+
+  async withdraw (namespace: string, what: Invalidation, stamp: number): Promise<void> {
+    await this.#run(() => Promise.all(fieldsOf(namespace, what).map((field) => this.#client.larderWithdraw(this.#ledger, field, stamp))))
+  }
+
+  async inForce (): Promise<InForce[]> {
+    const fields = await this.#run(() => this.#client.hgetall(this.#ledger))
+    return Object.entries(fields).map(([field, stamp]) => {
+      const [kind, namespace, what, soft] = JSON.parse(field) as [string, string, string, boolean]
+      const invalidation: Invalidation = kind === 'tag' ? { tags: [what] } : kind === 'pattern' ? { pattern: what } : { all: true }
+      return { namespace, what: { ...invalidation, soft }, stamp: Number(stamp) }
+    })
+  }
+
+  async * scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> {
+    const prefix = namespace === undefined ? `${this.#prefix}:entry:` : this.#entry(namespace, '')
+    let cursor = '0'
+    do {
+      const [next, names] = await this.#run(() => this.#client.scan(cursor, 'MATCH', `${prefix}*`, 'COUNT', SCAN_COUNT))
+      cursor = next
+      if (names.length > 0) yield await this.#facts(names)
+    } while (cursor !== '0')
+  }
+
+  async discard (namespace: string, entries: readonly ScannedEntry[]): Promise<number> {
+    const gone = await this.#run(() => Promise.all(
+      entries.map(({ key, version }) => this.#client.larderDiscard(this.#entry(namespace, key), double(version)))))
+    return gone.reduce((sum, count) => sum + count, 0)
+  }
+
+  recordAccess (namespace: string, key: string, version: number, reads: number, at: number): void {
+    const name = this.#entry(namespace, key)
+    const waiting = this.#reads.get(name)
+    if (waiting !== undefined && waiting.version === version) {
+      waiting.reads += reads
+      waiting.at = at
+    } else if (this.#reads.size < ACCESS_BOUND) {
+      this.#reads.set(name, { namespace, key, version, reads, at })
+    }
+  }
+
+  async follow (listener: ChangeListener): Promise<void> {
+    // Outlives every outage: the heartbeat is what tells whether it works.
+    this.#subscriber = (this.#client as Redis).duplicate<Partial<ClientOptions>>({ autoResubscribe: true, enableAutoPipelining: false, retryStrategy: (times) => Math.min(times * 50, 250) })
+    // Without a listener Node treats a refused connection as fatal; the heartbeat reports it.
+    this.#subscriber.on('error', () => {})
+    this.#follower = new RedisFollower({
+      subscriber: this.#subscriber,
+      channel: this.#channel,
+      source: this.#source,
+      listener,
+      pulse: async () => await this.#pulse(),
+      inForce: async () => await this.inForce()
+    })
+    if (this.#subscriber.status === 'wait') await this.#subscriber.connect().catch(() => {})
+    await this.#follower.beat()
+  }
+
+  async close (): Promise<void> {
+    this.#follower?.stop()
+    clearInterval(this.#reporting)
+    this.#subscriber?.disconnect()
+  }
+
+  /** @throws BackendUnavailableError when Redis does not answer within the deadline */
+  async ping (): Promise<void> { await this.#run(() => this.#client.ping()) }
+
+  async #write (entry: StoredEntry, mode: 'set' | 'fill' | 'replace', condition?: WriteCondition): Promise<WriteOutcome> {
+    const { namespace, key } = entry
+    const [kind, version] = conditionArguments(condition)
+    return outcome(await this.#run(() => this.#client.larderSet(
+      this.#entry(namespace, key), this.#counter, packRecord(entry, this.#skew), this.#lifetime(entry.goneAt), mode, entry.stamp,
+      kind, version, this.#channel, this.#announcement({ n: namespace, k: key }), packTombstone(), TOMBSTONE_LIFETIME)))
+  }
+
+  async #pulse (): Promise<Pulse> {
+    const asked = this.#now()
+    const [stamp, epoch, time] = await this.#run(() => this.#client.larderPulse(this.#counter))
+    // The answer was made about half way between question and answer.
+    this.#skew = Number(time) - (asked + this.#now()) / 2
+    return { stamp: Number(stamp), epoch, skew: this.#skew }
+  }
+
+  async #facts (names: string[]): Promise<ScannedEntry[]> {
+    const answers = await this.#run(async () => {
+      const pipeline: ChainableCommander = this.#client.pipeline()
+      for (const name of names) pipeline.getrangeBuffer(name, 0, PREFIX - 1).strlen(name)
+      return await pipeline.exec() ?? []
+    })
+    const found: ScannedEntry[] = []
+    for (const [at, name] of names.entries()) {
+      let record = answers[2 * at]?.[1] as Buffer | null
+      const length = answers[2 * at + 1]?.[1] as number
+      if (!Buffer.isBuffer(record)) continue
+      const needed = prefixLength(record)
+      if (needed === undefined) continue
+      if (needed > record.length) record = await this.#run(() => this.#client.getrangeBuffer(name, 0, needed - 1))
+      const [namespace, key] = this.#parts(name)
+      const facts = unpackFacts(namespace, key, record, this.#skew)
+      if (facts !== undefined) found.push({ ...facts, valueLength: length - needed })
+    }
+    return found
+  }
+
+  #reportReads (): void {
+    if (this.#reads.size === 0) return
+    const waiting = [...this.#reads]
+    this.#reads.clear()
+    for (const [name, { version, reads, at }] of waiting) {
+      // Statistics of an entry that is gone, or of a Redis that is down, are not worth an error.
+      this.#run(() => this.#client.larderAccess(name, double(version), reads, double(at + this.#skew))).catch(() => {})
+    }
+  }
+
+  async #run<T> (command: () => Promise<T>): Promise<T> {
+    try {
+      return await this.#breaker.execute(command)
+    } catch (error) {
+      if (error instanceof Error && error.message.startsWith('OOM')) throw new BackendFullError(this.name)
+      if (isOutage(error) || error instanceof BrokenCircuitError) {
+        throw new BackendUnavailableError('Redis does not answer: try again in a moment; if it stays so, check REDIS_URL and the server.')
+      }
+      throw error
+    }
+  }
+
+  #unpack (namespace: string, key: string, record: Buffer): StoredEntry | undefined {
+    const entry = unpackRecord(namespace, key, record, this.#skew)
+    if (entry === undefined) return undefined
+    const waiting = this.#reads.get(this.#entry(namespace, key))
+    return waiting?.version === entry.version ? { ...entry, accessCount: entry.accessCount + waiting.reads, accessedAt: waiting.at } : entry
+  }
+
+  #lifetime (goneAt: number): string {
+    return goneAt === Infinity ? '' : String(Math.max(1, Math.ceil(goneAt - this.#now())))
+  }
+
+  #announcement (what: Pick<Announcement, 'n' | 'k' | 'i'>): string {
+    return JSON.stringify({ v: 1, s: this.#source, ...what } satisfies Announcement)
+  }
+
+  #entry (namespace: string, key: string): string { return `${this.#prefix}:entry:${namespace}:${key}` }
+  #parts (name: string): [namespace: string, key: string] {
+    const start = `${this.#prefix}:entry:`.length
+    const colon = name.indexOf(':', start)
+    return [name.slice(start, colon), name.slice(colon + 1)]
+  }
+
+  get #counter (): string { return `${this.#prefix}:counter` }
+  get #ledger (): string { return `${this.#prefix}:ledger` }
+  get #channel (): string { return `${this.#prefix}:changes` }
+}
+
+const OUTAGES = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOAUTH|WRONGPASS|NOREPLICAS|BUSY)\b/
+
+/** Anything but an answer of Redis that says the command itself was wrong. */
+function isOutage (error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  return error.name !== 'ReplyError' ? !(error instanceof BrokenCircuitError) && !(error instanceof TypeError) : OUTAGES.test(error.message)
+}
+
+/** The fields that an invalidation takes in the ledger's hash, one for each thing it names. */
+function fieldsOf (namespace: string, what: Invalidation): string[] {
+  const soft = what.soft === true
+  const fields = (what.tags ?? []).map((tag) => ['tag', namespace, tag, soft])
+  if (what.pattern !== undefined) fields.push(['pattern', namespace, what.pattern, soft])
+  if (what.all === true) fields.push(['all', namespace, '', soft])
+  return fields.map((field) => JSON.stringify(field))
+}
+
+function outcome ([stamp, existed]: [number, number]): WriteOutcome {
+  if (stamp === -1) return 'superseded'
+  if (stamp === -2) return 'precondition'
+  return { stamp, existed: existed === 1 }
+}
+
+function conditionArguments (condition: WriteCondition | undefined): [kind: string, version: Buffer] {
+  if (condition === undefined) return ['', Buffer.alloc(0)]
+  if ('absent' in condition) return ['absent', double(condition.absentOr ?? NaN)]
+  return ['version', double(condition.version)]
+}
+
+function double (value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(8)
+  bytes.writeDoubleLE(value)
+  return bytes
+}

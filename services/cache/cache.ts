@@ -1,0 +1,349 @@
+import type { WriteCondition, WriteOutcome } from './backends/backend.js'
+import type { Now } from './clock.js'
+import { decode, encode } from './encoding.js'
+import { type Condition, type Entry, type NewEntry, NO_TAGS, sizeOf, type StoredEntry } from './entry.js'
+import { InvalidCursorError, PreconditionFailedError, WrongTypeError } from './errors.js'
+import { nameOf } from './in-flight.js'
+import type { Invalidation } from './ledger.js'
+import { DEFAULT_LIMITS, type Limits } from './limits.js'
+import { type GetOrSetOptions, isOutage, type Loader, ReadThrough } from './read-through.js'
+import type { Reading } from './reading.js'
+import { type Counters, Statistics } from './statistics.js'
+import type { ListQuery, Listing, MaybePromise, Store, Usage } from './stores/store.js'
+import { formatVersion, parseVersion, versionSource } from './version.js'
+
+export interface CacheOptions {
+  store: Store
+  now: Now
+  limits?: Limits
+  /** Where `getOrSet` and its siblings keep their entries. Default `default`. */
+  namespace?: string
+}
+
+export interface CacheStatistics extends Counters, Usage {
+  /** Since the start, over all namespaces of the memory tier. */
+  evictions: number
+  expirations: number
+}
+
+/** Tries of a read-modify-write against other processes before it gives up. */
+const INCREMENT_TRIES = 100
+
+/**
+ * One cache: keys in namespaces, over memory or over memory in front of a shared backend. What memory can answer is answered
+ * synchronously; everything else is a promise that settles within the backend's deadline.
+ */
+export class Cache {
+  readonly namespace: string
+  #store: Store
+  #now: Now
+  #limits: Limits
+  #version: () => number
+  #statistics = new Statistics()
+  #readThrough: ReadThrough
+  /** Increments of one key wait for each other, so that they contend with other processes only. */
+  #increments = new Map<string, Promise<unknown>>()
+  #cleaning: NodeJS.Timeout | undefined
+
+  constructor ({ store, now, limits = DEFAULT_LIMITS, namespace = 'default' }: CacheOptions) {
+    this.#store = store
+    this.#now = now
+    this.#limits = { ...limits }
+    this.#version = versionSource(now)
+    this.namespace = namespace
+    this.#readThrough = new ReadThrough({
+      store, statistics: this.#statistics, now, version: this.#version, limits: () => this.#limits
+    })
+    this.#scheduleCleaning()
+  }
+
+  get backend (): Store['name'] { return this.#store.name }
+  get limits (): Readonly<Limits> { return this.#limits }
+
+  /** The entry, undefined when there is none. Counts as a hit or a miss, and as a use of the entry. */
+  get (namespace: string, key: string): MaybePromise<Entry | undefined> {
+    const counters = this.#statistics.of(namespace)
+    const { memory } = this.#store
+    const slot = this.#store.isTrusted ? memory.find(namespace, key) : -1
+    if (slot !== -1 && memory.isFresh(slot)) {
+      memory.touch(slot)
+      counters.hits++
+      counters.memoryHits++
+      const entry = memory.entry(slot)
+      this.#store.noteRead(entry, memory.versionAt(slot))
+      return entry
+    }
+    const fetched = this.#store.fetch(namespace, key)
+    if (fetched instanceof Promise) return fetched.then((entry) => this.#seen(entry))
+    counters.misses++
+    return undefined
+  }
+
+  /** The same without counting or touching anything. */
+  peek (namespace: string, key: string): MaybePromise<Entry | undefined> {
+    const { memory } = this.#store
+    const slot = this.#store.isTrusted ? memory.find(namespace, key) : -1
+    if (slot !== -1 && memory.isFresh(slot)) return memory.entry(slot)
+    const fetched = this.#store.fetch(namespace, key)
+    if (fetched instanceof Promise) return fetched.then((entry) => this.#fresh(entry))
+    return this.#fresh(fetched)
+  }
+
+  /** In the order asked; one round trip for what is not in memory. */
+  getMany (namespace: string, keys: readonly string[]): MaybePromise<(Entry | undefined)[]> {
+    if (this.#store.name === 'memory') return keys.map((key) => this.get(namespace, key) as Entry | undefined)
+    return this.#getManyShared(namespace, keys)
+  }
+
+  /**
+   * Stores an entry under a new version.
+   * @throws PreconditionFailedError · EntryTooLargeError · BackendUnavailableError · BackendFullError
+   */
+  set (namespace: string, key: string, entry: NewEntry, condition?: Condition): MaybePromise<Entry> {
+    const stored = this.#newEntry(namespace, key, entry)
+    this.#statistics.of(namespace).sets++
+    if (condition === undefined) {
+      const outcome = this.#store.set(stored)
+      return outcome instanceof Promise ? outcome.then(() => snapshot(stored)) : snapshot(stored)
+    }
+    return this.#setIf(stored, condition)
+  }
+
+  /** @returns whether there was an entry */
+  delete (namespace: string, key: string, condition?: Condition): MaybePromise<boolean> {
+    this.#statistics.of(namespace).deletes++
+    if (condition !== undefined) return this.#deleteIf(namespace, key, condition)
+    const outcome = this.#store.delete(namespace, key)
+    return outcome instanceof Promise ? outcome.then(existed) : existed(outcome)
+  }
+
+  async deleteMany (namespace: string, keys: readonly string[]): Promise<boolean[]> {
+    return await Promise.all(keys.map((key) => this.delete(namespace, key)))
+  }
+
+  /**
+   * Gives the entry another time to live; value and version stay.
+   * @param ttl seconds, 0 never expires
+   */
+  async touch (namespace: string, key: string, ttl: number): Promise<Entry | undefined> {
+    for (;;) {
+      const entry = await this.#store.latest(namespace, key)
+      if (entry === undefined || entry.expiresAt <= this.#now()) return undefined
+      const expiresAt = this.#expiry(ttl)
+      const goneAt = expiresAt + graceOf(entry)
+      const outcome = await this.#store.expire(entry, expiresAt, goneAt)
+      if (typeof outcome === 'object') return snapshot({ ...entry, expiresAt, goneAt })
+    }
+  }
+
+  /**
+   * Adds to a number, atomically. An absent key starts at 0; the time to live of a present one stays unless `ttl` is given.
+   * @throws WrongTypeError when the value is no number, or the sum is none that a double can hold
+   */
+  async increment (namespace: string, key: string, by: number, { ttl }: { ttl?: number | undefined } = {}): Promise<Entry> {
+    const name = nameOf(namespace, key)
+    const before = this.#increments.get(name) ?? Promise.resolve()
+    const mine = before.then(async () => await this.#incrementOnce(namespace, key, by, ttl))
+    const settled = mine.catch(() => {}).then(() => { if (this.#increments.get(name) === settled) this.#increments.delete(name) })
+    this.#increments.set(name, settled)
+    return await mine
+  }
+
+  /** Entries whose key matches, without touching them. @throws InvalidCursorError */
+  async list (namespace: string, query: ListQuery): Promise<Listing> {
+    if (query.cursor !== undefined && !/^[\w-]{1,2000}$/.test(query.cursor)) throw new InvalidCursorError()
+    return await this.#store.list(namespace, query)
+  }
+
+  /** In force from the answer on; answers how many entries went. */
+  async invalidate (namespace: string, what: Invalidation): Promise<number> {
+    this.#statistics.of(namespace).invalidations++
+    return await this.#store.invalidate(namespace, what)
+  }
+
+  /** The same for everything in the namespace, or for the keys that match the pattern. */
+  async clear (namespace: string, pattern?: string): Promise<number> {
+    return await this.invalidate(namespace, pattern === undefined ? { all: true } : { pattern })
+  }
+
+  async statistics (namespace?: string): Promise<CacheStatistics> {
+    return { ...await this.#store.usage(namespace), ...this.counters(namespace) }
+  }
+
+  /** What can be told without asking the backend. */
+  counters (namespace?: string): Omit<CacheStatistics, keyof Usage> {
+    return { ...this.#statistics.read(namespace), ...this.#store.memory.counters }
+  }
+
+  /** Entries and bytes in this process's memory. */
+  get memoryUsage (): Usage { return { items: this.#store.memory.items, bytes: this.#store.memory.bytes } }
+
+  /** Takes new limits at once; evicts where they demand it. */
+  configure (limits: Partial<Limits>): void {
+    const previous = this.#limits
+    this.#limits = { ...previous, ...limits }
+    this.#store.configure(this.#limits)
+    if (this.#limits.cleanupInterval !== previous.cleanupInterval) this.#scheduleCleaning()
+  }
+
+  /**
+   * The value under a key of the cache's own namespace; loads and keeps it when it is not there.
+   * Each caller gets a copy of its own.
+   */
+  async getOrSet<T> (key: string, loader: Loader<T>, options: GetOrSetOptions<T> = {}): Promise<T> {
+    return (await this.read(key, loader, options)).value
+  }
+
+  /** The same as ready bytes, with what happened. */
+  read<T> (key: string, loader: Loader<T>, options: GetOrSetOptions<T> = {}): MaybePromise<Reading<T>> {
+    return this.#readThrough.read(this.namespace, key, loader, options)
+  }
+
+  /**
+   * Changes the origin and keeps the new value: `change` commits, and answers the value as it is from then on. When another
+   * change or deletion of the key comes in between, nothing is kept, so that the older of two values never stays.
+   * When `change` throws, what is cached is dropped, since it is not known how far it came.
+   */
+  async update<T> (key: string, change: () => Promise<T>, options: GetOrSetOptions<T> = {}): Promise<T> {
+    return await this.#readThrough.update(this.namespace, key, change, options)
+  }
+
+  /** Drops a key of the cache's own namespace after its origin changed. The cache being down is no error: it is told later. */
+  async forget (...keys: string[]): Promise<void> {
+    this.#statistics.of(this.namespace).deletes += keys.length
+    await Promise.all(keys.map((key) => this.#store.forget(this.namespace, key)))
+  }
+
+  /** Drops what carries any of the tags, or matches the pattern, in the same way. Takes the same time however much that is. */
+  async outdate (what: Invalidation): Promise<void> {
+    this.#statistics.of(this.namespace).invalidations++
+    await this.#store.outdate(this.namespace, what)
+  }
+
+  async close (): Promise<void> {
+    clearInterval(this.#cleaning)
+    await this.#store.close()
+  }
+
+  #scheduleCleaning (): void {
+    clearInterval(this.#cleaning)
+    // Timers overflow past 24.8 days; an interval that long is as good as once in 24 days.
+    const interval = Math.min(this.#limits.cleanupInterval * 1000, 2 ** 31 - 1)
+    this.#cleaning = setInterval(() => {
+      this.#store.clean().catch((error: unknown) => { if (!isOutage(error)) throw error })
+    }, interval)
+    this.#cleaning.unref()
+  }
+
+  async #getManyShared (namespace: string, keys: readonly string[]): Promise<(Entry | undefined)[]> {
+    const answers: MaybePromise<Entry | undefined>[] = []
+    const missing: number[] = []
+    const { memory } = this.#store
+    for (const [at, key] of keys.entries()) {
+      const slot = this.#store.isTrusted ? memory.find(namespace, key) : -1
+      if (slot !== -1 && memory.isFresh(slot)) answers[at] = this.get(namespace, key)
+      else missing.push(at)
+    }
+    const fetched = await this.#store.fetchMany(namespace, missing.map((at) => keys[at] as string))
+    for (const [position, at] of missing.entries()) answers[at] = this.#seen(fetched[position], namespace)
+    return await Promise.all(answers)
+  }
+
+  #fresh (entry: StoredEntry | undefined): Entry | undefined {
+    return entry === undefined || entry.expiresAt <= this.#now() ? undefined : snapshot(entry)
+  }
+
+  /** A read that was answered from behind the memory tier. */
+  #seen (entry: StoredEntry | undefined, namespace = entry?.namespace ?? this.namespace): Entry | undefined {
+    const counters = this.#statistics.of(namespace)
+    if (entry === undefined || entry.expiresAt <= this.#now()) {
+      counters.misses++
+      return undefined
+    }
+    counters.hits++
+    const read = { ...entry, accessCount: entry.accessCount + 1, accessedAt: this.#now() }
+    this.#store.noteRead(read, entry.version)
+    return snapshot(read)
+  }
+
+  #newEntry (namespace: string, key: string, { value, dataType, ttl, grace = 0, tags, metadata, strategy }: NewEntry): StoredEntry {
+    const now = this.#now()
+    const expiresAt = this.#expiry(ttl ?? this.#limits.defaultTtl)
+    return {
+      namespace,
+      key,
+      value,
+      dataType,
+      tags: tags === undefined || tags.length === 0 ? NO_TAGS : tags,
+      metadata,
+      strategy: strategy ?? this.#limits.strategy,
+      createdAt: now,
+      accessedAt: now,
+      accessCount: 0,
+      expiresAt,
+      goneAt: expiresAt + grace * 1000,
+      version: this.#version(),
+      stamp: 0
+    }
+  }
+
+  #expiry (ttl: number): number { return ttl === 0 ? Infinity : this.#now() + ttl * 1000 }
+
+  #setIf (stored: StoredEntry, condition: Condition): MaybePromise<Entry> {
+    return this.#conditionally(stored.key, condition, (check) => this.#store.set(stored, check), () => snapshot(stored))
+  }
+
+  #deleteIf (namespace: string, key: string, condition: Condition): MaybePromise<boolean> {
+    return this.#conditionally(key, condition, (check) => this.#store.delete(namespace, key, check), existed)
+  }
+
+  #conditionally<R> (
+    key: string, condition: Condition,
+    write: (check: WriteCondition) => MaybePromise<WriteOutcome>, answer: (outcome: WriteOutcome) => R
+  ): MaybePromise<R> {
+    const finish = (outcome: WriteOutcome): R => {
+      if (outcome === 'precondition') throw new PreconditionFailedError(key)
+      return answer(outcome)
+    }
+    const outcome = write('absent' in condition ? { absent: true } : { version: parseVersion(condition.version) })
+    return outcome instanceof Promise ? outcome.then(finish) : finish(outcome)
+  }
+
+  async #incrementOnce (namespace: string, key: string, by: number, ttl: number | undefined): Promise<Entry> {
+    for (let tries = 0; tries < INCREMENT_TRIES; tries++) {
+      const current = await this.#store.latest(namespace, key)
+      const fresh = current !== undefined && current.expiresAt > this.#now() ? current : undefined
+      const sum = (fresh === undefined ? 0 : numberIn(fresh)) + by
+      if (!Number.isFinite(sum)) throw new WrongTypeError(`The sum under "${key}" is too large for a number.`)
+      const next: StoredEntry = fresh === undefined
+        ? this.#newEntry(namespace, key, { value: encode(sum), dataType: 'number', ttl })
+        : { ...fresh, value: encode(sum), version: this.#version(), ...ttl === undefined ? {} : this.#lifetime(ttl) }
+      const outcome = await this.#store.set(next, fresh === undefined ? { absent: true } : { version: fresh.version })
+      if (typeof outcome === 'object') {
+        this.#statistics.of(namespace).sets++
+        return snapshot(next)
+      }
+    }
+    throw new PreconditionFailedError(key)
+  }
+
+  #lifetime (ttl: number): { expiresAt: number, goneAt: number } {
+    const expiresAt = this.#expiry(ttl)
+    return { expiresAt, goneAt: expiresAt }
+  }
+}
+
+const existed = (outcome: WriteOutcome): boolean => typeof outcome === 'object' && outcome.existed
+
+const graceOf = ({ expiresAt, goneAt }: StoredEntry): number => expiresAt === Infinity ? 0 : goneAt - expiresAt
+
+function numberIn ({ key, value, dataType }: StoredEntry): number {
+  const number = decode(value)
+  if (typeof number === 'number' && (dataType === 'number' || dataType === 'json')) return number
+  throw new WrongTypeError(`The value under "${key}" is no number: increment takes keys that hold one, or none.`)
+}
+
+function snapshot (entry: StoredEntry): Entry {
+  const { stamp: _, version, ...facts } = entry
+  return { ...facts, version: formatVersion(version), size: sizeOf(entry.key, entry.value, entry.tags, entry.metadata) }
+}

@@ -1,0 +1,142 @@
+import { compileGlob, type Matcher } from './glob.js'
+
+/** What to invalidate in a namespace: entries with any of the tags, entries whose key matches the pattern, or everything. */
+export interface Invalidation {
+  tags?: readonly string[] | undefined
+  pattern?: string | undefined
+  all?: boolean | undefined
+  /** Leave the values for their grace, as stale ones. Default false: they are gone. */
+  soft?: boolean | undefined
+}
+
+/** One recorded invalidation. It concerns entries whose stamp is lower. */
+export interface Marker {
+  readonly stamp: number
+  /** The order in which this process learned of it: an entry checked at a later revision has passed it. */
+  readonly revision: number
+  readonly soft: boolean
+  /** Entries that fell to it so far in this process. */
+  removed: number
+}
+
+interface Ban { readonly marker: Marker, readonly pattern: string, readonly matches: Matcher }
+
+/** The markers of one namespace. */
+export class NamespaceLedger {
+  /** The revision of the newest marker: an entry checked at or after it needs no further look. */
+  revision = 0
+  #all: Marker | undefined
+  #tags = new Map<string, Marker>()
+  #softTags = new Map<string, Marker>()
+  #bans: Ban[] = []
+
+  get isEmpty (): boolean {
+    return this.#all === undefined && this.#tags.size === 0 && this.#softTags.size === 0 && this.#bans.length === 0
+  }
+
+  add (what: Invalidation, marker: Marker): void {
+    this.revision = marker.revision
+    if (what.all === true) {
+      this.#all = newer(this.#all, marker)
+      return
+    }
+    const tags = marker.soft ? this.#softTags : this.#tags
+    for (const tag of what.tags ?? []) tags.set(tag, newer(tags.get(tag), marker))
+    if (what.pattern !== undefined) {
+      const { pattern } = what
+      this.#bans = this.#bans.filter((ban) => ban.pattern !== pattern || ban.marker.soft !== marker.soft || ban.marker.stamp > marker.stamp)
+      this.#bans.push({ marker, pattern, matches: compileGlob(pattern) })
+    }
+  }
+
+  /**
+   * The marker that an entry falls to, undefined when it passes. A hard one wins over a soft one.
+   * @param checked the revision at which the entry last passed
+   */
+  verdict (key: string, tags: readonly string[], stamp: number, checked: number): Marker | undefined {
+    if (this.#all !== undefined && concerns(this.#all, stamp, checked)) return this.#all
+    for (const tag of tags) {
+      const marker = this.#tags.get(tag)
+      if (marker !== undefined && concerns(marker, stamp, checked)) return marker
+    }
+    let soft: Marker | undefined
+    for (const tag of tags) {
+      const marker = this.#softTags.get(tag)
+      if (marker !== undefined && concerns(marker, stamp, checked)) soft = marker
+    }
+    for (const { marker, matches } of this.#bans) {
+      if (concerns(marker, stamp, checked) && matches(key)) {
+        if (!marker.soft) return marker
+        soft = marker
+      }
+    }
+    return soft
+  }
+
+  /** Drops the markers for which `isOver` holds. */
+  retire (isOver: (marker: Marker) => boolean): void {
+    if (this.#all !== undefined && isOver(this.#all)) this.#all = undefined
+    for (const tags of [this.#tags, this.#softTags]) {
+      for (const [tag, marker] of tags) if (isOver(marker)) tags.delete(tag)
+    }
+    this.#bans = this.#bans.filter((ban) => !isOver(ban.marker))
+  }
+}
+
+const concerns = (marker: Marker, stamp: number, checked: number): boolean => marker.revision > checked && marker.stamp > stamp
+
+const newer = (existing: Marker | undefined, marker: Marker): Marker =>
+  existing !== undefined && existing.stamp > marker.stamp ? existing : marker
+
+/**
+ * The record of invalidations by tag, by pattern and of whole namespaces. Writing one takes constant time however many entries
+ * it concerns: entries are held against it when they are read next (patterns as in Varnish's ban list), and a sweep reclaims
+ * those that nobody reads.
+ *
+ * Stamps order invalidations and loads. They come from one counter (this process's, or the shared store's), never from the
+ * wall clocks of two hosts: an entry carries the stamp at which its load began, so a marker written while the load was under
+ * way is higher and the loaded value falls to it.
+ */
+export class Ledger {
+  /** The highest stamp known here. */
+  stamp = 0
+  #revision = 0
+  #namespaces = new Map<string, NamespaceLedger>()
+
+  get revision (): number { return this.#revision }
+
+  namespace (name: string): NamespaceLedger {
+    let ledger = this.#namespaces.get(name)
+    if (ledger === undefined) {
+      ledger = new NamespaceLedger()
+      this.#namespaces.set(name, ledger)
+    }
+    return ledger
+  }
+
+  /** Records an invalidation at a stamp, by default the next one of this process. */
+  record (namespace: string, what: Invalidation, stamp = this.stamp + 1): Marker {
+    if (stamp > this.stamp) this.stamp = stamp
+    const marker: Marker = { stamp, revision: ++this.#revision, soft: what.soft === true, removed: 0 }
+    this.namespace(namespace).add(what, marker)
+    return marker
+  }
+
+  /** Takes back a marker that was recorded provisionally. */
+  withdraw (namespace: string, marker: Marker): void {
+    this.#namespaces.get(namespace)?.retire((candidate) => candidate === marker)
+  }
+
+  /**
+   * Forgets the markers that no entry can fall to any more.
+   * @param revision every entry has been checked at or after it
+   * @param oldestLoad the stamp of the oldest load still under way, Infinity when there is none
+   * @param isNeeded namespaces whose ledger someone holds
+   */
+  retire (revision: number, oldestLoad: number, isNeeded: (namespace: string) => boolean): void {
+    for (const [name, ledger] of this.#namespaces) {
+      ledger.retire((marker) => marker.revision <= revision && marker.stamp <= oldestLoad)
+      if (ledger.isEmpty && !isNeeded(name)) this.#namespaces.delete(name)
+    }
+  }
+}

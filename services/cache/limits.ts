@@ -1,0 +1,20 @@
+import type { Strategy } from './entry.js'
+
+/** What a cache may hold, and how it keeps it. All of it may change while the cache runs. */
+export interface Limits {
+  /** Entries. */
+  maxItems: number
+  /** Bytes: keys, stored values, metadata, and ENTRY_OVERHEAD for each entry. */
+  maxMemory: number
+  /** Seconds that an entry lives when its writer gives none; 0 for ever. */
+  defaultTtl: number
+  /** Seconds between two passes over everything that reclaim what has expired. */
+  cleanupInterval: number
+  /** The policy of entries whose writer names none. */
+  strategy: Strategy
+}
+
+/** The defaults of the API's configuration document. */
+export const DEFAULT_LIMITS: Readonly<Limits> = Object.freeze({
+  maxItems: 10_000, maxMemory: 100 * 1024 * 1024, defaultTtl: 3600, cleanupInterval: 300, strategy: 'lru'
+})

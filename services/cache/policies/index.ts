@@ -1,0 +1,14 @@
+import type { Strategy } from '../entry.js'
+import { FifoPolicy } from './fifo.js'
+import { LfuPolicy } from './lfu.js'
+import { LruPolicy } from './lru.js'
+import type { Policy } from './policy.js'
+import { TtlPolicy } from './ttl.js'
+
+/** Every eviction policy by its name in the API. A new one is a file and a line here. */
+export const policies: Record<Strategy, new () => Policy> = {
+  lru: LruPolicy,
+  lfu: LfuPolicy,
+  fifo: FifoPolicy,
+  ttl: TtlPolicy
+}

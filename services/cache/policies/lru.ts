@@ -1,0 +1,14 @@
+import type { Policy } from './policy.js'
+import { SlotList } from './slot-list.js'
+
+/** Least recently used: reads and writes move an entry to the young end, the old end is evicted. */
+export class LruPolicy implements Policy {
+  #order = new SlotList()
+
+  admit (slot: number): void { this.#order.append(slot) }
+  touch (slot: number): void { this.#order.moveToTail(slot) }
+  replace (slot: number): void { this.#order.moveToTail(slot) }
+  victim (): number { return this.#order.head }
+  forget (slot: number): void { this.#order.remove(slot) }
+  resize (capacity: number): void { this.#order.resize(capacity) }
+}

@@ -1,0 +1,274 @@
+import type { Now } from './clock.js'
+import { encode } from './encoding.js'
+import { NO_TAGS, type StoredEntry } from './entry.js'
+import { BackendFullError, BackendUnavailableError, EntryTooLargeError, LoadTimeoutError } from './errors.js'
+import { nameOf, type Operation } from './in-flight.js'
+import type { Limits } from './limits.js'
+import { Reading, type ReadingStatus } from './reading.js'
+import type { Statistics } from './statistics.js'
+import type { Store } from './stores/store.js'
+
+/** Computes the value of a key. What it throws reaches the callers, unless a stale value can be served. */
+export type Loader<T> = () => Promise<T> | T
+
+export interface GetOrSetOptions<T = unknown> {
+  /** Seconds, or a function of the value; 0 never expires. Default: the cache's. */
+  ttl?: number | ((value: T) => number) | undefined
+  /** Default none. */
+  tags?: readonly string[] | ((value: T) => readonly string[]) | undefined
+  /** Seconds past the TTL during which the value is served when loading a new one fails. Default 0. */
+  grace?: number | undefined
+  /** Seconds to leave the loader alone after it failed while a stale value is served. Default 1. */
+  graceBackoff?: number | undefined
+  /** Milliseconds after which the callers get LoadTimeoutError; the load goes on, and its result is kept. Default 30 000. */
+  timeout?: number | undefined
+  /** Milliseconds after which a stale value is served, if there is one, while the load goes on. Default: only the hard limit. */
+  softTimeout?: number | undefined
+  /** Fraction of the TTL after which a hit starts a load in the background. Default 1: never. */
+  refreshAfter?: number | undefined
+  /** Fraction of the TTL by which it is shortened at random, so that entries made together do not expire together. Default 0. */
+  jitter?: number | undefined
+  /** Go past what is cached, and store what is loaded. Default false. */
+  refresh?: boolean | undefined
+}
+
+interface Loaded { entry: StoredEntry, stored: boolean }
+
+const DEFAULT_TIMEOUT = 30_000
+const DEFAULT_BACKOFF = 1
+/** Keys whose loader is being left alone; beyond this many the oldest is forgotten. */
+const BACKOFF_BOUND = 10_000
+
+export interface ReadThroughOptions {
+  store: Store
+  statistics: Statistics
+  now: Now
+  version: () => number
+  limits: () => Limits
+}
+
+/**
+ * Cache-aside with one load per key: whoever misses while a load is under way waits for it. A hit in memory is answered without
+ * a promise; from there on the order is shared tier, loader, shared tier, memory.
+ */
+export class ReadThrough {
+  #store: Store
+  #statistics: Statistics
+  #now: Now
+  #version: () => number
+  #limits: () => Limits
+  #loads = new Map<string, Promise<Loaded>>()
+  #leftAloneUntil = new Map<string, number>()
+
+  constructor ({ store, statistics, now, version, limits }: ReadThroughOptions) {
+    this.#store = store
+    this.#statistics = statistics
+    this.#now = now
+    this.#version = version
+    this.#limits = limits
+  }
+
+  read<T> (namespace: string, key: string, loader: Loader<T>, options: GetOrSetOptions<T>): Reading<T> | Promise<Reading<T>> {
+    const { memory } = this.#store
+    const slot = this.#store.isTrusted ? memory.find(namespace, key) : -1
+    if (slot !== -1 && options.refresh !== true && memory.isFresh(slot)) {
+      memory.touch(slot)
+      const counters = this.#statistics.of(namespace)
+      counters.hits++
+      counters.memoryHits++
+      const entry = memory.entry(slot)
+      if (options.refreshAfter !== undefined && this.#isDue(entry, options.refreshAfter)) {
+        this.#inBackground(this.#load(namespace, key, loader, options))
+      }
+      return new Reading<T>(entry, 'hit', true, this.#now())
+    }
+    return this.#readBehind(namespace, key, loader, options)
+  }
+
+  /** See `Cache.update`. */
+  async update<T> (namespace: string, key: string, change: () => Promise<T>, options: GetOrSetOptions<T>): Promise<T> {
+    const operation = await this.#begin(namespace, key)
+    const startedAt = this.#now()
+    try {
+      const value = await change()
+      this.#statistics.of(namespace).sets++
+      if (operation === undefined || !await this.#replace(operation, this.#entry(namespace, key, value, startedAt, options))) {
+        await this.#store.forget(namespace, key)
+      }
+      return value
+    } catch (error) {
+      await this.#store.forget(namespace, key)
+      throw error
+    } finally {
+      if (operation !== undefined) this.#store.end(operation)
+    }
+  }
+
+  async #replace (operation: Operation, entry: StoredEntry): Promise<boolean> {
+    try {
+      await this.#store.replace(operation, entry)
+      return true
+    } catch (error) {
+      if (isOutage(error) || error instanceof EntryTooLargeError) return false
+      throw error
+    }
+  }
+
+  /** Undefined when the shared tier is away: then nothing may be kept, because it could not be ordered among the others' changes. */
+  async #begin (namespace: string, key: string): Promise<Operation | undefined> {
+    try {
+      return await this.#store.begin(namespace, key)
+    } catch (error) {
+      if (isOutage(error)) return undefined
+      throw error
+    }
+  }
+
+  async #readBehind<T> (namespace: string, key: string, loader: Loader<T>, options: GetOrSetOptions<T>): Promise<Reading<T>> {
+    const counters = this.#statistics.of(namespace)
+    const name = nameOf(namespace, key)
+    // In memory even when it is not trusted now: good enough to be served as stale if all else fails.
+    const slot = this.#store.memory.find(namespace, key)
+    let stale: StoredEntry | undefined = slot === -1 ? undefined : this.#store.memory.stored(slot)
+    if (options.refresh !== true && !this.#loads.has(name)) {
+      const fetched = await this.#fetch(namespace, key)
+      if (fetched !== undefined) {
+        if (fetched.expiresAt > this.#now()) {
+          counters.hits++
+          return new Reading<T>(fetched, 'hit', true, this.#now())
+        }
+        stale = fetched
+      }
+    }
+    if (stale !== undefined && (this.#leftAloneUntil.get(name) ?? 0) > this.#now()) {
+      counters.stale++
+      return new Reading<T>(stale, 'stale', true, this.#now())
+    }
+    const waiting = this.#loads.has(name)
+    const status: ReadingStatus = options.refresh === true ? 'bypass' : waiting ? 'coalesced' : 'miss'
+    if (waiting) counters.coalesced++
+    else counters.misses++
+    const loading = this.#load(namespace, key, loader, options)
+    try {
+      const { entry, stored } = await this.#inTime(key, loading, stale, options)
+      if (entry === stale) {
+        counters.stale++
+        return new Reading<T>(entry, 'stale', true, this.#now())
+      }
+      return new Reading<T>(entry, status, stored, this.#now())
+    } catch (error) {
+      if (stale === undefined) throw error
+      this.#leaveAlone(name, options.graceBackoff ?? DEFAULT_BACKOFF)
+      counters.stale++
+      return new Reading<T>(stale, 'stale', true, this.#now())
+    }
+  }
+
+  /** What the shared tier has; an outage of it is a miss, because the origin can answer. */
+  async #fetch (namespace: string, key: string): Promise<StoredEntry | undefined> {
+    try {
+      return await this.#store.fetch(namespace, key)
+    } catch (error) {
+      if (isOutage(error)) return undefined
+      throw error
+    }
+  }
+
+  #load<T> (namespace: string, key: string, loader: Loader<T>, options: GetOrSetOptions<T>): Promise<Loaded> {
+    const name = nameOf(namespace, key)
+    const underway = this.#loads.get(name)
+    if (underway !== undefined && options.refresh !== true) return underway
+    const loading = this.#loadOnce(namespace, key, loader, options).finally(() => {
+      if (this.#loads.get(name) === loading) this.#loads.delete(name)
+    })
+    this.#loads.set(name, loading)
+    return loading
+  }
+
+  async #loadOnce<T> (namespace: string, key: string, loader: Loader<T>, options: GetOrSetOptions<T>): Promise<Loaded> {
+    const counters = this.#statistics.of(namespace)
+    counters.loads++
+    const operation = await this.#begin(namespace, key)
+    const startedAt = this.#now()
+    try {
+      const value = await loader()
+      const entry = this.#entry(namespace, key, value, startedAt, options)
+      this.#leftAloneUntil.delete(nameOf(namespace, key))
+      const outcome = operation === undefined ? 'superseded' : await this.#fill(operation, entry)
+      return { entry, stored: typeof outcome === 'object' }
+    } catch (error) {
+      counters.loadFailures++
+      throw error
+    } finally {
+      if (operation !== undefined) this.#store.end(operation)
+    }
+  }
+
+  async #fill (operation: Operation, entry: StoredEntry): Promise<unknown> {
+    try {
+      return await this.#store.fill(operation, entry)
+    } catch (error) {
+      // The value is there for those who wait; that it could not be kept is the cache's trouble, not theirs.
+      if (isOutage(error) || error instanceof EntryTooLargeError) return undefined
+      throw error
+    }
+  }
+
+  #entry<T> (namespace: string, key: string, value: T, createdAt: number, options: GetOrSetOptions<T>): StoredEntry {
+    const { defaultTtl, strategy } = this.#limits()
+    let ttl = (typeof options.ttl === 'function' ? options.ttl(value) : options.ttl) ?? defaultTtl
+    if (options.jitter !== undefined) ttl *= 1 - Math.random() * options.jitter
+    const expiresAt = ttl === 0 ? Infinity : this.#now() + ttl * 1000
+    return {
+      namespace,
+      key,
+      value: encode(value),
+      dataType: 'json',
+      tags: (typeof options.tags === 'function' ? options.tags(value) : options.tags) ?? NO_TAGS,
+      metadata: undefined,
+      strategy,
+      createdAt,
+      accessedAt: createdAt,
+      accessCount: 0,
+      expiresAt,
+      goneAt: expiresAt + (options.grace ?? 0) * 1000,
+      version: this.#version(),
+      stamp: 0
+    }
+  }
+
+  /** The load's result, or `stale` after the soft limit. */
+  async #inTime (key: string, loading: Promise<Loaded>, stale: StoredEntry | undefined, options: GetOrSetOptions<never>): Promise<Loaded> {
+    const hard = options.timeout ?? DEFAULT_TIMEOUT
+    const isSoft = stale !== undefined && options.softTimeout !== undefined && options.softTimeout < hard
+    const limit = isSoft ? options.softTimeout as number : hard
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<Loaded>((resolve, reject) => {
+      timer = setTimeout(() => {
+        if (isSoft) resolve({ entry: stale, stored: true })
+        else reject(new LoadTimeoutError(key, hard))
+        this.#inBackground(loading)
+      }, limit)
+    })
+    return await Promise.race([loading, late]).finally(() => { clearTimeout(timer) })
+  }
+
+  /** Nobody waits for this load any more; its failure is counted, and the next caller meets it anew. */
+  #inBackground (loading: Promise<unknown>): void { loading.catch(() => {}) }
+
+  #isDue ({ createdAt, expiresAt }: { createdAt: number, expiresAt: number }, fraction: number): boolean {
+    return this.#now() > createdAt + (expiresAt - createdAt) * fraction
+  }
+
+  #leaveAlone (name: string, seconds: number): void {
+    this.#leftAloneUntil.delete(name)
+    this.#leftAloneUntil.set(name, this.#now() + seconds * 1000)
+    if (this.#leftAloneUntil.size > BACKOFF_BOUND) {
+      const [oldest] = this.#leftAloneUntil.keys()
+      this.#leftAloneUntil.delete(oldest as string)
+    }
+  }
+}
+
+/** The cache is down or full, which is never the caller's fault. */
+export const isOutage = (error: unknown): boolean => error instanceof BackendUnavailableError || error instanceof BackendFullError

@@ -1,0 +1,54 @@
+/** What happened in one namespace since the start. */
+export interface Counters {
+  hits: number
+  /** Of the hits, those answered from the memory tier. */
+  memoryHits: number
+  misses: number
+  /** Answers with a value past its TTL. */
+  stale: number
+  sets: number
+  deletes: number
+  invalidations: number
+  loads: number
+  loadFailures: number
+  /** Calls that waited for someone else's load: stampedes avoided. */
+  coalesced: number
+}
+
+const none = (): Counters => ({
+  hits: 0, memoryHits: 0, misses: 0, stale: 0, sets: 0, deletes: 0, invalidations: 0, loads: 0, loadFailures: 0, coalesced: 0
+})
+
+/** Namespaces counted one by one; the rest are counted together, since callers name namespaces as they like. */
+const BOUND = 10_000
+
+/** Plain counters by namespace, read when somebody asks. */
+export class Statistics {
+  #counters = new Map<string, Counters>()
+  #rest = none()
+  #lastName = ''
+  #last = this.#rest
+
+  of (namespace: string): Counters {
+    if (namespace === this.#lastName) return this.#last
+    let counters = this.#counters.get(namespace)
+    if (counters === undefined) {
+      if (this.#counters.size >= BOUND) return this.#rest
+      counters = none()
+      this.#counters.set(namespace, counters)
+    }
+    this.#lastName = namespace
+    this.#last = counters
+    return counters
+  }
+
+  /** One namespace's counts, or the sum of all. */
+  read (namespace?: string): Counters {
+    if (namespace !== undefined) return { ...this.#counters.get(namespace) ?? none() }
+    const sum = none()
+    for (const counters of [this.#rest, ...this.#counters.values()]) {
+      for (const name of Object.keys(sum) as (keyof Counters)[]) sum[name] += counters[name]
+    }
+    return sum
+  }
+}

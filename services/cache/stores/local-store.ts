@@ -1,0 +1,104 @@
+import { MemoryBackend } from '../backends/memory.js'
+import type { Now } from '../clock.js'
+import type { StoredEntry } from '../entry.js'
+import { InFlight, nameOf, type Operation } from '../in-flight.js'
+import { type Invalidation, Ledger } from '../ledger.js'
+import type { Limits } from '../limits.js'
+import type { ListQuery, Listing, Store, Usage, WriteCondition, WriteOutcome } from './store.js'
+
+/** Memory alone. Nothing here waits but the passes over all entries. */
+export class LocalStore implements Store {
+  readonly name = 'memory'
+  readonly isTrusted = true
+  readonly memory: MemoryBackend
+  #ledger = new Ledger()
+  #inFlight = new InFlight()
+
+  constructor ({ now, limits }: { now: Now, limits: Limits }) {
+    this.memory = new MemoryBackend({ now, limits, ledger: this.#ledger })
+  }
+
+  fetch (): undefined { return undefined }
+  fetchMany (_namespace: string, keys: readonly string[]): undefined[] { return keys.map(() => undefined) }
+
+  latest (namespace: string, key: string): StoredEntry | undefined {
+    const slot = this.memory.find(namespace, key)
+    return slot === -1 ? undefined : this.memory.stored(slot)
+  }
+
+  begin (namespace: string, key: string): Operation { return this.#inFlight.begin(nameOf(namespace, key), this.#ledger.stamp) }
+  end (operation: Operation): void { this.#inFlight.end(operation) }
+
+  set (entry: StoredEntry, condition?: WriteCondition): WriteOutcome {
+    const slot = this.memory.find(entry.namespace, entry.key)
+    if (condition !== undefined && !this.#permits(slot, condition)) return 'precondition'
+    const existed = slot !== -1
+    this.memory.put({ ...entry, stamp: this.#ledger.stamp })
+    this.#inFlight.supersede(nameOf(entry.namespace, entry.key))
+    return { stamp: this.#ledger.stamp, existed }
+  }
+
+  fill (operation: Operation, entry: StoredEntry): WriteOutcome {
+    if (operation.superseded) return 'superseded'
+    this.memory.put({ ...entry, stamp: operation.stamp })
+    return { stamp: operation.stamp, existed: false }
+  }
+
+  replace (operation: Operation, entry: StoredEntry): WriteOutcome {
+    this.#inFlight.supersede(operation.name, operation)
+    if (operation.superseded) {
+      this.memory.delete(entry.namespace, entry.key)
+      return 'superseded'
+    }
+    this.memory.put({ ...entry, stamp: this.#ledger.stamp })
+    return { stamp: this.#ledger.stamp, existed: false }
+  }
+
+  delete (namespace: string, key: string, condition?: WriteCondition): WriteOutcome {
+    if (condition !== undefined && !this.#permits(this.memory.find(namespace, key), condition)) return 'precondition'
+    this.#inFlight.supersede(nameOf(namespace, key))
+    return { stamp: this.#ledger.stamp, existed: this.memory.delete(namespace, key) }
+  }
+
+  async forget (namespace: string, key: string): Promise<void> { this.delete(namespace, key) }
+
+  expire (entry: StoredEntry, expiresAt: number, goneAt: number): WriteOutcome {
+    const slot = this.memory.find(entry.namespace, entry.key)
+    if (slot === -1 || this.memory.versionAt(slot) !== entry.version) return 'precondition'
+    this.memory.expire(slot, expiresAt, goneAt)
+    return { stamp: this.#ledger.stamp, existed: true }
+  }
+
+  noteRead (): void {}
+
+  async invalidate (namespace: string, what: Invalidation): Promise<number> {
+    const marker = this.#ledger.record(namespace, what)
+    await this.clean()
+    return marker.removed
+  }
+
+  async outdate (namespace: string, what: Invalidation): Promise<void> { this.#ledger.record(namespace, what) }
+
+  async list (namespace: string, query: ListQuery): Promise<Listing> { return await this.memory.list(namespace, query) }
+
+  async usage (namespace?: string): Promise<Usage> {
+    await this.memory.sweep()
+    return namespace === undefined ? { items: this.memory.items, bytes: this.memory.bytes } : this.memory.usage(namespace)
+  }
+
+  configure (limits: Limits): void { this.memory.configure(limits) }
+
+  async clean (): Promise<void> {
+    const { revision } = this.#ledger
+    await this.memory.sweep()
+    this.#ledger.retire(revision, this.#inFlight.oldest(), (namespace) => this.memory.holds(namespace))
+  }
+
+  async close (): Promise<void> {}
+
+  #permits (slot: number, condition: WriteCondition): boolean {
+    const present = slot !== -1 && this.memory.isFresh(slot)
+    if ('absent' in condition) return !present
+    return present && this.memory.versionAt(slot) === condition.version
+  }
+}

@@ -1,0 +1,360 @@
+import type { Change, ChangeListener, InForce, ScannedEntry, SharedBackend } from '../backends/backend.js'
+import { MemoryBackend } from '../backends/memory.js'
+import type { Now } from '../clock.js'
+import { sizeOf, type StoredEntry } from '../entry.js'
+import { BackendFullError, BackendUnavailableError } from '../errors.js'
+import { compileGlob } from '../glob.js'
+import { InFlight, nameOf, type Operation } from '../in-flight.js'
+import { type Invalidation, Ledger, type Marker } from '../ledger.js'
+import type { Limits } from '../limits.js'
+import { formatVersion } from '../version.js'
+import type { ListQuery, Listing, Store, Usage, WriteCondition, WriteOutcome } from './store.js'
+
+/** How long an answer waits for entries to be counted, in milliseconds; reclaiming goes on behind it. */
+const COUNTING_TIME = 2000
+/** How long an invalidation outlives the sweep that reclaimed its entries: longer than any load may take. */
+const RETIRE_AFTER = 120_000
+/** Between two tries to pay what the backend is owed, in milliseconds. */
+const SETTLE_INTERVAL = 250
+
+export interface SharedStoreOptions {
+  backend: SharedBackend & { readonly name: 'redis' }
+  now: Now
+  /** Of the memory tier. */
+  limits: Limits
+}
+
+/**
+ * A memory tier in front of a backend that several processes share. Every write goes to the backend first; the others hear of it
+ * and drop what they hold. While the backend's announcements cannot be relied on, the memory tier is neither read nor filled.
+ */
+export class SharedStore implements Store, ChangeListener {
+  readonly name
+  readonly memory: MemoryBackend
+  #backend: SharedBackend
+  #now: Now
+  #ledger = new Ledger()
+  #inFlight = new InFlight()
+  #fetches = new Map<string, Promise<StoredEntry | undefined>>()
+  /** Deletions that the backend could not be told of, by the entry's name; the last one of a key counts. */
+  #owedKeys = new Map<string, { namespace: string, key: string }>()
+  #owedInvalidations = new Set<{ namespace: string, what: Invalidation, marker: Marker }>()
+  #settling: NodeJS.Timeout
+  #isSettling = false
+  #retiring = new Set<NodeJS.Timeout>()
+
+  constructor ({ backend, now, limits }: SharedStoreOptions) {
+    this.name = backend.name
+    this.#backend = backend
+    this.#now = now
+    this.memory = new MemoryBackend({ now, limits, ledger: this.#ledger })
+    this.#settling = setInterval(() => { void this.#settle() }, SETTLE_INTERVAL)
+    this.#settling.unref()
+  }
+
+  get isTrusted (): boolean { return this.#backend.isFollowing }
+
+  /** Starts to listen. Settles when the backend answered, or is known not to. */
+  async open (): Promise<void> { await this.#backend.follow(this) }
+
+  fetch (namespace: string, key: string): Promise<StoredEntry | undefined> {
+    const name = nameOf(namespace, key)
+    let fetching = this.#fetches.get(name)
+    if (fetching === undefined) {
+      fetching = this.#fetch(namespace, key, name).finally(() => { this.#fetches.delete(name) })
+      this.#fetches.set(name, fetching)
+    }
+    return fetching
+  }
+
+  async fetchMany (namespace: string, keys: readonly string[]): Promise<(StoredEntry | undefined)[]> {
+    const operations = keys.map((key) => this.#inFlight.begin(nameOf(namespace, key), Infinity))
+    try {
+      const [entries] = await Promise.all([this.#backend.getMany(namespace, keys), this.#catchUp()])
+      return entries.map((entry, at) => this.#accept(entry, operations[at] as Operation))
+    } finally {
+      for (const operation of operations) this.#inFlight.end(operation)
+    }
+  }
+
+  async latest (namespace: string, key: string): Promise<StoredEntry | undefined> {
+    const [entry] = await this.fetchMany(namespace, [key])
+    return entry
+  }
+
+  async begin (namespace: string, key: string): Promise<Operation> {
+    return this.#inFlight.begin(nameOf(namespace, key), await this.#backend.stamp())
+  }
+
+  end (operation: Operation): void { this.#inFlight.end(operation) }
+
+  async set (entry: StoredEntry, condition?: WriteCondition): Promise<WriteOutcome> {
+    const check = await this.#actual(entry.namespace, entry.key, condition)
+    if (check === 'precondition') return check
+    return await this.#change(entry.namespace, entry.key, async () => await this.#backend.set(entry, check), entry)
+  }
+
+  async fill (operation: Operation, entry: StoredEntry): Promise<WriteOutcome> {
+    if (operation.superseded || this.#now() - entry.createdAt > RETIRE_AFTER) return 'superseded'
+    const outcome = await this.#backend.fill({ ...entry, stamp: operation.stamp })
+    if (typeof outcome === 'object') this.#keep({ ...entry, stamp: operation.stamp }, operation)
+    return outcome
+  }
+
+  async replace (operation: Operation, entry: StoredEntry): Promise<WriteOutcome> {
+    this.#inFlight.supersede(operation.name, operation)
+    this.memory.delete(entry.namespace, entry.key)
+    if (operation.superseded) {
+      await this.forget(entry.namespace, entry.key)
+      return 'superseded'
+    }
+    const outcome = await this.#backend.replace({ ...entry, stamp: operation.stamp })
+    if (typeof outcome === 'object') this.#keep({ ...entry, stamp: outcome.stamp }, operation)
+    return outcome
+  }
+
+  async delete (namespace: string, key: string, condition?: WriteCondition): Promise<WriteOutcome> {
+    const check = await this.#actual(namespace, key, condition)
+    if (check === 'precondition') return check
+    return await this.#change(namespace, key, async () => await this.#backend.delete(namespace, key, check))
+  }
+
+  async forget (namespace: string, key: string): Promise<void> {
+    try {
+      await this.delete(namespace, key)
+    } catch (error) {
+      if (!isOutage(error)) throw error
+      this.#owedKeys.set(nameOf(namespace, key), { namespace, key })
+    }
+  }
+
+  async expire (entry: StoredEntry, expiresAt: number, goneAt: number): Promise<WriteOutcome> {
+    const { namespace, key, version } = entry
+    return await this.#change(namespace, key, async () => await this.#backend.expire(namespace, key, version, expiresAt, goneAt))
+  }
+
+  noteRead (entry: { namespace: string, key: string, accessedAt: number }, version: number): void {
+    this.#backend.recordAccess(entry.namespace, entry.key, version, 1, entry.accessedAt)
+  }
+
+  async invalidate (namespace: string, what: Invalidation): Promise<number> {
+    const marker = this.#ledger.record(namespace, what, await this.#backend.invalidate(namespace, what))
+    const progress = { count: 0 }
+    const sweeping = this.#reclaim(namespace, what, marker, progress)
+    let timer: NodeJS.Timeout | undefined
+    const enough = new Promise<void>((resolve) => { timer = setTimeout(resolve, COUNTING_TIME) })
+    await Promise.race([sweeping, enough]).finally(() => { clearTimeout(timer) })
+    return progress.count
+  }
+
+  async outdate (namespace: string, what: Invalidation): Promise<void> {
+    try {
+      this.#ledger.record(namespace, what, await this.#backend.invalidate(namespace, what))
+    } catch (error) {
+      if (!isOutage(error)) throw error
+      // No stamp can be had, so everything counts as older until the backend knows of it.
+      const marker = this.#ledger.record(namespace, what, Number.MAX_VALUE)
+      this.#owedInvalidations.add({ namespace, what, marker })
+    }
+  }
+
+  async list (namespace: string, { pattern, limit, offset = 0, cursor }: ListQuery): Promise<Listing> {
+    const matches = pattern === undefined ? undefined : compileGlob(pattern)
+    const found = new Map<string, ScannedEntry>()
+    for await (const entries of this.#standing(namespace)) {
+      for (const entry of entries) if (matches === undefined || matches(entry.key)) found.set(entry.key, entry)
+    }
+    // By name, so that a page boundary loses none and repeats none while others write.
+    const keys = [...found.keys()].sort()
+    const after = cursor === undefined ? undefined : Buffer.from(cursor, 'base64url').toString()
+    const start = after === undefined ? offset : keys.findIndex((key) => key > after)
+    const page = start === -1 ? [] : keys.slice(start, start + limit)
+    const more = start !== -1 && start + limit < keys.length
+    return {
+      total: keys.length,
+      entries: page.map((key) => listed(found.get(key) as ScannedEntry)),
+      cursor: more ? Buffer.from(page.at(-1) as string).toString('base64url') : undefined
+    }
+  }
+
+  async usage (namespace?: string): Promise<Usage> {
+    const usage = { items: 0, bytes: 0 }
+    const seen = new Set<string>()
+    for await (const entries of this.#standing(namespace)) {
+      for (const entry of entries) {
+        const name = nameOf(entry.namespace, entry.key)
+        if (seen.has(name)) continue
+        seen.add(name)
+        usage.items++
+        usage.bytes += sizeOf(entry.key, '', entry.tags, entry.metadata) + entry.valueLength
+      }
+    }
+    return usage
+  }
+
+  configure (limits: Limits): void { this.memory.configure(limits) }
+
+  async clean (): Promise<void> {
+    const { revision } = this.#ledger
+    await this.memory.sweep()
+    // While it cannot be asked, or is owed an invalidation, nothing here may be forgotten.
+    if (!this.isTrusted || this.#owedInvalidations.size > 0) return
+    const inForce = await this.#backend.inForce()
+    // What the backend has forgotten, no entry there can fall to; and every entry here has just been held against it.
+    this.#ledger.retire(revision, this.#inFlight.oldest(), (namespace) => this.memory.holds(namespace))
+    this.#apply(inForce)
+  }
+
+  async close (): Promise<void> {
+    clearInterval(this.#settling)
+    for (const timer of this.#retiring) clearTimeout(timer)
+    await this.#backend.close()
+  }
+
+  onChange (change: Change): void {
+    if (change.kind === 'invalidation') {
+      this.#ledger.record(change.namespace, change.what, change.stamp)
+    } else {
+      this.#inFlight.supersede(nameOf(change.namespace, change.key))
+      this.memory.delete(change.namespace, change.key)
+    }
+  }
+
+  onResync (inForce: InForce[]): void {
+    this.#inFlight.supersedeAll()
+    this.memory.reset()
+    this.#apply(inForce)
+  }
+
+  async #fetch (namespace: string, key: string, name: string): Promise<StoredEntry | undefined> {
+    const operation = this.#inFlight.begin(name, Infinity)
+    try {
+      const [entry] = await Promise.all([this.#backend.get(namespace, key), this.#catchUp()])
+      return this.#accept(entry, operation)
+    } finally {
+      this.#inFlight.end(operation)
+    }
+  }
+
+  /**
+   * The condition as the backend has to check it. An entry may still be there that has fallen to an invalidation or is past its
+   * TTL: for callers it is absent, and no version of it matches.
+   */
+  async #actual (namespace: string, key: string, condition: WriteCondition | undefined): Promise<WriteCondition | 'precondition' | undefined> {
+    if (condition === undefined) return undefined
+    const [entry] = await Promise.all([this.#backend.get(namespace, key), this.#catchUp()])
+    const isThere = entry !== undefined && entry.expiresAt > this.#now() &&
+      this.#ledger.namespace(namespace).verdict(key, entry.tags, entry.stamp, 0) === undefined
+    if ('absent' in condition) {
+      if (isThere) return 'precondition'
+      return entry === undefined ? condition : { absent: true, absentOr: entry.version }
+    }
+    return isThere && entry.version === condition.version ? condition : 'precondition'
+  }
+
+  /** The fetched entry if it may be seen, put into the memory tier if it may be kept. */
+  #accept (entry: StoredEntry | undefined, operation: Operation): StoredEntry | undefined {
+    if (entry === undefined || this.#owedKeys.has(operation.name)) return undefined
+    const marker = this.#ledger.namespace(entry.namespace).verdict(entry.key, entry.tags, entry.stamp, 0)
+    if (marker !== undefined && !marker.soft) return undefined
+    const accepted = marker === undefined ? entry : { ...entry, expiresAt: Math.min(entry.expiresAt, this.#now()) }
+    if (accepted.goneAt <= this.#now()) return undefined
+    this.#keep(accepted, operation)
+    return accepted
+  }
+
+  #keep (entry: StoredEntry, operation: Operation): void {
+    if (operation.superseded || !this.isTrusted || this.#owedKeys.has(operation.name)) return
+    if (sizeOf(entry.key, entry.value, entry.tags, entry.metadata) <= this.memory.maxMemory) this.memory.put(entry)
+    else this.memory.delete(entry.namespace, entry.key)
+  }
+
+  /** A write of one key: whatever is under way for it is void, and memory holds nothing of it until the backend has it. */
+  async #change (namespace: string, key: string, write: () => Promise<WriteOutcome>, entry?: StoredEntry): Promise<WriteOutcome> {
+    const name = nameOf(namespace, key)
+    const operation = this.#inFlight.begin(name, Infinity)
+    this.#inFlight.supersede(name, operation)
+    this.memory.delete(namespace, key)
+    try {
+      const outcome = await write()
+      if (typeof outcome === 'object') {
+        this.#owedKeys.delete(name)
+        if (entry !== undefined) this.#keep({ ...entry, stamp: outcome.stamp }, operation)
+      }
+      return outcome
+    } finally {
+      this.#inFlight.end(operation)
+    }
+  }
+
+  /** While announcements do not come, the invalidations of the others have to be asked for. */
+  async #catchUp (): Promise<void> {
+    if (!this.isTrusted) this.#apply(await this.#backend.inForce())
+  }
+
+  #apply (inForce: InForce[]): void {
+    for (const { namespace, what, stamp } of inForce) this.#ledger.record(namespace, what, stamp)
+  }
+
+  async * #standing (namespace: string | undefined): AsyncIterable<ScannedEntry[]> {
+    await this.#catchUp()
+    for await (const entries of this.#backend.scan(namespace)) {
+      yield entries.filter((entry) => entry.expiresAt > this.#now() && !this.#owedKeys.has(nameOf(entry.namespace, entry.key)) &&
+        this.#ledger.namespace(entry.namespace).verdict(entry.key, entry.tags, entry.stamp, 0) === undefined)
+    }
+  }
+
+  async #reclaim (namespace: string, what: Invalidation, marker: Marker, progress: { count: number }): Promise<void> {
+    try {
+      const ledger = this.#ledger.namespace(namespace)
+      for await (const entries of this.#backend.scan(namespace)) {
+        const fallen = entries.filter((entry) => ledger.verdict(entry.key, entry.tags, entry.stamp, 0) === marker && !marker.soft)
+        progress.count += await this.#backend.discard(namespace, fallen)
+      }
+    } catch (error) {
+      // The invalidation holds all the same; what was not reclaimed expires.
+      if (isOutage(error)) return
+      throw error
+    }
+    const timer = setTimeout(() => {
+      this.#retiring.delete(timer)
+      this.#backend.withdraw(namespace, what, marker.stamp).catch((error: unknown) => { if (!isOutage(error)) throw error })
+    }, RETIRE_AFTER)
+    timer.unref()
+    this.#retiring.add(timer)
+  }
+
+  /** Tells the backend what it could not be told before. */
+  async #settle (): Promise<void> {
+    if (this.#isSettling || (this.#owedKeys.size === 0 && this.#owedInvalidations.size === 0)) return
+    this.#isSettling = true
+    await this.#payOff().finally(() => { this.#isSettling = false })
+  }
+
+  async #payOff (): Promise<void> {
+    for (const [name, owed] of this.#owedKeys) {
+      try {
+        await this.#backend.delete(owed.namespace, owed.key)
+        if (this.#owedKeys.get(name) === owed) this.#owedKeys.delete(name)
+      } catch {
+        return // Still away: the next round tries again.
+      }
+    }
+    for (const owed of this.#owedInvalidations) {
+      try {
+        this.#ledger.record(owed.namespace, owed.what, await this.#backend.invalidate(owed.namespace, owed.what))
+        this.#ledger.withdraw(owed.namespace, owed.marker)
+        this.#owedInvalidations.delete(owed)
+      } catch {
+        return
+      }
+    }
+  }
+}
+
+const isOutage = (error: unknown): boolean => error instanceof BackendUnavailableError || error instanceof BackendFullError
+
+/** A listing shows everything about an entry but its value. */
+function listed ({ valueLength, version, stamp: _, ...facts }: ScannedEntry): Listing['entries'][number] {
+  return { ...facts, value: '', version: formatVersion(version), size: sizeOf(facts.key, '', facts.tags, facts.metadata) + valueLength }
+}

@@ -1,0 +1,59 @@
+import type { ListQuery, Listing, ScannedEntry, WriteCondition, WriteOutcome } from '../backends/backend.js'
+import type { MemoryBackend } from '../backends/memory.js'
+import type { StoredEntry } from '../entry.js'
+import type { Operation } from '../in-flight.js'
+import type { Invalidation } from '../ledger.js'
+import type { Limits } from '../limits.js'
+
+/** A value, or the promise of one. What is in memory is answered without a promise. */
+export type MaybePromise<T> = T | Promise<T>
+
+/** What a store holds, over one namespace or all. */
+export interface Usage { items: number, bytes: number }
+
+/**
+ * Where a cache keeps its entries: memory alone (`LocalStore`), or memory in front of a shared backend (`SharedStore`). It owns
+ * the order of things: which write came last, which load began too early for its value to be kept.
+ */
+export interface Store {
+  readonly name: 'memory' | 'redis'
+  readonly memory: MemoryBackend
+  /** Whether what is in memory may be answered with. */
+  readonly isTrusted: boolean
+
+  /** The entry from behind the memory tier, stale ones included. */
+  fetch (namespace: string, key: string): MaybePromise<StoredEntry | undefined>
+  fetchMany (namespace: string, keys: readonly string[]): MaybePromise<(StoredEntry | undefined)[]>
+  /** The entry as it is now, past a memory tier that may lag behind. */
+  latest (namespace: string, key: string): MaybePromise<StoredEntry | undefined>
+
+  /** Marks the start of a load or of a change to the origin; `end` must follow. */
+  begin (namespace: string, key: string): MaybePromise<Operation>
+  end (operation: Operation): void
+
+  set (entry: StoredEntry, condition?: WriteCondition): MaybePromise<WriteOutcome>
+  /** Keeps what a load brought, unless the key changed since it began. */
+  fill (operation: Operation, entry: StoredEntry): MaybePromise<WriteOutcome>
+  /** Keeps the result of a change to the origin; when the key changed meanwhile, keeps nothing. */
+  replace (operation: Operation, entry: StoredEntry): MaybePromise<WriteOutcome>
+  delete (namespace: string, key: string, condition?: WriteCondition): MaybePromise<WriteOutcome>
+  /** Deletes even if the shared backend cannot be told now: until it is, this process answers with nothing it holds of the key. */
+  forget (namespace: string, key: string): Promise<void>
+  expire (entry: StoredEntry, expiresAt: number, goneAt: number): MaybePromise<WriteOutcome>
+  /** A read was answered from the memory tier. */
+  noteRead (entry: { namespace: string, key: string, accessedAt: number }, version: number): void
+
+  /** In force when the promise settles; answers how many entries fell to it as far as they were counted in bounded time. */
+  invalidate (namespace: string, what: Invalidation): Promise<number>
+  /** The same even if the shared backend cannot be told now. Nothing is counted. */
+  outdate (namespace: string, what: Invalidation): Promise<void>
+
+  list (namespace: string, query: ListQuery): Promise<Listing>
+  usage (namespace?: string): Promise<Usage>
+  configure (limits: Limits): void
+  /** A pass that reclaims what nobody may see any more. */
+  clean (): Promise<void>
+  close (): Promise<void>
+}
+
+export type { ListQuery, Listing, ScannedEntry, WriteCondition, WriteOutcome }
