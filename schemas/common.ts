@@ -1,4 +1,7 @@
 import { Type, type Static, type TSchema, type TUnsafe } from '@sinclair/typebox'
+import { PROBLEM_BY_STATUS, PROBLEMS, type ProblemStatus } from './problems.js'
+
+export type { ProblemStatus }
 
 /**
  * Named components. A schema that stands in the OpenAPI document is declared once, with a `$id` in PascalCase, a
@@ -20,9 +23,14 @@ export function ref<S extends TSchema> (schema: S): TUnsafe<Static<S>> {
   return Object.assign(Type.Unsafe<Static<S>>({ $ref: schema.$id }), { [COMPONENT]: schema })
 }
 
+/** An answer of JSON with its own description and example, where the component's would mislead: `503: answer(Health, 'Down', { … })`. */
+export function answer<S extends TSchema> (schema: S, description: string, example: Static<S>): TUnsafe<Static<S>> {
+  return { description, content: { 'application/json': { schema: ref(schema), example } } } as unknown as TUnsafe<Static<S>>
+}
+
 /** One fault of a request that did not validate. */
 export const ValidationIssue = Type.Object({
-  path: Type.String({ description: 'Where: the part of the request, then a JSON pointer, as in `body/ttl` or `querystring/limit`' }),
+  path: Type.String({ description: 'Where: the part of the request, then a JSON pointer, as in `body/ttl` or `query/limit`' }),
   message: Type.String({ description: 'What is wrong there' })
 }, {
   $id: 'ValidationIssue',
@@ -83,33 +91,6 @@ export const nextCursor = Type.Optional(Type.String({
 export const timestamp = (description: string) =>
   Type.String({ format: 'date-time', description, examples: ['2026-01-31T12:00:00.000Z'] })
 
-/** The title of each status, and an example of what its `detail` may say. Titles are constant per type. */
-export const PROBLEM_KINDS = {
-  400: ['invalid-request', 'Invalid request', 'The request does not have the form that this operation asks for: see `errors`.'],
-  401: ['unauthorized', 'Unauthorized', 'This operation needs a credential: send one as `x-api-key` or `Authorization: Bearer`.'],
-  403: ['forbidden', 'Forbidden', 'The credential does not permit this: ask for one with the scope that the operation states.'],
-  404: ['not-found', 'Not found', 'There is nothing here by that name: list what there is first.'],
-  405: ['method-not-allowed', 'Method not allowed', 'Use one of the methods in the Allow header.'],
-  406: ['not-acceptable', 'Not acceptable', 'Ask for a type that this operation can answer with.'],
-  408: ['request-timeout', 'Request timeout', 'The request did not arrive in time: send it again.'],
-  409: ['conflict', 'Conflict', 'Something else stands in the way: read the current state first.'],
-  412: ['precondition-failed', 'Precondition failed', 'Read the entry again and retry with its current version.'],
-  413: ['content-too-large', 'Content too large', 'Send less in one request.'],
-  414: ['uri-too-long', 'URI too long', 'Shorten the address, or put what it says into a body.'],
-  415: ['unsupported-media-type', 'Unsupported media type', 'Send JSON, with `Content-Type: application/json`.'],
-  422: ['unsupported-here', 'Not possible here', 'The request is valid, but this cannot be done here: choose something else.'],
-  428: ['precondition-required', 'Precondition required', 'Send If-Match with the version that you read.'],
-  429: ['too-many-requests', 'Too many requests', 'Wait as long as Retry-After says, then go on more slowly.'],
-  431: ['header-fields-too-large', 'Header fields too large', 'Send fewer or shorter headers.'],
-  500: ['internal-error', 'Internal error', 'This is a fault of the service: report it together with the instance.'],
-  503: ['unavailable', 'Unavailable', 'Something that this needs is down: try again after the time in Retry-After.'],
-  504: ['timeout', 'Timeout', 'What this needs did not answer in time: try again.'],
-  507: ['insufficient-storage', 'Insufficient storage', 'The backend is full: delete something, or give it more room.']
-} as const satisfies Record<number, readonly [slug: string, title: string, detail: string]>
-
-/** The statuses that an operation can document as problems. */
-export type ProblemStatus = keyof typeof PROBLEM_KINDS
-
 /**
  * The error answers of an operation, each with an example: `response: { 200: ref(Item), ...problems(404, 503) }`. What
  * any operation can answer (400, 413, 415 and 500) the document adds by itself.
@@ -121,7 +102,8 @@ export function problems<const S extends readonly ProblemStatus[]> (...statuses:
 }
 
 function problemResponse (status: ProblemStatus) {
-  const [slug, title, detail] = PROBLEM_KINDS[status]
+  const slug = PROBLEM_BY_STATUS[status]
+  const [, title, detail] = PROBLEMS[slug]
   return {
     description: title,
     content: {

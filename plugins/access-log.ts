@@ -1,0 +1,32 @@
+import fp from 'fastify-plugin'
+import { AccessLog, type LineSink } from '../services/access-log.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** One line per request; undefined when switched off. */
+    accessLog: AccessLog | undefined
+  }
+}
+
+export interface AccessLogOptions {
+  enabled: boolean
+  /** Where the lines go; standard output by default. */
+  sink?: LineSink
+}
+
+/** Decorates the instance with `accessLog`, which `plugins/requests.ts` writes to. */
+export default fp<AccessLogOptions>(async function accessLog (app, { enabled, sink = process.stdout }) {
+  if (!enabled) {
+    app.decorate('accessLog', undefined)
+    return
+  }
+  const log = new AccessLog(sink)
+  app.decorate('accessLog', log)
+  // Standard output is written synchronously when it is a file or a pipe: nothing is lost when the process ends by itself.
+  const flush = () => log.flush()
+  process.once('exit', flush)
+  app.addHook('onClose', async () => {
+    process.off('exit', flush)
+    flush()
+  })
+}, { name: 'access-log', fastify: '5.x' })

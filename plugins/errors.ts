@@ -1,0 +1,173 @@
+import { STATUS_CODES, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import fp from 'fastify-plugin'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
+import { PROBLEM_BY_STATUS, PROBLEMS, type ProblemSlug } from '../schemas/problems.js'
+import type { Problem, ValidationIssue } from '../schemas/common.js'
+import { requestId } from './requests.js'
+
+/** What an error may carry beyond Fastify's own members. */
+export interface ReportedError extends Partial<FastifyError> {
+  /** Seconds after which a retry makes sense; becomes `Retry-After`. Default 1 for 429 and 503. */
+  retryAfter?: number
+  /** Headers that the answer needs, `www-authenticate` for instance. */
+  headers?: Record<string, string>
+}
+
+const CONTENT_TYPE = 'application/problem+json; charset=utf-8'
+
+/** At most this many faults are listed, and at most this much of a name that the caller made up is repeated. */
+const MAX_ISSUES = 20
+const MAX_NAME = 100
+
+/** Fastify's own errors whose kind is not simply that of their status. */
+const FRAMEWORK_KINDS: Record<string, ProblemSlug> = {
+  FST_ERR_BAD_URL: 'malformed-request',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'malformed-request',
+  FST_ERR_CTP_INVALID_JSON_BODY: 'malformed-body',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'malformed-body'
+}
+
+/** What to do, where the framework's own message does not say. */
+const FRAMEWORK_DETAILS: Record<string, string> = {
+  FST_ERR_BAD_URL: 'The path holds a percent sign that begins no valid escape of UTF-8: write %25 for the sign itself.',
+  FST_ERR_CTP_INVALID_JSON_BODY: 'The body is not valid JSON, or names a field __proto__ or constructor.prototype: correct it.',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'The body is not as long as Content-Length says: send the right length.',
+  FST_ERR_CTP_BODY_TOO_LARGE: 'The body is larger than this operation takes: send less in one request.',
+  FST_ERR_MAX_PARAM_LENGTH: 'A part of the path is too long: shorten it, or say it in a body.'
+}
+
+/** What Node's HTTP parser and timers report, before there is a request. */
+const CLIENT_FAULTS: Record<string, [slug: ProblemSlug, detail: string]> = {
+  HPE_HEADER_OVERFLOW: ['header-fields-too-large', 'The address and headers together are too large: send fewer or shorter ones.'],
+  ERR_HTTP_REQUEST_TIMEOUT: ['request-timeout', 'The request did not arrive in time: send it again, faster.'],
+  HPE_INVALID_METHOD: ['malformed-request', 'The method is not one of HTTP: use GET, POST, PUT or DELETE.']
+}
+
+/** Turns every error into an RFC 9457 problem, and what no route takes into 404 or 405. */
+export default fp(async function errors (app) {
+  app.setErrorHandler(sendProblem)
+  app.setNotFoundHandler(function (request, reply) {
+    this.observeUnrouted?.(request, reply)
+    const allowed = allowedMethods(this, request)
+    if (allowed.length === 0) return send(request, reply, 404, 'not-found', 'There is nothing at this path: /docs lists what there is.')
+    reply.header('allow', allowed.join(', '))
+    return send(request, reply, 405, 'method-not-allowed', `This path does not take ${request.method}: use ${allowed.join(' or ')}.`)
+  })
+}, { name: 'errors', fastify: '5.x', dependencies: ['requests'] })
+
+/** Fastify's `frameworkErrors` option: addresses that cannot be decoded or matched. */
+export function frameworkErrors (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  reply.header('x-request-id', request.id)
+  request.server.observeUnrouted?.(request, reply)
+  void sendProblem(error, request, reply)
+}
+
+/** Fastify's `clientErrorHandler` option: what is not HTTP, too large, or too slow. There is no request yet, only a socket. */
+export function clientErrorHandler (this: FastifyInstance, error: Error & { code?: string }, socket: Socket): void {
+  // An answer that is already on its way must not be followed by another; Node keeps the one in progress there.
+  const current = (socket as Socket & { _httpMessage?: ServerResponse | null })._httpMessage
+  if (error.code === 'ECONNRESET' || !socket.writable || current?.headersSent === true) {
+    socket.destroy()
+    return
+  }
+  const [slug, detail] = CLIENT_FAULTS[error.code ?? ''] ??
+    ['malformed-request', 'The request cannot be read as HTTP/1.1: check the request line, the headers and the framing of the body.']
+  const status = PROBLEMS[slug][0]
+  const id = requestId()
+  this.log.debug({ request_id: id, code: error.code, status }, 'request refused before it could be read')
+  const body = JSON.stringify(problem(id, status, slug, detail))
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: ${CONTENT_TYPE}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
+    `x-request-id: ${id}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n${body}`)
+}
+
+function sendProblem (error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const fault: ReportedError = typeof error === 'object' && error !== null ? error : {}
+  const status = statusOf(fault)
+  const slug = slugOf(fault, status)
+  if (status >= 500) {
+    request.log.error({ err: error, request_id: request.id }, 'request failed')
+  } else {
+    request.log.debug({ err: error, request_id: request.id }, 'request refused')
+  }
+  if (fault.headers !== undefined) reply.headers(fault.headers)
+  if (fault.retryAfter !== undefined || status === 503 || status === 429) {
+    reply.header('retry-after', String(Math.max(1, Math.ceil(fault.retryAfter ?? 1))))
+  }
+  const issues = fault.validation === undefined ? undefined : issuesOf(fault)
+  return send(request, reply, status, slug, detailOf(fault, status, slug, issues), issues)
+}
+
+/** Only a number that an error answer can have counts; a bug has none. */
+function statusOf ({ statusCode, validation }: ReportedError): number {
+  if (validation !== undefined) return 400
+  return Number.isInteger(statusCode) && statusCode! >= 400 && statusCode! <= 599 ? statusCode! : 500
+}
+
+function slugOf (fault: ReportedError, status: number): string {
+  if (fault.validation !== undefined) return 'invalid-request'
+  if (isOurs(fault)) return fault.code.slice('ERR_'.length).toLowerCase().replaceAll('_', '-')
+  return FRAMEWORK_KINDS[fault.code ?? ''] ?? PROBLEM_BY_STATUS[status as keyof typeof PROBLEM_BY_STATUS] ??
+    (status >= 500 ? 'internal-error' : 'invalid-request')
+}
+
+/** Our own error classes have a code ERR_… and a status; Node's codes begin the same way but come without a status. */
+function isOurs (fault: ReportedError): fault is ReportedError & { code: string } {
+  return fault.code !== undefined && /^ERR_[A-Z0-9_]+$/.test(fault.code) && fault.statusCode !== undefined
+}
+
+function detailOf (fault: ReportedError, status: number, slug: string, issues: ValidationIssue[] | undefined): string {
+  if (issues?.[0] !== undefined) return `${issues[0].path} ${issues[0].message}. Correct it and send the request again.`
+  if (isOurs(fault) && fault.message) return status >= 500 ? withoutAddresses(fault.message) : fault.message
+  if (status >= 500) return PROBLEMS[slug as ProblemSlug]?.[2] ?? PROBLEMS['internal-error'][2]
+  return FRAMEWORK_DETAILS[fault.code ?? ''] ?? PROBLEMS[slug as ProblemSlug]?.[2] ?? PROBLEMS['invalid-request'][2]
+}
+
+/** A message about a part that is down may quote its driver: addresses, and the passwords in them, stay in the log. */
+function withoutAddresses (message: string): string {
+  return message.replace(/\b[a-z][a-z0-9+.-]{0,20}:\/\/\S+/gi, '(address withheld)')
+}
+
+/** Ajv's errors in the caller's terms, each naming its field. */
+function issuesOf ({ validation = [], validationContext }: ReportedError): ValidationIssue[] {
+  const part = validationContext === 'querystring' ? 'query' : validationContext ?? 'request'
+  return validation.slice(0, MAX_ISSUES).map(({ keyword, instancePath, params, message }) => {
+    const path = part + instancePath.slice(0, MAX_NAME)
+    if (keyword === 'additionalProperties') {
+      return { path: `${path}/${String(params.additionalProperty).slice(0, MAX_NAME)}`, message: 'is not known here' }
+    }
+    if (keyword === 'enum' && Array.isArray(params.allowedValues)) {
+      return { path, message: `must be one of ${params.allowedValues.join(', ')}` }
+    }
+    return { path, message: message ?? 'is not valid' }
+  })
+}
+
+function send (
+  request: FastifyRequest, reply: FastifyReply, status: number, slug: string, detail: string, errors?: ValidationIssue[]
+): FastifyReply {
+  // The failed operation may have described the answer that it meant to give.
+  for (const name of ['etag', 'last-modified', 'age', 'cache-status', 'content-encoding', 'content-disposition']) reply.removeHeader(name)
+  return reply.code(status).header('content-type', CONTENT_TYPE).header('cache-control', 'no-store')
+    .send(JSON.stringify(problem(request.id, status, slug, detail, errors)))
+}
+
+function problem (instance: string, status: number, slug: string, detail: string, errors?: ValidationIssue[]): Problem {
+  const title = PROBLEMS[slug as ProblemSlug]?.[1] ?? slug.charAt(0).toUpperCase() + slug.slice(1).replaceAll('-', ' ')
+  return { type: `/problems/${slug}`, title, status, detail, instance, ...(errors === undefined ? {} : { errors }) }
+}
+
+/** The methods that the request's path does take, whatever the routes are; empty when it takes none. */
+function allowedMethods (app: FastifyInstance, request: FastifyRequest): string[] {
+  const url = request.url.split('?', 1)[0]!
+  // A route may itself have said that there is nothing here.
+  if (takes(app, request.method, url)) return []
+  // The CORS preflight's route stands on every path, and so says nothing about this one.
+  return app.supportedMethods.filter((method) => method !== 'OPTIONS' && takes(app, method, url))
+}
+
+/** The router is asked as for a request: despite its type, `findRoute` matches addresses, parameters included. */
+function takes (app: FastifyInstance, method: string, url: string): boolean {
+  return app.findRoute({ method: method as HTTPMethods, url }) !== null
+}

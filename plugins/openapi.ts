@@ -1,0 +1,117 @@
+import { createRequire } from 'node:module'
+import fp from 'fastify-plugin'
+import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import { addComponents } from './components.js'
+import { REFERENCE_POLICY } from './static.js'
+import { Problem, problems, ref, type ProblemStatus } from '../schemas/common.js'
+
+const { version } = createRequire(import.meta.url)('../package.json') as { version: string }
+
+/** The chapters of the reference, in order. An operation names one of them in its `tags`. */
+const TAGS = [
+  { name: 'Cache', description: 'Keys and values in a chosen backend, with TTLs, tags and patterns' },
+  { name: 'Items', description: 'Free-form objects, stored in PostgreSQL and cached' },
+  { name: 'Products', description: 'Products, and what the cache gains them' },
+  { name: 'Users', description: 'Users, cached per route' },
+  { name: 'Posts', description: 'Posts, cached per route' },
+  { name: 'Greetings', description: 'The front page and two greetings' },
+  { name: 'Health', description: 'Whether the service and its parts work' },
+  { name: 'Observability', description: 'Numbers about the service' },
+  { name: 'Documentation', description: 'This document, and what the types of problems mean' }
+]
+
+type Json = Record<string, unknown>
+interface Media { schema?: Json, example?: unknown, examples?: unknown }
+interface Answer { description: string, headers?: Json, content?: Record<string, Media> }
+interface Operation { requestBody?: { content: Record<string, Media> }, responses: Record<string, Answer> }
+type Document = Json & {
+  paths?: Record<string, Record<string, Operation>>
+  components?: { schemas?: Record<string, Json>, headers?: Json }
+}
+
+/**
+ * OpenAPI 3.1 from the routes' schemas, with Swagger UI at `/docs`. What holds for every operation (the request id, the
+ * errors that the frame itself raises, an example wherever a component has one) is added here, once. Registered before any route.
+ */
+export default fp(async function openapi (app) {
+  addComponents(app, ref(Problem))
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Larder',
+        version,
+        description: 'A cache that runs as a service. Errors are problems as of RFC 9457; times are ISO 8601 in UTC; TTLs are seconds, and 0 means for ever.',
+        license: { name: 'MIT', identifier: 'MIT' } as { name: string }
+      },
+      servers: [{ url: '/', description: 'This service' }],
+      security: [],
+      tags: TAGS
+    },
+    refResolver: {
+      buildLocalReference: (schema, _baseUri, _fragment, i) => typeof schema.$id === 'string' ? schema.$id : `schema-${i}`
+    },
+    transform: ({ schema, url, route }) => ({
+      schema: { ...schema, 'x-scope': (route as { config?: { scope?: string } }).config?.scope } as typeof schema,
+      url
+    }),
+    transformObject: (document) =>
+      complete((document as { openapiObject: Document }).openapiObject) as ReturnType<NonNullable<FastifyDynamicSwaggerOptions['transformObject']>>
+  })
+  await app.register(async (app) => {
+    app.addHook('onRoute', (route) => {
+      route.config = { ...route.config, scope: 'public' }
+    })
+    app.addHook('onRequest', (_request, reply, done) => {
+      reply.headers(REFERENCE_POLICY)
+      done()
+    })
+    await app.register(swaggerUi, {
+      routePrefix: '/docs',
+      staticCSP: false,
+      theme: { title: 'Larder API' },
+      uiConfig: { deepLinking: true, docExpansion: 'list', displayRequestDuration: true, filter: true }
+    })
+  })
+}, { name: 'openapi', fastify: '5.x' })
+
+function complete (document: Document): Document {
+  const components = document.components ??= {}
+  components.headers = {
+    ...components.headers,
+    RequestId: {
+      description: 'The id of this request: the caller\'s own when it sent a sane one, else a new one',
+      schema: { type: 'string', pattern: '^[A-Za-z0-9_-]{1,64}$' },
+      example: 'k3f9-1a'
+    }
+  }
+  for (const path of Object.values(document.paths ?? {})) {
+    for (const operation of Object.values(path)) completeOperation(operation, components.schemas ?? {})
+  }
+  return document
+}
+
+function completeOperation (operation: Operation, schemas: Record<string, Json>): void {
+  const always: ProblemStatus[] = operation.requestBody === undefined ? [400, 500] : [400, 413, 415, 500]
+  for (const status of always) operation.responses[status] ??= problemAnswer(status)
+  const media = [operation.requestBody?.content, ...Object.values(operation.responses).map(({ content }) => content)]
+  for (const one of media.flatMap((content) => Object.values(content ?? {}))) addExample(one, schemas)
+  for (const answer of Object.values(operation.responses)) {
+    answer.headers = { 'x-request-id': { $ref: '#/components/headers/RequestId' }, ...answer.headers }
+  }
+}
+
+function problemAnswer (status: ProblemStatus): Answer {
+  const answer = structuredClone(problems(status)[status]) as unknown as Answer
+  answer.content!['application/problem+json']!.schema = { $ref: `#/components/schemas/${Problem.$id}` }
+  return answer
+}
+
+/** A component's first example is that of whatever carries the component. */
+function addExample (media: Media, schemas: Record<string, Json>): void {
+  if (media.example !== undefined || media.examples !== undefined) return
+  const name = /^#\/components\/schemas\/(.+)$/.exec(String(media.schema?.$ref))?.[1]
+  const examples = name === undefined ? undefined : schemas[name]?.examples
+  if (Array.isArray(examples) && examples.length > 0) media.example = examples[0] as unknown
+}

@@ -1,0 +1,117 @@
+import { randomBytes } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import fp from 'fastify-plugin'
+import createError from '@fastify/error'
+import type { FastifyReply, FastifyRequest, RouteOptions, onResponseHookHandler } from 'fastify'
+import type {} from './metrics.js'
+import type {} from './access-log.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Counts and logs a request that reached no route; undefined when nothing is counted or logged. */
+    observeUnrouted?: (request: FastifyRequest, reply: FastifyReply) => void
+  }
+}
+
+const RepeatedHeaderError = createError<[name: string]>(
+  'ERR_MALFORMED_REQUEST', 'The header %s came more than once: send it once.', 400)
+const MalformedQueryError = createError(
+  'ERR_MALFORMED_REQUEST', 'The query holds a percent sign that begins no valid escape of UTF-8: write %25 for the sign itself.', 400)
+
+const SANE_ID = /^[A-Za-z0-9_-]{1,64}$/
+
+// Ids of different processes differ by a random beginning, those of one process by a count: no random bytes per request.
+const idPrefix = randomBytes(6).toString('base64url') + '-'
+let idCount = 0
+
+/** Fastify's `genReqId` option: the caller's own `x-request-id` when it is a sane token, else a new one. */
+export function requestId (request?: Pick<IncomingMessage, 'headers'>): string {
+  const given = request?.headers['x-request-id']
+  if (typeof given === 'string' && SANE_ID.test(given)) return given
+  return idPrefix + (++idCount).toString(36)
+}
+
+/**
+ * What holds for every request: it is answered with its id, has one Host and one Authorization, and a query that can be
+ * decoded and that the route knows; afterwards it is counted and logged. One synchronous hook before and, where metrics
+ * or the access log ask for it, one after.
+ */
+export default fp(async function requests (app) {
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.header('x-request-id', request.id)
+    const raw = request.raw
+    const repeated = repeatedHeader(raw.rawHeaders)
+    if (repeated !== undefined) return done(new RepeatedHeaderError(repeated))
+    if (raw.url!.includes('?')) return done(faultInQuery(request))
+    done()
+  })
+
+  const { metrics, accessLog } = app
+  const observed = metrics.enabled || accessLog !== undefined
+  if (observed) app.decorate('observeUnrouted', observeUnrouted)
+
+  app.addHook('onRoute', (route) => {
+    closeQuery(route)
+    if (!observed) return
+    const index = metrics.addRoute(route.method, route.url)
+    const observeRoute: onResponseHookHandler = (request, reply, done) => {
+      observe(index, request, reply, reply.elapsedTime)
+      done()
+    }
+    route.onResponse = [route.onResponse ?? []].flat().concat(observeRoute)
+  })
+
+  function observeUnrouted (request: FastifyRequest, reply: FastifyReply): void {
+    const begun = performance.now()
+    reply.raw.once('finish', () => observe(metrics.unrouted, request, reply, performance.now() - begun))
+  }
+
+  function observe (route: number, request: FastifyRequest, reply: FastifyReply, elapsed: number): void {
+    metrics.observeRequest(route, reply.statusCode, elapsed)
+    accessLog?.write(request, reply, elapsed)
+  }
+}, { name: 'requests', fastify: '5.x', dependencies: ['metrics', 'access-log'] })
+
+/** Node keeps the first Host and Authorization and drops the others: whoever stood in front may have read the last. */
+function repeatedHeader (rawHeaders: readonly string[]): string | undefined {
+  let hosts = 0
+  let credentials = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!
+    if (name.length === 4) {
+      if (name.toLowerCase() === 'host' && ++hosts > 1) return 'Host'
+    } else if (name.length === 13) {
+      if (name.toLowerCase() === 'authorization' && ++credentials > 1) return 'Authorization'
+    }
+  }
+  return undefined
+}
+
+/** A route without a query schema takes no query; the others are held to their schema by its validator. */
+function faultInQuery (request: FastifyRequest): Error | undefined {
+  const url = request.raw.url!
+  if (url.includes('%')) {
+    try {
+      decodeURIComponent(url.slice(url.indexOf('?') + 1))
+    } catch {
+      return new MalformedQueryError()
+    }
+  }
+  if (request.is404 || request.routeOptions.schema?.querystring !== undefined) return undefined
+  const unknown = Object.keys(request.query as object)
+  if (unknown.length === 0) return undefined
+  return Object.assign(new Error('Unknown query parameter'), {
+    statusCode: 400,
+    validationContext: 'querystring',
+    validation: unknown.map((name) => ({
+      keyword: 'additionalProperties', instancePath: '', schemaPath: '', params: { additionalProperty: name }, message: ''
+    }))
+  })
+}
+
+/** Parameters that a query schema does not name are refused, unless it says otherwise. */
+function closeQuery (route: RouteOptions): void {
+  const query = route.schema?.querystring as { type?: string, additionalProperties?: unknown } | undefined
+  if (query?.type !== 'object' || query.additionalProperties !== undefined) return
+  route.schema = { ...route.schema, querystring: { ...query, additionalProperties: false } }
+}

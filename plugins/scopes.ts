@@ -1,0 +1,39 @@
+import fp from 'fastify-plugin'
+
+const RESOURCES = [
+  'cache', 'items', 'products', 'recipes', 'users', 'posts', 'events', 'config', 'valet', 'keys', 'metrics', 'audit'
+] as const
+const ACTIONS = ['read', 'write', 'delete'] as const
+
+/** What a caller must hold to use a route; `public` asks for nothing. */
+export type Scope = 'public' | `${typeof RESOURCES[number]}:${typeof ACTIONS[number]}` | 'valet:issue'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Every route states it; the service does not start otherwise. */
+    scope?: Scope
+  }
+}
+
+const SCOPES: ReadonlySet<string> = new Set([
+  'public', 'valet:issue', ...RESOURCES.flatMap((resource) => ACTIONS.map((action) => `${resource}:${action}`))
+])
+
+/**
+ * Refuses to start while a route states no scope, or none that exists. It looks once all routes are there, so that a plugin
+ * around the routes of a package can state theirs in an `onRoute` hook of its own. Registered before any route.
+ */
+export default fp(async function scopes (app) {
+  const undecided: { method: string | string[], url: string, config?: { scope?: string } }[] = []
+  app.addHook('onRoute', (route) => {
+    // The CORS preflight carries no credential and answers nothing but headers.
+    if (route.method === 'OPTIONS' && route.url === '*') return
+    undecided.push(route)
+  })
+  app.addHook('onReady', async () => {
+    const faults = undecided.splice(0).filter(({ config }) => config?.scope === undefined || !SCOPES.has(config.scope))
+    if (faults.length === 0) return
+    const names = faults.map(({ method, url, config }) => `${[method].flat().join(',')} ${url} (${config?.scope ?? 'none'})`)
+    throw new Error(`These routes state no scope that exists, or \`public\`, in config.scope: ${names.join('; ')}`)
+  })
+}, { name: 'scopes', fastify: '5.x' })

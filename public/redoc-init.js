@@ -1,0 +1,2 @@
+/* global Redoc */
+Redoc.init('/openapi.json', { hideDownloadButton: false, pathInMiddlePanel: true }, document.getElementById('reference'))

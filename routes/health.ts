@@ -1,0 +1,55 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { answer, ref } from '../schemas/common.js'
+import { HealthReply, LivenessReply, ReadinessReply } from '../schemas/health.js'
+
+/** How the service is. Prefix: `/health`. */
+const health: FastifyPluginAsyncTypebox = async (app) => {
+  app.get('', {
+    config: { scope: 'public' },
+    schema: {
+      operationId: 'getHealth',
+      tags: ['Health'],
+      summary: 'Whether every required part works',
+      response: { 200: ref(HealthReply), 503: answer(HealthReply, 'A required part is down', { status: 'unhealthy' }) }
+    }
+  }, async (_request, reply) => {
+    reply.header('cache-control', 'no-store')
+    if (await app.health.healthy()) return { status: 'healthy' as const }
+    return reply.code(503).header('retry-after', '1').send({ status: 'unhealthy' })
+  })
+
+  app.get('/live', {
+    config: { scope: 'public' },
+    schema: {
+      operationId: 'getLiveness',
+      tags: ['Health'],
+      summary: 'Whether the process answers; when it does not, restart it',
+      response: { 200: ref(LivenessReply) }
+    }
+  }, (_request, reply) => {
+    reply.header('cache-control', 'no-store').send({ status: 'alive' })
+  })
+
+  app.get('/ready', {
+    config: { scope: 'public' },
+    schema: {
+      operationId: 'getReadiness',
+      tags: ['Health'],
+      summary: 'Whether requests should be sent here, part by part',
+      response: {
+        200: ref(ReadinessReply),
+        503: answer(ReadinessReply, 'Starting, stopping, or a required part is down', {
+          status: 'unhealthy',
+          parts: { postgres: { status: 'down', required: true, latency: 1.0004 } }
+        })
+      }
+    }
+  }, async (_request, reply) => {
+    const readiness = await app.health.readiness()
+    reply.header('cache-control', 'no-store')
+    if (readiness.status !== 'ready') reply.code(503).header('retry-after', '1')
+    return reply.send(readiness)
+  })
+}
+
+export default health

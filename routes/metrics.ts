@@ -1,0 +1,30 @@
+import { Type } from '@sinclair/typebox'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+
+/** What Prometheus scrapes. Prefix: `/metrics`. Where metrics are off there is nothing here. */
+const metrics: FastifyPluginAsyncTypebox = async (app) => {
+  if (!app.metrics.enabled) return
+  app.get('', {
+    config: { scope: 'metrics:read' },
+    schema: {
+      operationId: 'getMetrics',
+      tags: ['Observability'],
+      summary: 'Counters, gauges and latencies as Prometheus text',
+      response: {
+        200: {
+          description: 'Prometheus text, version 0.0.4',
+          content: {
+            'text/plain': {
+              schema: Type.String(),
+              example: 'larder_http_request_duration_seconds_count{method="GET",route="/health",status="2xx"} 12\n'
+            }
+          }
+        }
+      }
+    }
+  }, async (_request, reply) => {
+    return reply.type(app.metrics.contentType).header('cache-control', 'no-store').send(await app.metrics.render())
+  })
+}
+
+export default metrics

@@ -1,0 +1,79 @@
+/** Where lines go: standard output, a file's stream. */
+export interface LineSink {
+  write (text: string): unknown
+}
+
+/** What a line tells about a request and its answer; Fastify's request and reply have it. */
+export interface LoggedRequest { id: string, method: string, raw: { url?: string | undefined } }
+export interface LoggedReply { statusCode: number, getHeader (name: string): number | string | string[] | undefined }
+
+/** Lines wait until there are this many characters of them, or this many milliseconds have passed. */
+const BUFFER_LENGTH = 16_384
+const FLUSH_AFTER = 250
+
+/** Parameters whose values are credentials. */
+const SECRET = /^(?:access_?token|api_?key|key_?secret|password|secret|sig|signature|token|x-api-key)$/i
+
+/** Everything that may not stand in a line as it is: quotes, controls (CR, LF, escape sequences), non-ASCII. */
+// eslint-disable-next-line no-control-regex -- control characters are exactly what is looked for
+const UNSAFE = /["\\\x00-\x1f\x7f-\uffff]/
+// eslint-disable-next-line no-control-regex -- as above
+const UNSAFE_IN_JSON = /[\x7f-\uffff]/g
+
+/** One JSON line per request, put together by concatenation and written in large pieces. */
+export class AccessLog {
+  readonly #sink: LineSink
+  #buffer = ''
+  #timer: NodeJS.Timeout | undefined
+
+  constructor (sink: LineSink) {
+    this.#sink = sink
+  }
+
+  /** @param milliseconds from the request's arrival to the end of its answer */
+  write (request: LoggedRequest, reply: LoggedReply, milliseconds: number): void {
+    const length = reply.getHeader('content-length')
+    // A streamed answer has no length beforehand.
+    const bytes = length === undefined ? 'null' : +length
+    this.#buffer += `{"level":30,"time":${Date.now()},"msg":"request","request_id":"${request.id}","method":"${request.method}","url":${
+      quoteUrl(request.raw.url ?? '')},"status":${reply.statusCode},"ms":${Math.round(milliseconds * 1000) / 1000},"bytes":${bytes}}\n`
+    if (this.#buffer.length >= BUFFER_LENGTH) {
+      this.flush()
+    } else if (this.#timer === undefined) {
+      this.#timer = setTimeout(() => this.flush(), FLUSH_AFTER).unref()
+    }
+  }
+
+  /** Hands over what waits. */
+  flush (): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    if (this.#buffer === '') return
+    const lines = this.#buffer
+    this.#buffer = ''
+    this.#sink.write(lines)
+  }
+}
+
+/** An address as JSON text of one line in ASCII, with the values of secret parameters masked. */
+export function quoteUrl (url: string): string {
+  const query = url.indexOf('?')
+  const shown = query === -1 ? url : url.slice(0, query + 1) + url.slice(query + 1).split('&').map(maskSecret).join('&')
+  if (!UNSAFE.test(shown)) return `"${shown}"`
+  return JSON.stringify(shown).replace(UNSAFE_IN_JSON, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
+
+function maskSecret (parameter: string): string {
+  const equals = parameter.indexOf('=')
+  if (equals === -1) return parameter
+  const name = parameter.slice(0, equals)
+  return SECRET.test(decoded(name)) ? `${name}=***` : parameter
+}
+
+function decoded (name: string): string {
+  try {
+    return decodeURIComponent(name)
+  } catch {
+    return name
+  }
+}
