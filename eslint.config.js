@@ -16,6 +16,8 @@ export default [
           { from: 'package', package: '@tapjs/core', name: ['test', 'rejects', 'resolves', 'resolveMatch'] }
         ]
       }],
+      // `void` marks a promise that is left alone on purpose.
+      'no-void': ['error', { allowAsStatement: true }],
       // A plugin is async by Fastify's own convention, with or without an await inside.
       '@typescript-eslint/require-await': 'off',
       '@typescript-eslint/no-explicit-any': 'error',

@@ -118,7 +118,7 @@ export class Cache {
   }
 
   async deleteMany (namespace: string, keys: readonly string[]): Promise<boolean[]> {
-    return await Promise.all(keys.map((key) => this.delete(namespace, key)))
+    return await Promise.all(keys.map(async (key) => await this.delete(namespace, key)))
   }
 
   /**
@@ -236,17 +236,17 @@ export class Cache {
   }
 
   async #getManyShared (namespace: string, keys: readonly string[]): Promise<(Entry | undefined)[]> {
-    const answers: MaybePromise<Entry | undefined>[] = []
+    const answers: (Entry | undefined)[] = []
     const missing: number[] = []
     const { memory } = this.#store
     for (const [at, key] of keys.entries()) {
       const slot = this.#store.isTrusted ? memory.find(namespace, key) : -1
-      if (slot !== -1 && memory.isFresh(slot)) answers[at] = this.get(namespace, key)
+      if (slot !== -1 && memory.isFresh(slot)) answers[at] = this.get(namespace, key) as Entry
       else missing.push(at)
     }
     const fetched = await this.#store.fetchMany(namespace, missing.map((at) => keys[at] as string))
     for (const [position, at] of missing.entries()) answers[at] = this.#seen(fetched[position], namespace)
-    return await Promise.all(answers)
+    return answers
   }
 
   #fresh (entry: StoredEntry | undefined): Entry | undefined {

@@ -192,7 +192,8 @@ export class SharedStore implements Store, ChangeListener {
     return usage
   }
 
-  configure (limits: Limits): void { this.memory.configure(limits) }
+  /** Nothing to do: how much the backend holds is its server's business, and the memory tier has limits of its own. */
+  configure (): void {}
 
   async clean (): Promise<void> {
     const { revision } = this.#ledger

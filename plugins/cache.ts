@@ -1,0 +1,82 @@
+import type { FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import { RedisBackend } from '../services/cache/backends/redis/redis.js'
+import { Cache } from '../services/cache/cache.js'
+import { monotonicNow } from '../services/cache/clock.js'
+import type { Limits } from '../services/cache/limits.js'
+import { CacheRegistry } from '../services/cache/registry.js'
+import { LocalStore } from '../services/cache/stores/local-store.js'
+import { SharedStore } from '../services/cache/stores/shared-store.js'
+import type { Store } from '../services/cache/stores/store.js'
+import type { Sample } from '../services/metrics.js'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The application's own cache: `app.cache.getOrSet(key, loader, options)`. Nothing outside reaches into it. */
+    cache: Cache
+    /** The caches that the API serves, by backend. */
+    caches: CacheRegistry
+  }
+}
+
+export interface CachePluginOptions {
+  defaultBackend: 'memory' | 'redis'
+  limits: Limits
+}
+
+/** The part of `max_memory` that each memory tier in front of Redis may take. */
+const TIER_SHARE = 1 / 4
+
+/**
+ * Decorates the instance with `cache` and `caches`. With Redis both have a memory tier in front of it that the processes keep
+ * coherent; without, they are memory alone, and the API has no `redis` backend.
+ */
+export default fp<CachePluginOptions>(async function cache (app, { defaultBackend, limits }) {
+  const now = monotonicNow()
+  const redis = app.redis as FastifyInstance['redis'] | undefined
+
+  const shared = async (name: string): Promise<Store> => {
+    const backend = new RedisBackend({ client: app.redis, prefix: `larder:${name}`, now })
+    const store = new SharedStore({ backend, now, limits: { ...limits, maxMemory: Math.max(1, Math.floor(limits.maxMemory * TIER_SHARE)) } })
+    await store.open()
+    return store
+  }
+  const local = (): Store => new LocalStore({ now, limits })
+  const open = (store: Store, namespace: string): Cache => {
+    const opened = new Cache({ store, now, limits, namespace })
+    app.addHook('onClose', async () => { await opened.close() })
+    return opened
+  }
+
+  const own = open(redis === undefined ? local() : await shared('app'), 'app')
+  const served = [open(local(), 'default')]
+  if (redis !== undefined) served.push(open(await shared('api'), 'default'))
+
+  app.decorate('cache', own)
+  app.decorate('caches', new CacheRegistry(served, defaultBackend))
+  app.health.add('cache', () => undefined)
+  app.metrics.addCollector(() => [...samples('app', own), ...served.flatMap((each) => samples(each.backend, each))])
+}, { name: 'cache', fastify: '5.x', dependencies: ['health', 'metrics'] })
+
+function * samples (backend: string, cache: Cache): Iterable<Sample> {
+  const labels = { cache: backend }
+  const { items, bytes } = cache.memoryUsage
+  yield { name: 'larder_cache_memory_entries', help: 'Entries in the memory of this process', type: 'gauge', labels, value: items }
+  yield { name: 'larder_cache_memory_bytes', help: 'Bytes that those entries count for', type: 'gauge', labels, value: bytes }
+  const counters = cache.counters()
+  const events: [name: string, help: string, value: number][] = [
+    ['hits', 'Reads that were answered from the cache', counters.hits],
+    ['memory_hits', 'Of the hits, those answered from this process\'s memory', counters.memoryHits],
+    ['misses', 'Reads that found nothing', counters.misses],
+    ['stale', 'Reads that were answered with a stale value', counters.stale],
+    ['sets', 'Values written', counters.sets],
+    ['deletes', 'Keys deleted', counters.deletes],
+    ['invalidations', 'Invalidations by tag, by pattern, or of everything', counters.invalidations],
+    ['loads', 'Loads of a value from its origin', counters.loads],
+    ['load_failures', 'Loads that failed', counters.loadFailures],
+    ['coalesced', 'Reads that waited for another\'s load: stampedes avoided', counters.coalesced],
+    ['evictions', 'Entries that gave way to others', counters.evictions],
+    ['expirations', 'Entries whose time was over', counters.expirations]
+  ]
+  for (const [name, help, value] of events) yield { name: `larder_cache_${name}_total`, help, type: 'counter', labels, value }
+}
