@@ -3,6 +3,8 @@ import { InvalidInputError } from './errors.js'
 /** Most tags on one entry, and most bytes in one of them. */
 export const MAX_TAGS = 64
 export const MAX_TAG_LENGTH = 250
+/** Bytes of UTF-8. */
+export const MAX_PATTERN_LENGTH = 250
 
 /** C0, DEL and C1, and halves of surrogate pairs, which UTF-8 cannot encode. */
 const UNPRINTABLE = /[\p{Cc}\p{Cs}]/u
@@ -12,12 +14,19 @@ const UNPRINTABLE = /[\p{Cc}\p{Cs}]/u
  * @throws InvalidInputError
  */
 export function checkKey (key: string, maxLength: number): void {
+  const fault = keyFault(key, maxLength)
+  if (fault !== undefined) throw new InvalidInputError(fault)
+}
+
+/** What is wrong with a key, in a sentence; undefined when nothing is. */
+export function keyFault (key: string, maxLength: number): string | undefined {
   // No character takes more than three bytes per UTF-16 unit, so that most keys need no counting.
   if (key.length * 3 > maxLength && Buffer.byteLength(key) > maxLength) {
-    throw new InvalidInputError(`key must not be longer than ${maxLength} bytes: this one has ${Buffer.byteLength(key)}.`)
+    return `key must not be longer than ${maxLength} bytes: this one has ${Buffer.byteLength(key)}.`
   }
-  if (key === '') throw new InvalidInputError('key must not be empty.')
-  if (UNPRINTABLE.test(key)) throw new InvalidInputError('key must not contain control characters or halves of surrogate pairs.')
+  if (key === '') return 'key must not be empty.'
+  if (UNPRINTABLE.test(key)) return 'key must not contain control characters or halves of surrogate pairs.'
+  return undefined
 }
 
 /**
@@ -31,6 +40,17 @@ export function checkTags (tags: unknown, name: string): string[] {
       `${name} must be an array of at most ${MAX_TAGS} strings, each 1 to ${MAX_TAG_LENGTH} bytes long and without control characters.`)
   }
   return [...new Set(tags)]
+}
+
+/**
+ * Holds a glob over keys to the rules: 1 to 250 bytes.
+ * @throws InvalidInputError
+ */
+export function checkPattern (pattern: string): void {
+  const size = Buffer.byteLength(pattern)
+  if (size === 0 || size > MAX_PATTERN_LENGTH) {
+    throw new InvalidInputError(`pattern must be 1 to ${MAX_PATTERN_LENGTH} bytes long: this one has ${size}.`)
+  }
 }
 
 function isTag (tag: unknown): tag is string {

@@ -1,0 +1,196 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { CacheQuery } from '../../schemas/cache.js'
+import {
+  CacheConfigChanges, CacheConfigReply, CacheKeysReply, CacheStatisticsReply, KeysQuery, type CacheConfig, type CacheKey, type CacheStatistics
+} from '../../schemas/cache-administration.js'
+import { problems, ref } from '../../schemas/common.js'
+import { secondsLeft } from '../../services/cache-item.js'
+import type { Cache, CacheStatistics as RawStatistics } from '../../services/cache/cache.js'
+import type { Entry } from '../../services/cache/entry.js'
+import { UnsupportedOperationError } from '../../services/cache/errors.js'
+import type { SettingChanges } from '../../services/config-store.js'
+import { InvalidInputError } from '../../services/errors.js'
+import { isoTime } from '../../services/iso-time.js'
+import { checkPattern } from '../../services/names.js'
+import { builtStrategy } from '../../services/new-entry.js'
+import type {} from '../../plugins/config-store.js'
+import { NO_CACHE } from './answers.js'
+import { agree, cacheOf, DEFAULT_NAMESPACE } from './place.js'
+
+const tags = ['cache']
+
+/** What there is in the caches, how they do, and how they are set up. */
+const administration: FastifyPluginAsyncTypebox = async (app) => {
+  const { caches, configStore } = app
+
+  app.get('/keys', {
+    config: { scope: 'cache:read' },
+    schema: {
+      operationId: 'listCacheKeys',
+      summary: 'List keys',
+      description: 'Lists the entries whose key matches, without their values. `next_cursor`, and the Link header, lead to the next page.',
+      tags,
+      querystring: KeysQuery,
+      response: { 200: ref(CacheKeysReply), ...problems(400, 422, 503) }
+    }
+  }, async ({ query }, reply) => {
+    const { pattern, limit = 100, offset = 0, cursor, backend, namespace = DEFAULT_NAMESPACE } = query
+    if (pattern !== undefined) checkPattern(pattern)
+    if (cursor !== undefined && offset > 0) throw new InvalidInputError('A cursor already says where to go on: leave offset out.')
+    const asked = { limit, offset, ...(pattern === undefined ? {} : { pattern }), ...(cursor === undefined ? {} : { cursor }) }
+    const { total, entries, cursor: next } = await cacheOf(caches, backend).list(namespace, asked)
+    void reply.header('cache-control', NO_CACHE)
+    if (next !== undefined) {
+      // Every part is percent-encoded: a pattern may hold what a header cannot.
+      const more = new URLSearchParams({ limit: String(limit), cursor: next })
+      for (const name of ['pattern', 'backend', 'namespace'] as const) {
+        if (query[name] !== undefined) more.set(name, query[name])
+      }
+      void reply.header('link', `<${app.prefix}/keys?${more}>; rel="next"`)
+    }
+    const now = Date.now()
+    return {
+      success: true as const,
+      total_keys: total,
+      limit,
+      offset,
+      keys: entries.map((entry) => keyOf(entry, now)),
+      ...(next === undefined ? {} : { next_cursor: next })
+    }
+  })
+
+  app.get('/stats', {
+    config: { scope: 'cache:read' },
+    schema: {
+      operationId: 'getCacheStatistics',
+      summary: 'Show the statistics of a backend',
+      description: 'Without a namespace, of all namespaces together. Counts begin at the start of the process.',
+      tags,
+      querystring: CacheQuery,
+      response: { 200: ref(CacheStatisticsReply), ...problems(400, 422, 503) }
+    }
+  }, async ({ query: { backend, namespace } }, reply) => {
+    const cache = cacheOf(caches, backend)
+    const raw = await cache.statistics(namespace)
+    void reply.header('cache-control', NO_CACHE)
+    return { success: true as const, statistics: statisticsOf(cache, raw), config: configOf(cache), raw_stats: numbersIn(raw) }
+  })
+
+  app.get('/config', {
+    config: { scope: 'config:read' },
+    schema: {
+      operationId: 'getCacheConfig',
+      summary: 'Show how the backends are set up',
+      description: '`config` is that of the backend named, or of the default one; `backends` has them all.',
+      tags,
+      querystring: CacheQuery,
+      response: { 200: ref(CacheConfigReply), ...problems(400, 422, 503) }
+    }
+  }, async ({ query }, reply) => {
+    refuseNamespace(query.namespace)
+    void reply.header('cache-control', NO_CACHE)
+    return configReply(cacheOf(caches, query.backend))
+  })
+
+  app.post('/config', {
+    config: { scope: 'config:write' },
+    schema: {
+      operationId: 'changeCacheConfig',
+      summary: 'Change how a backend is set up',
+      description: 'Takes effect at once and is kept. Nothing that is cached is lost, but for what a new limit has no room for.',
+      tags,
+      querystring: CacheQuery,
+      body: ref(CacheConfigChanges),
+      response: { 200: ref(CacheConfigReply), ...problems(400, 422, 503) }
+    }
+  }, async ({ query, body }) => {
+    const { backend, namespace } = agree(query, body)
+    refuseNamespace(namespace)
+    const cache = cacheOf(caches, backend)
+    const changes = settingsFor(cache.backend, body)
+    if (Object.keys(changes).length > 0) await configStore.put(changes)
+    return configReply(cache)
+  })
+
+  function configReply (cache: Cache) {
+    const backends = Object.fromEntries(caches.all().map((each) => [each.backend, configOf(each)]))
+    return { success: true as const, config: configOf(cache), backends }
+  }
+}
+
+function keyOf (entry: Entry, now: number): CacheKey {
+  return {
+    key: entry.key,
+    data_type: entry.dataType,
+    size: entry.size,
+    ttl: secondsLeft(entry.expiresAt, now),
+    created_at: isoTime(entry.createdAt),
+    access_count: entry.accessCount,
+    last_accessed: isoTime(entry.accessedAt),
+    strategy: entry.strategy,
+    version: entry.version
+  }
+}
+
+function statisticsOf (cache: Cache, raw: RawStatistics): CacheStatistics {
+  const reads = raw.hits + raw.misses
+  const percent = (part: number): number => reads === 0 ? 0 : part / reads * 100
+  return {
+    total_items: raw.items,
+    total_memory_usage: raw.bytes,
+    hit_rate: percent(raw.hits),
+    miss_rate: percent(raw.misses),
+    eviction_count: raw.evictions,
+    backend: cache.backend,
+    strategy: cache.limits.strategy,
+    hits: raw.hits,
+    misses: raw.misses,
+    sets: raw.sets,
+    deletes: raw.deletes,
+    expirations: raw.expirations
+  }
+}
+
+/** Redis' own `maxmemory` bounds what it holds. */
+function configOf ({ backend, limits }: Cache): CacheConfig {
+  const bounded = backend !== 'redis'
+  return {
+    backend,
+    strategy: limits.strategy,
+    max_memory: bounded ? limits.maxMemory : null,
+    max_items: bounded ? limits.maxItems : null,
+    default_ttl: limits.defaultTtl,
+    cleanup_interval: limits.cleanupInterval,
+    compression_enabled: false,
+    encryption_enabled: false
+  }
+}
+
+/** The changes under their names in the store. Throws UnsupportedOperationError for what the backend, or any, cannot do. */
+function settingsFor (backend: Cache['backend'], body: CacheConfigChanges): SettingChanges {
+  for (const name of ['compression_enabled', 'encryption_enabled'] as const) {
+    if (body[name] === true) throw new UnsupportedOperationError(`${name} is not built yet: leave it false.`)
+  }
+  const changes: SettingChanges = {}
+  if (body.strategy !== undefined) changes[`cache.${backend}.strategy`] = builtStrategy(body.strategy)
+  for (const name of ['max_memory', 'max_items'] as const) {
+    if (body[name] === undefined) continue
+    if (backend === 'redis') throw new UnsupportedOperationError(`${name} of redis is its server's: set maxmemory there, and leave ${name} out here.`)
+    changes[`cache.${backend}.${name}`] = body[name]
+  }
+  if (body.default_ttl !== undefined) changes[`cache.${backend}.default_ttl`] = body.default_ttl
+  if (body.cleanup_interval !== undefined) changes[`cache.${backend}.cleanup_interval`] = body.cleanup_interval
+  return changes
+}
+
+function refuseNamespace (namespace: string | undefined): void {
+  if (namespace !== undefined && namespace !== DEFAULT_NAMESPACE) {
+    throw new UnsupportedOperationError('A namespace has no configuration of its own yet: leave namespace out.')
+  }
+}
+
+function numbersIn (raw: object): Record<string, number> {
+  return Object.fromEntries(Object.entries(raw).filter((pair): pair is [string, number] => typeof pair[1] === 'number'))
+}
+
+export default administration

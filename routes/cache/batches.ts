@@ -1,0 +1,140 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { CacheQuery, type CacheSetReply, type NewCacheEntry } from '../../schemas/cache.js'
+import {
+  CacheDeleteBatchReply, CacheGetBatchReply, CacheKeys, CacheSetBatchReply, NewCacheEntries, WarmCacheEntries, WarmQuery
+} from '../../schemas/cache-batches.js'
+import { problems, ref } from '../../schemas/common.js'
+import { cacheItemText, joinText } from '../../services/cache-item.js'
+import type { EncodedValue } from '../../services/cache/entry.js'
+import { checkKey } from '../../services/names.js'
+import { toNewEntry } from '../../services/new-entry.js'
+import type { CacheRoutesOptions } from '../cache.js'
+import { sendJsonText, setReply } from './answers.js'
+import { keyIn, setBatchReply, sortKeys } from './outcomes.js'
+import { agree, cacheOf, DEFAULT_NAMESPACE, type PlaceNames } from './place.js'
+import { batchValidators, entryCheck } from './validation.js'
+
+const tags = ['cache']
+
+/** Many entries at once. Each is judged and answered by itself. */
+const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { maxKeyLength }) => {
+  const { caches } = app
+  const validatorCompiler = batchValidators(app)
+  const checkedEntry = entryCheck(app)
+
+  app.post('/set-batch', {
+    config: { scope: 'cache:write' },
+    validatorCompiler,
+    schema: {
+      operationId: 'setCacheEntries',
+      summary: 'Store many entries',
+      description: 'Stores up to 1000 entries in the order given; one that fails does not keep the others from being stored. `backend` and `namespace` in the query are for entries that name none.',
+      tags,
+      querystring: CacheQuery,
+      body: ref(NewCacheEntries),
+      response: { 200: ref(CacheSetBatchReply), ...problems(400, 503) }
+    }
+  }, async ({ query, body }) => {
+    const settled = await Promise.allSettled(body.map(async (entry: unknown) => store(query, checkedEntry(entry))))
+    return setBatchReply(body.map(keyIn), settled)
+  })
+
+  app.post('/get-batch', {
+    config: { scope: 'cache:read' },
+    validatorCompiler,
+    schema: {
+      operationId: 'getCacheEntries',
+      summary: 'Read many entries',
+      description: 'Reads up to 1000 keys and answers them in the order given.',
+      tags,
+      querystring: CacheQuery,
+      body: ref(CacheKeys),
+      response: { 200: ref(CacheGetBatchReply), ...problems(400, 422, 503) }
+    }
+  }, async ({ query: { backend, namespace = DEFAULT_NAMESPACE }, body }, reply) => {
+    const cache = cacheOf(caches, backend)
+    const { valid, faults } = sortKeys(body, maxKeyLength)
+    const entries = await cache.getMany(namespace, valid)
+    const pieces: EncodedValue[] = []
+    let next = 0
+    let found = 0
+    for (const [index, key] of body.entries()) {
+      if (index > 0) pieces.push(',')
+      const fault = faults.get(index)
+      const entry = fault === undefined ? entries[next++] : undefined
+      if (fault !== undefined) {
+        pieces.push(JSON.stringify(fault))
+      } else if (entry === undefined) {
+        pieces.push(`{"key":${JSON.stringify(key)},"success":true,"result":{"found":false}}`)
+      } else {
+        found++
+        pieces.push(cacheItemText(entry, cache.backend, entry.accessedAt, `{"key":${JSON.stringify(key)},"success":true,"result":{"found":true,"cache_item":`, '}}'))
+      }
+    }
+    const total = body.length
+    pieces.unshift(
+      `{"success":true,"message":"${found} of ${total} keys found","total_keys":${total},"found_count":${found},"not_found_count":${total - found},"results":[`)
+    pieces.push(']}')
+    return sendJsonText(reply, joinText(pieces))
+  })
+
+  app.post('/delete-batch', {
+    config: { scope: 'cache:delete' },
+    validatorCompiler,
+    schema: {
+      operationId: 'deleteCacheEntries',
+      summary: 'Delete many entries',
+      description: 'Deletes up to 1000 keys and answers them in the order given.',
+      tags,
+      querystring: CacheQuery,
+      body: ref(CacheKeys),
+      response: { 200: ref(CacheDeleteBatchReply), ...problems(400, 422, 503) }
+    }
+  }, async ({ query: { backend, namespace = DEFAULT_NAMESPACE }, body }) => {
+    const { valid, faults } = sortKeys(body, maxKeyLength)
+    const deleted = await cacheOf(caches, backend).deleteMany(namespace, valid)
+    let next = 0
+    const results = body.map((key, index) =>
+      faults.get(index) ?? { key, success: true as const, result: { found: deleted[next++] === true } })
+    const found = deleted.filter(Boolean).length
+    const total = body.length
+    return {
+      success: true as const,
+      message: `${found} of ${total} keys deleted`,
+      total_keys: total,
+      found_count: found,
+      not_found_count: total - found,
+      results
+    }
+  })
+
+  app.post('/warm', {
+    config: { scope: 'cache:write' },
+    schema: {
+      operationId: 'warmCache',
+      summary: 'Fill the cache',
+      description: 'Stores up to 1000 values by key; their data types are inferred.',
+      tags,
+      querystring: WarmQuery,
+      body: ref(WarmCacheEntries),
+      response: { 200: ref(CacheSetBatchReply), ...problems(400, 422, 503) }
+    }
+  }, async ({ query: { backend, namespace, ttl }, body }) => {
+    const place: PlaceNames<CacheQuery['backend']> = {}
+    if (backend !== undefined) place.backend = backend
+    if (namespace !== undefined) place.namespace = namespace
+    cacheOf(caches, backend)
+    const given = Object.entries(body)
+    const settled = await Promise.allSettled(given.map(async ([key, value]) => store(place, ttl === undefined ? { key, value } : { key, value, ttl })))
+    return setBatchReply(given.map(([key]) => key), settled)
+  })
+
+  async function store (query: PlaceNames<CacheQuery['backend']>, given: NewCacheEntry): Promise<CacheSetReply> {
+    const { backend, namespace = DEFAULT_NAMESPACE } = agree(query, given)
+    checkKey(given.key, maxKeyLength)
+    const cache = cacheOf(caches, backend)
+    return setReply(await cache.set(namespace, given.key, toNewEntry(given)), cache.backend)
+  }
+}
+
+export default batches

@@ -1,0 +1,192 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import {
+  CacheDeleteReply, CacheExistsReply, CacheGetReply, CacheIncrement, CacheIncrementReply, CacheKeyParams, CacheQuery,
+  CacheSetReply, CacheTouch, CacheTouchReply, NewCacheEntry, ReadConditions, WriteConditions
+} from '../../schemas/cache.js'
+import { problems, ref } from '../../schemas/common.js'
+import { cacheItemText, secondsLeft } from '../../services/cache-item.js'
+import type { Condition, Entry } from '../../services/cache/entry.js'
+import { checkKey } from '../../services/names.js'
+import { toNewEntry } from '../../services/new-entry.js'
+import { entityTag, isNotModified, parsePreconditions, writeIf } from '../../services/preconditions.js'
+import type { CacheRoutesOptions } from '../cache.js'
+import { NO_CACHE, sendJsonText, setReply } from './answers.js'
+import { agree, cacheOf, DEFAULT_NAMESPACE } from './place.js'
+import { frugalValidators } from './validation.js'
+
+const tags = ['cache']
+
+/** Entries one by one. */
+const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { maxKeyLength }) => {
+  const { caches } = app
+
+  app.post('/set', {
+    config: { scope: 'cache:write' },
+    schema: {
+      operationId: 'setCacheEntry',
+      summary: 'Store an entry',
+      description: 'Stores a value under a key, over whatever was there. `If-None-Match: *` stores only where nothing is, `If-Match: "version"` only over that version.',
+      tags,
+      querystring: CacheQuery,
+      headers: WriteConditions,
+      body: ref(NewCacheEntry),
+      response: { 200: ref(CacheSetReply), ...problems(400, 412, 413, 422, 503, 507) }
+    }
+  }, async (request, reply) => {
+    const { body } = request
+    const { backend, namespace = DEFAULT_NAMESPACE } = agree(request.query, body)
+    const { key } = body
+    checkKey(key, maxKeyLength)
+    const given = toNewEntry(body)
+    const cache = cacheOf(caches, backend)
+    const entry = await conditionally(request, key, () => cache.peek(namespace, key), (condition) => cache.set(namespace, key, given, condition))
+    void reply.header('etag', entityTag(entry.version))
+    return setReply(entry, cache.backend)
+  })
+
+  app.get('/get/:key', {
+    config: { scope: 'cache:read' },
+    validatorCompiler: frugalValidators(app),
+    schema: {
+      operationId: 'getCacheEntry',
+      summary: 'Read an entry',
+      description: 'Answers 200 for a hit and for a miss: `found` tells them apart. The ETag is the version.',
+      tags,
+      params: CacheKeyParams,
+      querystring: CacheQuery,
+      headers: ReadConditions,
+      response: {
+        200: ref(CacheGetReply),
+        304: { description: 'The entry is still the version in If-None-Match', type: 'null' },
+        ...problems(400, 422, 503)
+      }
+    }
+    // Synchronous up to the answer where the cache is: a promise on this path costs more than the lookup.
+  }, (request, reply) => {
+    const { key } = request.params
+    const { query } = request
+    checkKey(key, maxKeyLength)
+    const cache = cacheOf(caches, query.backend)
+    const found = cache.get(query.namespace ?? DEFAULT_NAMESPACE, key)
+    if (!(found instanceof Promise)) {
+      sendEntry(request, reply, key, found, cache.backend)
+      return undefined
+    }
+    return found.then((entry) => sendEntry(request, reply, key, entry, cache.backend))
+  })
+
+  app.delete('/delete/:key', {
+    config: { scope: 'cache:delete' },
+    schema: {
+      operationId: 'deleteCacheEntry',
+      summary: 'Delete an entry',
+      description: 'Answers 200 whether or not there was one: `found` says which. `If-Match: "version"` deletes that version alone.',
+      tags,
+      params: CacheKeyParams,
+      querystring: CacheQuery,
+      headers: WriteConditions,
+      response: { 200: ref(CacheDeleteReply), ...problems(400, 412, 422, 503) }
+    }
+  }, async (request) => {
+    const { params: { key }, query: { backend, namespace = DEFAULT_NAMESPACE } } = request
+    checkKey(key, maxKeyLength)
+    const cache = cacheOf(caches, backend)
+    const found = await conditionally(request, key, () => cache.peek(namespace, key), (condition) => cache.delete(namespace, key, condition))
+    return { success: true as const, found, message: found ? 'Entry deleted' : 'No such entry', key }
+  })
+
+  app.get('/exists/:key', {
+    config: { scope: 'cache:read' },
+    schema: {
+      operationId: 'cacheEntryExists',
+      summary: 'Tell whether an entry is there',
+      description: 'Counts as no read: neither recency nor statistics change.',
+      tags,
+      params: CacheKeyParams,
+      querystring: CacheQuery,
+      response: { 200: ref(CacheExistsReply), ...problems(400, 422, 503) }
+    }
+  }, async (request, reply) => {
+    const { params: { key }, query: { backend, namespace = DEFAULT_NAMESPACE } } = request
+    checkKey(key, maxKeyLength)
+    const entry = await cacheOf(caches, backend).peek(namespace, key)
+    void reply.header('cache-control', NO_CACHE)
+    return { success: true as const, exists: entry !== undefined, key }
+  })
+
+  app.post('/touch', {
+    config: { scope: 'cache:write' },
+    schema: {
+      operationId: 'touchCacheEntry',
+      summary: 'Set the TTL of an entry',
+      description: 'Changes when the entry expires, and nothing else: its value and version stay.',
+      tags,
+      querystring: CacheQuery,
+      body: ref(CacheTouch),
+      response: { 200: ref(CacheTouchReply), ...problems(400, 422, 503, 507) }
+    }
+  }, async ({ query, body }) => {
+    const { backend, namespace = DEFAULT_NAMESPACE } = agree(query, body)
+    const { key, ttl } = body
+    checkKey(key, maxKeyLength)
+    const found = await cacheOf(caches, backend).touch(namespace, key, ttl) !== undefined
+    return { success: true as const, found, message: found ? 'TTL set' : 'No such entry', key, ttl }
+  })
+
+  app.post('/increment', {
+    config: { scope: 'cache:write' },
+    schema: {
+      operationId: 'incrementCacheEntry',
+      summary: 'Add to a counter',
+      description: 'Adds in one step, however many callers do so at once. An absent counter starts at 0; a value that is no number is 409.',
+      tags,
+      querystring: CacheQuery,
+      body: ref(CacheIncrement),
+      response: { 200: ref(CacheIncrementReply), ...problems(400, 409, 413, 422, 503, 507) }
+    }
+  }, async (request, reply) => {
+    const { body } = request
+    const { backend, namespace = DEFAULT_NAMESPACE } = agree(request.query, body)
+    const { key, by = 1, ttl } = body
+    checkKey(key, maxKeyLength)
+    const entry = await cacheOf(caches, backend).increment(namespace, key, by, ttl === undefined ? {} : { ttl })
+    void reply.header('etag', entityTag(entry.version))
+    return {
+      success: true as const,
+      message: 'Counter incremented',
+      key,
+      value: Number(entry.value),
+      ttl: secondsLeft(entry.expiresAt, Date.now()),
+      version: entry.version
+    }
+  })
+}
+
+/** Writes under the request's If-Match and If-None-Match, or plainly when it has neither. */
+async function conditionally<T> (
+  { headers }: FastifyRequest, key: string, peek: () => Entry | undefined | Promise<Entry | undefined>, write: (condition?: Condition) => T | Promise<T>
+): Promise<T> {
+  const preconditions = parsePreconditions(headers['if-match'], headers['if-none-match'])
+  if (preconditions === undefined) return write()
+  return writeIf(preconditions, key, async () => (await peek())?.version, async (condition) => write(condition))
+}
+
+/** Answers a read: the stored text goes out as it is, in text of ours, past the serialiser. */
+function sendEntry (request: FastifyRequest, reply: FastifyReply, key: string, entry: Entry | undefined, backend: string): FastifyReply {
+  reply.header('cache-control', NO_CACHE)
+  if (entry === undefined) {
+    reply.header('cache-status', 'larder; fwd=miss')
+    return sendJsonText(reply, `{"success":true,"found":false,"key":${JSON.stringify(key)},"message":"No such entry"}`)
+  }
+  const now = entry.accessedAt
+  const left = entry.expiresAt === Infinity ? '' : `; ttl=${Math.floor((entry.expiresAt - now) / 1000)}`
+  reply.header('cache-status', `larder; hit${left}`)
+  reply.header('etag', entityTag(entry.version))
+  reply.header('age', Math.max(0, Math.floor((now - entry.createdAt) / 1000)))
+  const noneMatch = request.headers['if-none-match']
+  if (noneMatch !== undefined && isNotModified(noneMatch, entry.version)) return reply.code(304).send()
+  return sendJsonText(reply, cacheItemText(entry, backend, now, '{"success":true,"found":true,"cache_item":', '}'))
+}
+
+export default entries

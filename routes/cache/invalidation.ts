@@ -1,0 +1,71 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { CacheClearReply, CacheInvalidateReply, CacheInvalidation, ClearQuery, InvalidateQuery } from '../../schemas/cache-administration.js'
+import { problems, ref } from '../../schemas/common.js'
+import { InvalidInputError } from '../../services/errors.js'
+import { checkPattern, checkTags } from '../../services/names.js'
+import { agree, cachesOf, DEFAULT_NAMESPACE } from './place.js'
+
+const tags = ['cache']
+
+/** Dropping many entries by what they have in common, in every backend unless one is named. */
+const invalidation: FastifyPluginAsyncTypebox = async (app) => {
+  const { caches } = app
+
+  app.post('/clear', {
+    config: { scope: 'cache:delete' },
+    schema: {
+      operationId: 'clearCache',
+      summary: 'Delete all entries, or those that match',
+      description: 'Deletes every entry of the namespace, or those whose key matches the pattern.',
+      tags,
+      querystring: ClearQuery,
+      response: { 200: ref(CacheClearReply), ...problems(400, 422, 503) }
+    }
+  }, async ({ query: { pattern, backend, namespace = DEFAULT_NAMESPACE }, body }) => {
+    refuseFields(body)
+    if (pattern !== undefined) checkPattern(pattern)
+    const deleted = sum(await Promise.all(cachesOf(caches, backend).map(async (cache) => cache.clear(namespace, pattern))))
+    return { success: true as const, message: `${deleted} ${noun(deleted)} deleted`, deleted_count: deleted, pattern: pattern ?? null }
+  })
+
+  app.post('/invalidate', {
+    config: { scope: 'cache:delete' },
+    schema: {
+      operationId: 'invalidateCache',
+      summary: 'Delete entries by tag or pattern',
+      description: 'Deletes the entries of the namespace that carry any of the tags, and those whose key matches the pattern.',
+      tags,
+      querystring: InvalidateQuery,
+      body: ref(CacheInvalidation),
+      response: { 200: ref(CacheInvalidateReply), ...problems(400, 422, 503) }
+    }
+  }, async ({ query, body }) => {
+    const { backend, namespace = DEFAULT_NAMESPACE } = agree(query, body)
+    const { pattern } = body
+    if (body.tags === undefined && pattern === undefined) {
+      throw new InvalidInputError('Give tags, or a pattern, or both: to drop everything, use clear.')
+    }
+    const given = body.tags === undefined ? [] : checkTags(body.tags, 'tags')
+    if (pattern !== undefined) checkPattern(pattern)
+    const what = { ...(given.length > 0 ? { tags: given } : {}), ...(pattern === undefined ? {} : { pattern }) }
+    const deleted = sum(await Promise.all(cachesOf(caches, backend).map(async (cache) => cache.invalidate(namespace, what))))
+    return {
+      success: true as const,
+      message: `${deleted} ${noun(deleted)} invalidated`,
+      deleted_count: deleted,
+      tags: body.tags ?? [],
+      pattern: pattern ?? null
+    }
+  })
+}
+
+/** Everything about clear is said in its query: a body that says something would be ignored. */
+function refuseFields (body: unknown): void {
+  const empty = body === undefined || body === null || (typeof body === 'object' && Object.keys(body).length === 0)
+  if (!empty) throw new InvalidInputError('clear takes no body: give pattern, backend and namespace in the query.')
+}
+
+const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0)
+const noun = (count: number): string => count === 1 ? 'entry' : 'entries'
+
+export default invalidation

@@ -1,0 +1,40 @@
+import type { NewCacheEntry } from '../schemas/cache.js'
+import type { NewEntry, Strategy } from './cache/entry.js'
+import { UnsupportedOperationError } from './cache/errors.js'
+import { InvalidInputError } from './errors.js'
+import { checkTags } from './names.js'
+import { toJsonText, toTypedValue } from './values.js'
+
+/** Bytes of JSON text. */
+const MAX_METADATA = 16_384
+
+/**
+ * An entry as a caller gave it, after its schema was checked, as the cache takes it: the value typed and encoded, the tags out of
+ * the metadata.
+ * @throws InvalidInputError, UnsupportedOperationError
+ */
+export function toNewEntry ({ value, data_type: dataType, ttl, strategy, metadata }: NewCacheEntry): NewEntry {
+  const entry: NewEntry = toTypedValue(value, dataType)
+  if (ttl !== undefined) entry.ttl = ttl
+  if (strategy !== undefined) entry.strategy = builtStrategy(strategy)
+  if (metadata !== undefined) {
+    if (metadata.tags !== undefined) entry.tags = checkTags(metadata.tags, 'metadata/tags')
+    entry.metadata = metadataText(metadata)
+  }
+  return entry
+}
+
+/** @throws UnsupportedOperationError for a strategy that the API knows and the cache does not have */
+export function builtStrategy (strategy: NonNullable<NewCacheEntry['strategy']>): Strategy {
+  if (strategy === 'write_through' || strategy === 'write_behind') {
+    throw new UnsupportedOperationError(`The strategy ${strategy} is not built yet: use lru, lfu, fifo or ttl.`)
+  }
+  return strategy
+}
+
+function metadataText (metadata: object): string {
+  const text = toJsonText(metadata, 'metadata')
+  const size = Buffer.byteLength(text)
+  if (size > MAX_METADATA) throw new InvalidInputError(`metadata must not take more than ${MAX_METADATA} bytes of JSON: this takes ${size}.`)
+  return text
+}
