@@ -1,0 +1,100 @@
+// Who may know whom: the rooms of the source tree, and what each may import. `npm run imports` holds it.
+// An `import type` counts as an import too; where only types may be known, the rule says so.
+
+const entry = (name) => `^${name}\\.ts$`
+const valuesOnly = { dependencyTypesNot: ['type-only'] }
+
+/** Imports of our own sources, from one room, that lead elsewhere than allowed. */
+const room = (name, comment, path, allowed, exceptions = {}) => ({
+  name,
+  comment,
+  severity: 'error',
+  from: { path, ...exceptions },
+  to: { path: ['^(schemas|services|plugins|routes|test|bench|demos|scripts)/', '^[^/]+\\.ts$'], pathNot: allowed }
+})
+
+export default {
+  forbidden: [
+    room('schemas', 'Schemas know schemas alone.', '^schemas/', ['^schemas/']),
+    room('services', 'Services know services, and schemas as types.', '^services/', ['^services/', '^schemas/'], { pathNot: '^services/cache/' }),
+    room('engine', 'The cache engine knows itself.', '^services/cache/', ['^services/cache/']),
+    room('plugins', 'Plugins know services, schemas, each other, and the type of the configuration.', '^plugins/', ['^(plugins|services|schemas)/', entry('config')]),
+    room('routes', 'Routes know plugins, services and schemas.', '^routes/', ['^(routes|plugins|services|schemas)/']),
+    room('config', 'The configuration knows schemas.', entry('config'), ['^schemas/']),
+    room('server', 'The process knows the application and the configuration.', entry('server'), [entry('app'), entry('config')]),
+    {
+      name: 'schemas-are-types-to-services',
+      comment: 'A service knows the shape of its data, not how it is validated.',
+      severity: 'error',
+      from: { path: '^services/' },
+      to: { path: '^schemas/', ...valuesOnly }
+    },
+    {
+      name: 'configuration-is-a-type-to-plugins',
+      comment: 'Options travel as arguments; the environment is read once, in config.ts.',
+      severity: 'error',
+      from: { path: '^plugins/' },
+      to: { path: entry('config'), ...valuesOnly }
+    },
+    {
+      name: 'routes-belong-to-the-application',
+      comment: 'Nothing imports a route but app.ts, and the table of contents among them.',
+      severity: 'error',
+      from: { pathNot: ['^routes/', entry('app')] },
+      to: { path: '^routes/' }
+    },
+    {
+      name: 'nobody-imports-the-server',
+      comment: 'server.ts listens as soon as it is imported.',
+      severity: 'error',
+      from: {},
+      to: { path: entry('server') }
+    },
+    {
+      name: 'schemas-are-typebox',
+      comment: 'Schemas do nothing: TypeBox is the only package they need.',
+      severity: 'error',
+      from: { path: '^schemas/' },
+      to: { dependencyTypes: ['npm', 'npm-dev', 'core'], pathNot: 'node_modules/@sinclair/typebox/' }
+    },
+    {
+      name: 'services-without-fastify',
+      comment: 'Services run without the framework; errors carry its codes, so @fastify/error is theirs too.',
+      severity: 'error',
+      from: { path: '^services/' },
+      to: { path: 'node_modules/(fastify|fastify-plugin|@fastify)/', pathNot: 'node_modules/@fastify/error/' }
+    },
+    {
+      name: 'routes-without-clients',
+      comment: 'A route asks a service; it holds no client and no SQL.',
+      severity: 'error',
+      from: { path: '^routes/' },
+      to: { path: 'node_modules/(pg|ioredis|@nearform/sql|@electric-sql/[^/]+|postgrator)/' }
+    },
+    {
+      name: 'no-circles',
+      severity: 'error',
+      from: { path: '^(schemas|services|plugins|routes|[^/]+\\.ts$)' },
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } }
+    },
+    {
+      name: 'nothing-unresolved',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true }
+    },
+    {
+      name: 'no-development-packages',
+      comment: 'What runs in production may not need what only development installs.',
+      severity: 'error',
+      from: { path: '^(schemas|services|plugins|routes|[^/]+\\.ts$)' },
+      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], dependencyTypesNot: ['type-only'] }
+    }
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: true,
+    combinedDependencies: false
+  }
+}
