@@ -58,11 +58,9 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
   app.metrics.addCollector(() => [...samples('app', own), ...served.flatMap((each) => samples(each.backend, each))])
 }, { name: 'cache', fastify: '5.x', dependencies: ['health', 'metrics'] })
 
-function * samples (backend: string, cache: Cache): Iterable<Sample> {
+function samples (backend: string, cache: Cache): Sample[] {
   const labels = { cache: backend }
   const { items, bytes } = cache.memoryUsage
-  yield { name: 'larder_cache_memory_entries', help: 'Entries in the memory of this process', type: 'gauge', labels, value: items }
-  yield { name: 'larder_cache_memory_bytes', help: 'Bytes that those entries count for', type: 'gauge', labels, value: bytes }
   const counters = cache.counters()
   const events: [name: string, help: string, value: number][] = [
     ['hits', 'Reads that were answered from the cache', counters.hits],
@@ -78,5 +76,9 @@ function * samples (backend: string, cache: Cache): Iterable<Sample> {
     ['evictions', 'Entries that gave way to others', counters.evictions],
     ['expirations', 'Entries whose time was over', counters.expirations]
   ]
-  for (const [name, help, value] of events) yield { name: `larder_cache_${name}_total`, help, type: 'counter', labels, value }
+  return [
+    { name: 'larder_cache_memory_entries', help: 'Entries in the memory of this process', type: 'gauge', labels, value: items },
+    { name: 'larder_cache_memory_bytes', help: 'Bytes that those entries count for', type: 'gauge', labels, value: bytes },
+    ...events.map(([name, help, value]): Sample => ({ name: `larder_cache_${name}_total`, help, type: 'counter', labels, value }))
+  ]
 }
