@@ -4,15 +4,20 @@ import Fastify, { LogController, type FastifyInstance, type FastifyServerOptions
 import { initialSettings, type Config } from './config.js'
 import accessLog from './plugins/access-log.js'
 import bodyLimits from './plugins/body-limits.js'
+import cache from './plugins/cache.js'
 import components from './plugins/components.js'
 import configStore from './plugins/config-store.js'
 import errors, { clientErrorHandler, frameworkErrors } from './plugins/errors.js'
 import health from './plugins/health.js'
 import metrics from './plugins/metrics.js'
+import openapi from './plugins/openapi.js'
 import postgres from './plugins/postgres.js'
+import redis from './plugins/redis.js'
 import requests, { requestId } from './plugins/requests.js'
 import scopes from './plugins/scopes.js'
 import security from './plugins/security.js'
+import settings from './plugins/settings.js'
+import assets from './plugins/static.js'
 import routes from './routes/index.js'
 
 export interface BuildOptions {
@@ -49,14 +54,20 @@ async function compose (app: FastifyInstance, config: Config): Promise<void> {
   await app.register(errors)
   await app.register(bodyLimits)
   await app.register(security, { allowedOrigins: config.allowedOrigins })
+  await app.register(openapi) // describes each route as it comes
+  await app.register(assets)
 
   // What the service stands on; each adds its part to the health.
   await app.register(health, { memcachedUrl: config.memcachedUrl })
   const { databaseUrl, dataDir, sampleData } = config
   await app.register(postgres, { databaseUrl, dataDir, sampleData })
   await app.register(configStore, { initial: initialSettings(config), shared: databaseUrl !== undefined })
+  const { backend: defaultBackend, ...limits } = config.cache
+  if (config.redis) await app.register(redis, { ...config.redis, required: defaultBackend === 'redis' })
+  await app.register(cache, { defaultBackend, limits }) // over Redis where there is one
+  await app.register(settings) // what is stored wins over the environment
 
-  await app.register(routes)
+  await app.register(routes, { maxKeyLength: config.cache.maxKeyLength })
 }
 
 function create (config: Config, { logger }: BuildOptions): FastifyInstance {

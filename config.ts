@@ -127,14 +127,17 @@ export function loadConfig (env: Given = readEnvironment()): Config {
 
 /** The first values of the settings that may change while running. */
 export function initialSettings ({ logLevel, cache }: Config): Partial<RunTimeSettings> {
-  const limits = <Backend extends 'memory' | 'redis'>(backend: Backend) => ({
-    [`cache.${backend}.strategy`]: cache.strategy,
-    [`cache.${backend}.max_memory`]: cache.maxMemory,
-    [`cache.${backend}.max_items`]: cache.maxItems,
-    [`cache.${backend}.default_ttl`]: cache.defaultTtl,
-    [`cache.${backend}.cleanup_interval`]: cache.cleanupInterval
-  })
-  return { 'log.level': logLevel, ...limits('memory'), ...limits('redis') }
+  return {
+    'log.level': logLevel,
+    'cache.memory.strategy': cache.strategy,
+    'cache.memory.max_memory': cache.maxMemory,
+    'cache.memory.max_items': cache.maxItems,
+    'cache.memory.default_ttl': cache.defaultTtl,
+    'cache.memory.cleanup_interval': cache.cleanupInterval,
+    'cache.redis.strategy': cache.strategy,
+    'cache.redis.default_ttl': cache.defaultTtl,
+    'cache.redis.cleanup_interval': cache.cleanupInterval
+  }
 }
 
 /** A URL fit to be shown: without its password. */

@@ -1,5 +1,5 @@
 import closeWithGrace from 'close-with-grace'
-import { buildApp } from './app.js'
+import type { FastifyInstance } from 'fastify'
 import { ConfigError, loadConfig, maskUrl, type Config } from './config.js'
 
 /** Milliseconds that requests under way get to finish, and after which the process ends in any case. */
@@ -7,9 +7,12 @@ const DRAIN = 8000
 const GRACE = 10_000
 
 const config = configured()
-const starting = buildApp(config)
+// Loaded only now: a setting that does not validate is told at once.
+const starting = import('./app.js').then(({ buildApp }) => buildApp(config))
 
+let closing = false
 closeWithGrace({ delay: GRACE, logger: false }, async ({ err, signal }) => {
+  closing = true
   const app = await starting
   if (err) app.log.fatal({ err }, 'stopping: an error that nothing caught')
   else app.log.info(`${signal ?? 'end of work'}: finishing what is under way`)
@@ -20,11 +23,16 @@ closeWithGrace({ delay: GRACE, logger: false }, async ({ err, signal }) => {
 
 try {
   const app = await starting
+  if (!closing) await listen(app)
+} catch (error) {
+  // A signal that came while listening was to begin has ended it; whoever closes answers for the exit.
+  if (!closing) stop(startFault(error as NodeJS.ErrnoException))
+}
+
+async function listen (app: FastifyInstance): Promise<void> {
   for (const warning of config.warnings ?? []) app.log.warn(warning)
   app.log.info(parts(config))
   await app.listen({ host: config.host, port: config.port, listenTextResolver: (address) => `Larder listens at ${address}` })
-} catch (error) {
-  stop(startFault(error as NodeJS.ErrnoException))
 }
 
 function configured (): Config {
@@ -60,6 +68,7 @@ function startFault (error: NodeJS.ErrnoException): string {
     if (error.code === 'EACCES') return `port ${port} needs more rights than this user has: give a PORT above 1023.`
     return `cannot listen on ${host} (${error.code}): give a HOST that is an address of this machine.`
   }
-  // An error with a code was made to be read; any other is a fault of the program, and its place matters.
-  return maskUrl(error.code === undefined ? error.stack ?? error.message : error.message.replace(/\s*\n\s*/g, ' '))
+  // A plain error was made to be read; a TypeError and its like is a fault of the program, and its place matters.
+  const isBug = /^(?:Type|Range|Reference|Syntax)Error$/.test(error.name)
+  return maskUrl(isBug ? error.stack ?? error.message : error.message.replace(/\s*\n\s*/g, ' '))
 }

@@ -1,5 +1,8 @@
 import fp from 'fastify-plugin'
+import type { Limits } from '../services/cache/limits.js'
 import type { SettingChanges } from '../services/config-store.js'
+import type {} from './cache.js'
+import type {} from './config-store.js'
 
 /** Applies the run-time settings to what they are about: at the start, and at each change. */
 export default fp(async function settings (app) {
@@ -14,13 +17,12 @@ export default fp(async function settings (app) {
   app.addHook('onClose', app.configStore.on(apply))
 }, { name: 'settings', fastify: '5.x', dependencies: ['config-store', 'cache'] })
 
-function limitsFor (backend: 'memory' | 'redis', changes: SettingChanges) {
+function limitsFor (backend: 'memory' | 'redis', changes: SettingChanges): Partial<Limits> {
   const limits = {
     strategy: changes[`cache.${backend}.strategy`],
-    maxMemory: changes[`cache.${backend}.max_memory`],
-    maxItems: changes[`cache.${backend}.max_items`],
     defaultTtl: changes[`cache.${backend}.default_ttl`],
-    cleanupInterval: changes[`cache.${backend}.cleanup_interval`]
+    cleanupInterval: changes[`cache.${backend}.cleanup_interval`],
+    ...(backend === 'memory' && { maxMemory: changes['cache.memory.max_memory'], maxItems: changes['cache.memory.max_items'] })
   }
   return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined))
 }

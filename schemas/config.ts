@@ -97,7 +97,7 @@ const ttl = (seconds: number, what: string) =>
 
 /**
  * The settings that may change while running, kept in the table `settings`. The environment gives the first value of
- * those that it names, the defaults here that of the others.
+ * those that it names, the defaults here that of the others. How much Redis holds is its server's own setting.
  */
 export const RunTimeSettings = Type.Object({
   'log.level': Type.Union(LogLevels.map((name) => Type.Literal(name)), { default: 'info', description: 'Least important level that is logged.' }),
@@ -107,8 +107,6 @@ export const RunTimeSettings = Type.Object({
   'cache.memory.default_ttl': memory.default_ttl,
   'cache.memory.cleanup_interval': memory.cleanup_interval,
   'cache.redis.strategy': redis.strategy,
-  'cache.redis.max_memory': redis.max_memory,
-  'cache.redis.max_items': redis.max_items,
   'cache.redis.default_ttl': redis.default_ttl,
   'cache.redis.cleanup_interval': redis.cleanup_interval,
   'samples.items.list_ttl': ttl(30, 'the list of items'),

@@ -1,0 +1,257 @@
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
+import t from 'tap'
+import { ConfigError, initialSettings, loadConfig, maskUrl, readEnvironment } from '../config.js'
+import { Environment, RunTimeSettings } from '../schemas/config.js'
+
+type Given = Record<string, string>
+
+/** What stops the start, as it would stand on stderr. */
+function refusal (env: Given): { setting: string, message: string } {
+  try {
+    loadConfig(env)
+  } catch (error) {
+    if (error instanceof ConfigError) return { setting: error.setting, message: error.message }
+    throw error
+  }
+  throw new Error(`accepted: ${JSON.stringify(env)}`)
+}
+
+t.test('an empty environment', async (t) => {
+  t.same(loadConfig({}), {
+    host: '127.0.0.1',
+    port: 8000,
+    logLevel: 'info',
+    accessLog: true,
+    metrics: true,
+    performanceTracking: true,
+    allowUnauthenticated: false,
+    allowedOrigins: [],
+    dataDir: './data',
+    cache: {
+      backend: 'memory',
+      strategy: 'lru',
+      maxMemory: 104_857_600,
+      maxItems: 10_000,
+      defaultTtl: 3600,
+      cleanupInterval: 300,
+      maxKeyLength: 250
+    },
+    warnings: []
+  }, 'gives the documented defaults, and no URL, password, key or origin')
+  t.same(loadConfig(Object.fromEntries(Object.keys(Environment.properties).map((name) => [name, '']))), loadConfig({}),
+    'is the same as one of empty strings')
+})
+
+t.test('what is given', async (t) => {
+  t.match(loadConfig({
+    HOST: '::1',
+    PORT: '0',
+    LOG_LEVEL: 'silent',
+    CACHE_ACCESS_LOG_ENABLED: '0',
+    CACHE_METRICS_ENABLED: 'false',
+    CACHE_PERFORMANCE_TRACKING: 'false',
+    CACHE_BACKEND: 'redis',
+    CACHE_STRATEGY: 'lfu',
+    CACHE_MAX_MEMORY: '1000',
+    CACHE_MAX_ITEMS: ' 10 ',
+    CACHE_DEFAULT_TTL: '0.5',
+    CACHE_CLEANUP_INTERVAL: '1',
+    CACHE_MAX_KEY_LENGTH: '1000',
+    REDIS_URL: 'rediss://localhost:6380',
+    REDIS_DB: '2',
+    REDIS_PASSWORD: 'p',
+    DATABASE_URL: 'postgresql://user:p@localhost/larder',
+    MEMCACHED_URL: 'memcached://localhost:11211',
+    SAMPLE_DATA: '1',
+    DATA_DIR: '/somewhere',
+    ALLOWED_ORIGINS: 'http://localhost:3000, https://example.com'
+  }), {
+    host: '::1',
+    port: 0,
+    logLevel: 'silent',
+    accessLog: false,
+    metrics: false,
+    performanceTracking: false,
+    cache: { backend: 'redis', strategy: 'lfu', maxMemory: 1000, maxItems: 10, defaultTtl: 0.5, cleanupInterval: 1, maxKeyLength: 1000 },
+    redis: { url: 'rediss://localhost:6380', db: 2, password: 'p' },
+    databaseUrl: 'postgresql://user:p@localhost/larder',
+    memcachedUrl: 'memcached://localhost:11211',
+    sampleData: true,
+    dataDir: '/somewhere',
+    allowedOrigins: ['http://localhost:3000', 'https://example.com']
+  }, 'is read, with its type')
+  t.same(loadConfig({ REDIS_URL: 'redis://h/3' }).redis, { url: 'redis://h/3' }, 'the URL keeps what no other setting says')
+
+  t.test('DB_* are read only together with DB_HOST', async (t) => {
+    const parts = { DB_USER: 'u s', DB_PASSWORD: 'p@:/', DB_NAME: 'shop', DB_PORT: '6000' }
+    const alone = loadConfig(parts)
+    t.equal(alone.databaseUrl, undefined)
+    t.same(alone.warnings, ['DB_PORT, DB_USER, DB_PASSWORD, DB_NAME: not used without DB_HOST.'])
+    t.equal(loadConfig({ ...parts, DB_HOST: 'db' }).databaseUrl, 'postgres://u%20s:p%40%3A%2F@db:6000/shop')
+    t.equal(loadConfig({ DB_HOST: '::1' }).databaseUrl, 'postgres://postgres@[::1]:5432/larder')
+    const both = loadConfig({ DB_HOST: 'db', DATABASE_URL: 'postgres://other/x' })
+    t.equal(both.databaseUrl, 'postgres://other/x')
+    t.match(both.warnings, ['DB_HOST: not used, since DATABASE_URL is given.'])
+  })
+
+  t.test('every loopback address is accepted', async (t) => {
+    for (const HOST of ['127.0.0.1', '127.8.9.1', '::1', '[::1]', '0:0:0:0:0:0:0:1', 'localhost', 'LOCALHOST']) {
+      t.equal(loadConfig({ HOST }).host, HOST.replace(/[[\]]/g, ''))
+    }
+  })
+  t.equal(loadConfig({ HOST: '0.0.0.0', ALLOW_UNAUTHENTICATED: 'true' }).host, '0.0.0.0', 'others with ALLOW_UNAUTHENTICATED')
+
+  t.equal(initialSettings(loadConfig({ CACHE_MAX_ITEMS: '7' }))['cache.memory.max_items'], 7)
+  t.strictSame(Object.keys(initialSettings(loadConfig({}))).filter((name) => !(name in RunTimeSettings.properties)), [],
+    'gives the run-time settings their first values')
+})
+
+t.test('the values that ask for nothing are accepted', async (t) => {
+  for (const [name, values] of Object.entries({
+    CACHE_AUTH_ENABLED: ['false', '0'],
+    CACHE_COMPRESSION_ENABLED: ['false'],
+    CACHE_ENCRYPTION_ENABLED: ['0'],
+    CACHE_SERIALIZATION_FORMAT: ['json'],
+    WORKERS: ['1'],
+    WORKER: ['false']
+  })) {
+    for (const value of values) t.same(loadConfig({ [name]: value }).warnings, [], `${name}=${value}`)
+  }
+})
+
+t.test('what does not validate is refused in one line that names it', async (t) => {
+  const long = 'x'.repeat(500)
+  const faults: [Given, string, RegExp][] = [
+    // Not built yet.
+    [{ CACHE_AUTH_ENABLED: 'true' }, 'CACHE_AUTH_ENABLED', /not built yet: give false/],
+    [{ CACHE_COMPRESSION_ENABLED: 'true' }, 'CACHE_COMPRESSION_ENABLED', /not built yet/],
+    [{ CACHE_ENCRYPTION_ENABLED: '1' }, 'CACHE_ENCRYPTION_ENABLED', /not built yet/],
+    [{ CACHE_ENCRYPTION_KEY: 's3cret' }, 'CACHE_ENCRYPTION_KEY', /not built yet: leave it out/],
+    [{ CACHE_SERIALIZATION_FORMAT: 'cbor' }, 'CACHE_SERIALIZATION_FORMAT', /not built yet: give json/],
+    [{ CACHE_BACKEND: 'memcached' }, 'CACHE_BACKEND', /not built yet: give memory or redis/],
+    [{ CACHE_BACKEND: 'database' }, 'CACHE_BACKEND', /not built yet/],
+    [{ CACHE_BACKEND: 'file' }, 'CACHE_BACKEND', /not built yet/],
+    [{ CACHE_STRATEGY: 'write_through' }, 'CACHE_STRATEGY', /not built yet/],
+    [{ CACHE_STRATEGY: 'write_behind' }, 'CACHE_STRATEGY', /not built yet/],
+    [{ WORKERS: '2' }, 'WORKERS', /not built yet: give 1/],
+    [{ WORKER: 'true' }, 'WORKER', /not built yet/],
+    [{ RATE_LIMITS: '10/hour' }, 'RATE_LIMITS', /not built yet/],
+    [{ SECRET_KEY: 's3cret' }, 'SECRET_KEY', /not built yet/],
+    [{ VALET_TOKEN_TTL: '300' }, 'VALET_TOKEN_TTL', /not built yet/],
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318' }, 'OTEL_EXPORTER_OTLP_ENDPOINT', /not built yet/],
+    // Wrong type, word or range.
+    [{ PORT: 'http' }, 'PORT', /whole number from 0 to 65535, not "http"/],
+    [{ PORT: '65536' }, 'PORT', /65535/],
+    [{ PORT: '-1' }, 'PORT', /from 0/],
+    [{ PORT: '80.5' }, 'PORT', /whole/],
+    [{ PORT: '0x50' }, 'PORT', /whole/],
+    [{ CACHE_MAX_ITEMS: '0' }, 'CACHE_MAX_ITEMS', /from 1/],
+    [{ CACHE_MAX_MEMORY: '100MB' }, 'CACHE_MAX_MEMORY', /whole number/],
+    [{ CACHE_DEFAULT_TTL: 'NaN' }, 'CACHE_DEFAULT_TTL', /a number from 0/],
+    [{ CACHE_DEFAULT_TTL: '1e999' }, 'CACHE_DEFAULT_TTL', /a number from 0/],
+    [{ CACHE_CLEANUP_INTERVAL: '0' }, 'CACHE_CLEANUP_INTERVAL', /from 1/],
+    [{ CACHE_MAX_KEY_LENGTH: '1001' }, 'CACHE_MAX_KEY_LENGTH', /to 1000/],
+    [{ CACHE_METRICS_ENABLED: 'yes' }, 'CACHE_METRICS_ENABLED', /true or false, not "yes"/],
+    [{ CACHE_STRATEGY: 'LRU' }, 'CACHE_STRATEGY', /one of lru, lfu/],
+    [{ LOG_LEVEL: 'loud\nline' }, 'LOG_LEVEL', /one of fatal/],
+    [{ CACHE_BACKEND: long }, 'CACHE_BACKEND', /…/],
+    // Addresses.
+    [{ HOST: '0.0.0.0' }, 'HOST', /ALLOW_UNAUTHENTICATED=true/],
+    [{ HOST: '::' }, 'HOST', /ALLOW_UNAUTHENTICATED=true/],
+    [{ HOST: '192.168.0.1' }, 'HOST', /ALLOW_UNAUTHENTICATED=true/],
+    [{ HOST: 'larder.example.com' }, 'HOST', /ALLOW_UNAUTHENTICATED=true/],
+    [{ HOST: 'localhost.example.com' }, 'HOST', /ALLOW_UNAUTHENTICATED=true/],
+    [{ HOST: 'http://localhost' }, 'HOST', /without scheme or port/],
+    [{ HOST: '127.0.0.1:8000', ALLOW_UNAUTHENTICATED: 'true' }, 'HOST', /without scheme or port/],
+    [{ DATABASE_URL: 'sqlite:///./cache.db' }, 'DATABASE_URL', /SQLite is not supported/],
+    [{ DATABASE_URL: 'mysql://localhost' }, 'DATABASE_URL', /like postgres:\/\//],
+    [{ DATABASE_URL: 'postgres://u:s3cret@h:port/db' }, 'DATABASE_URL', /not a valid URL/],
+    [{ DB_HOST: 'a b' }, 'DB_HOST', /host name/],
+    [{ REDIS_URL: 'http://localhost:6379' }, 'REDIS_URL', /like redis:\/\//],
+    [{ REDIS_URL: 'localhost:6379' }, 'REDIS_URL', /like redis:\/\//],
+    [{ REDIS_URL: 'redis://:s3cret@h:x' }, 'REDIS_URL', /not a valid URL/],
+    [{ REDIS_URL: 'redis://h/db' }, 'REDIS_URL', /number of a database/],
+    [{ REDIS_URL: 'redis://h/1', REDIS_DB: '2' }, 'REDIS_DB', /disagree/],
+    [{ REDIS_URL: 'redis://:s3cret@h', REDIS_PASSWORD: 's3cret2' }, 'REDIS_PASSWORD', /disagree/],
+    [{ CACHE_BACKEND: 'redis' }, 'CACHE_BACKEND', /give REDIS_URL/],
+    [{ MEMCACHED_URL: 'localhost:11211' }, 'MEMCACHED_URL', /like memcached:\/\//],
+    [{ MEMCACHED_URL: 'memcached://h:x' }, 'MEMCACHED_URL', /not a valid URL/],
+    [{ ALLOWED_ORIGINS: '*' }, 'ALLOWED_ORIGINS', /list the origins/],
+    [{ ALLOWED_ORIGINS: 'https://example.com/' }, 'ALLOWED_ORIGINS', /without path/],
+    [{ ALLOWED_ORIGINS: 'example.com' }, 'ALLOWED_ORIGINS', /like https:\/\//],
+    // Files.
+    [{ TLS_CERT_FILE: 'a.pem' }, 'TLS_KEY_FILE', /give both, or neither/],
+    [{ TLS_KEY_FILE: 'a.pem' }, 'TLS_CERT_FILE', /give both, or neither/],
+    [{ TLS_CERT_FILE: '/nowhere/a.pem', TLS_KEY_FILE: '/nowhere/b.pem' }, 'TLS_CERT_FILE', /ENOENT/]
+  ]
+  for (const [env, setting, message] of faults) {
+    const fault = refusal(env)
+    const shown = JSON.stringify(env).slice(0, 80)
+    t.equal(fault.setting, setting, shown)
+    t.match(fault.message, message, shown)
+    t.ok(fault.message.includes(setting), `names ${setting}`)
+    t.notMatch(fault.message, /\n/, 'in one line')
+    t.ok(fault.message.length < 300, 'that fits a terminal')
+    t.notMatch(fault.message, /s3cret/, 'without a secret')
+  }
+})
+
+t.test('TLS files are looked at', async (t) => {
+  const folder = t.testdir({ 'text.pem': 'not PEM' })
+  const pair = (name: string) => {
+    const [certFile, keyFile] = [join(folder, `${name}.crt`), join(folder, `${name}.key`)]
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1',
+      '-subj', '/CN=localhost', '-keyout', keyFile, '-out', certFile], { stdio: 'ignore' })
+    return { TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile }
+  }
+  const [one, other] = [pair('one'), pair('other')]
+  t.same(loadConfig(one).tls, { certFile: one.TLS_CERT_FILE, keyFile: one.TLS_KEY_FILE })
+  t.match(refusal({ ...one, TLS_KEY_FILE: other.TLS_KEY_FILE }), { setting: 'TLS_KEY_FILE', message: /not the key of TLS_CERT_FILE/ })
+  t.match(refusal({ ...one, TLS_KEY_FILE: join(folder, 'text.pem') }), { setting: 'TLS_KEY_FILE', message: /PEM file/ })
+  t.match(refusal({ ...one, TLS_CERT_FILE: folder }), { setting: 'TLS_CERT_FILE', message: /EISDIR/ })
+})
+
+t.test('what has no effect is said', async (t) => {
+  const cases: [Given, RegExp][] = [
+    [{ CACHE_API_KEY: 's3cret' }, /^CACHE_API_KEY is not used: authentication is off/],
+    [{ MEMCACHED_URL: 'memcached://h' }, /^MEMCACHED_URL is not used yet/],
+    [{ REDIS_PASSWORD: 's3cret' }, /not used without REDIS_URL/],
+    [{ REDIS_DB: '1' }, /not used without REDIS_URL/],
+    [{ CACHE_MAX_ITEM: '5' }, /^CACHE_MAX_ITEM is not a setting: did you mean CACHE_MAX_ITEMS\?$/],
+    [{ CACHE_DEFAULT_TLL: '5' }, /did you mean CACHE_DEFAULT_TTL\?/],
+    [{ CACHE_SOMETHING_ELSE_ALTOGETHER: '5' }, /^CACHE_SOMETHING_ELSE_ALTOGETHER is not a setting\.$/]
+  ]
+  for (const [env, message] of cases) {
+    const { warnings } = loadConfig(env)
+    t.match(warnings, [message])
+    t.equal(warnings?.length, 1)
+    t.notMatch(warnings, [/s3cret/])
+  }
+  t.same(loadConfig({ REDIS_DB: '0', npm_config_cache: 'x', HOME: '/', CACHED: '1' }).warnings, [], 'what means nothing is not')
+})
+
+t.test('.env', async (t) => {
+  const folder = t.testdir({
+    file: { '.env': '\uFEFFPORT=9000\n# a comment\nCACHE_STRATEGY="lfu"\nLOG_LEVEL=debug\nHOST=localhost\n' },
+    none: {},
+    folder: { '.env': {} },
+    wrong: { '.env': 'PORT=http\n' }
+  })
+  const read = (env: Given) => loadConfig(readEnvironment(join(folder, 'file'), env))
+  t.match(read({}), { port: 9000, logLevel: 'debug', host: 'localhost', cache: { strategy: 'lfu' } }, 'is read')
+  t.match(read({ PORT: '9001' }), { port: 9001, logLevel: 'debug' }, 'loses to the environment')
+  t.match(read({ PORT: '' }), { port: 8000, logLevel: 'debug' }, 'and to an empty variable, which stands for none')
+  t.match(loadConfig(readEnvironment(join(folder, 'none'), {})), { port: 8000 }, 'may be missing')
+
+  t.throws(() => readEnvironment(join(folder, 'folder'), {}), { message: /^\.env cannot be read \(EISDIR\)/, setting: '.env' }, 'must be readable')
+  t.throws(() => loadConfig(readEnvironment(join(folder, 'wrong'), {})), { message: /^PORT/, setting: 'PORT' }, 'is checked like the environment')
+})
+
+t.test('a URL is shown without its password', async (t) => {
+  t.equal(maskUrl('postgres://u:p@h:1/db'), 'postgres://u:***@h:1/db')
+  t.equal(maskUrl('redis://:p%40@h'), 'redis://:***@h')
+  t.equal(maskUrl('postgres://h/db?user=u&password=p&x=1'), 'postgres://h/db?user=u&password=***&x=1')
+  t.equal(maskUrl('cannot reach postgres://u:a@b@h/db today'), 'cannot reach postgres://u:***@h/db today')
+  t.equal(maskUrl('redis://h:6379/0'), 'redis://h:6379/0')
+})
