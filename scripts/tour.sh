@@ -25,9 +25,9 @@ expect () {
   fi
 }
 
-# The first value of a field in the last answer.
+# The first value of a field in the last answer; nothing where it has none.
 field () {
-  grep -oE "\"$1\": ?(\"[^\"]*\"|[0-9]+)" "$answer" | head -n 1 | sed -E 's/^[^:]*: ?"?([^"]*)"?$/\1/'
+  { grep -oE "\"$1\": ?(\"[^\"]*\"|[0-9]+)" "$answer" || true; } | head -n 1 | sed -E 's/^[^:]*: ?"?([^"]*)"?$/\1/'
 }
 
 # Greetings and health
