@@ -3,8 +3,12 @@ import cache from './cache.js'
 import docs from './docs.js'
 import health from './health.js'
 import home from './home.js'
+import items from './items.js'
 import metrics from './metrics.js'
+import posts from './posts.js'
 import problems from './problems.js'
+import products from './products.js'
+import users from './users.js'
 
 export interface RoutesOptions {
   /** Bytes that a cache key may have. */
@@ -15,8 +19,12 @@ export interface RoutesOptions {
 export default async function routes (app: FastifyInstance, { maxKeyLength }: RoutesOptions): Promise<void> {
   await app.register(home)
   await app.register(health, { prefix: '/health' })
+  await app.register(items, { prefix: '/items' })
+  await app.register(products, { prefix: '/products' })
+  await app.register(users, { prefix: '/api/users' })
+  await app.register(posts, { prefix: '/api/posts' })
+  await app.register(async (api) => { await api.register(cache, { maxKeyLength }) }, { prefix: '/api/cache' })
   await app.register(metrics, { prefix: '/metrics' })
   await app.register(docs)
   await app.register(problems, { prefix: '/problems' })
-  await app.register(cache, { prefix: '/api/cache', maxKeyLength })
 }
