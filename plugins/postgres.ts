@@ -46,8 +46,10 @@ const serverLimits = {
  */
 export default fp<PostgresOptions>(async function postgres (app, { databaseUrl, dataDir, sampleData }) {
   await (databaseUrl === undefined ? useEmbedded(app, dataDir, sampleData) : useServer(app, databaseUrl, sampleData))
-  app.decorate('database', new Database(app.pg.pool))
-}, { name: 'postgres', fastify: '5.x' })
+  const database = new Database(app.pg.pool)
+  app.decorate('database', database)
+  app.health.add('postgres', () => database.ping())
+}, { name: 'postgres', fastify: '5.x', dependencies: ['health'] })
 
 async function useEmbedded (app: FastifyInstance, dataDir: string, sampleData = true): Promise<void> {
   const embedded = await openEmbedded(dataDir)

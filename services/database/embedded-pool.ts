@@ -158,7 +158,8 @@ function textOf (value: unknown): string | null {
   if (value === null || value === undefined) return null
   if (value instanceof Date) return value.toISOString()
   if (ArrayBuffer.isView(value)) return `\\x${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex')}`
-  const text = Array.isArray(value) ? arrayText(value) : typeof value === 'object' ? JSON.stringify(value) : String(value as string | number)
+  if (Array.isArray(value)) return arrayText(value)
+  const text = typeof value === 'object' ? JSON.stringify(value) : (value as string | number | boolean | bigint).toString()
   return text.replace(/\p{Surrogate}/gu, '\uFFFD')
 }
 

@@ -1,0 +1,70 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type {} from '../plugins/cache.js'
+import { CacheAsideStatistics, CacheClearedReply, CachePerformance } from '../schemas/cache-aside.js'
+import { problems, ref } from '../schemas/common.js'
+import { comparePerformance } from '../services/cache-performance.js'
+import { PRODUCTS_KEY, ProductService } from '../services/products.js'
+
+const tags = ['Products']
+
+/** The cache in front of the sample resources, as a whole. Prefix: `/cache`. */
+const cacheAside: FastifyPluginAsyncTypebox = async (app) => {
+  const { cache, configStore } = app
+  const service = new ProductService(app.database)
+
+  app.get('/stats', {
+    config: { scope: 'cache:read' },
+    schema: {
+      operationId: 'getCacheAsideStatistics',
+      summary: 'What the cache of the sample resources does',
+      tags,
+      response: { 200: ref(CacheAsideStatistics), ...problems(503) }
+    }
+  }, async (_request, reply) => {
+    const { hits, misses, stale, coalesced, items, bytes } = await cache.statistics(cache.namespace)
+    const total = hits + misses
+    reply.header('cache-control', 'no-store')
+    return {
+      hits,
+      misses,
+      hit_rate: total === 0 ? 0 : Number((hits / total * 100).toFixed(2)),
+      total_requests: total,
+      stale,
+      coalesced,
+      cached_keys: items,
+      memory_usage: bytes
+    }
+  })
+
+  app.post('/clear', {
+    config: { scope: 'cache:delete' },
+    schema: {
+      operationId: 'clearCacheAside',
+      summary: 'Clear the cache of the sample resources',
+      tags,
+      response: { 200: ref(CacheClearedReply), ...problems(503) }
+    }
+  }, async () => {
+    const cleared = await cache.clear(cache.namespace)
+    return { ok: true as const, message: 'Cache cleared successfully', cleared }
+  })
+
+  app.get('/performance', {
+    config: { scope: 'cache:read' },
+    schema: {
+      operationId: 'measureCachePerformance',
+      summary: 'Compare the cache with the database, now',
+      tags,
+      response: { 200: ref(CachePerformance), ...problems(503) }
+    }
+  }, async (_request, reply) => {
+    const ttl = configStore.get('samples.products.list_ttl')
+    reply.header('cache-control', 'no-store')
+    // Both as far as the text that an answer is made of.
+    return await comparePerformance(
+      async () => (await cache.read(PRODUCTS_KEY, async () => await service.list(), { ttl })).encoded,
+      async () => JSON.stringify(await service.list()))
+  })
+}
+
+export default cacheAside

@@ -1,0 +1,108 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import cacheAside from '../plugins/cache-aside.js'
+import { CachedListQuery, CachedQuery, CachedReadHeaders, NotModified } from '../schemas/cache-aside.js'
+import { problems, ref } from '../schemas/common.js'
+import { Item, ItemChanges, ItemDeletedReply, ItemListReply, ItemParams, ItemReply, NewItem } from '../schemas/items.js'
+import { itemId, ItemService } from '../services/items.js'
+
+const LIST_KEY = 'all_items'
+const keyOf = (id: string) => `item:${id}`
+const telemetry = (fromCache: boolean) => ({ before: `"cached":${fromCache}` })
+const tags = ['Items']
+
+/** Free-form JSON objects. Prefix: `/items`. */
+const items: FastifyPluginAsyncTypebox = async (app) => {
+  const service = new ItemService(app.database)
+  const { cache, configStore } = app
+  await app.register(cacheAside)
+
+  app.get('', {
+    config: { scope: 'items:read' },
+    schema: {
+      operationId: 'listItems',
+      summary: 'List items',
+      description: 'From the cache, unless `limit` or `cursor` asks for a page: pages are read from the database.',
+      tags,
+      querystring: CachedListQuery,
+      headers: CachedReadHeaders,
+      response: { 200: ref(ItemListReply), 304: NotModified, ...problems(503) }
+    }
+  }, (_request, reply) => reply.cacheAside({
+    key: LIST_KEY, ttl: configStore.get('samples.items.list_ttl'), telemetry, load: async (page) => await service.list(page)
+  }))
+
+  app.get('/:id', {
+    config: { scope: 'items:read' },
+    schema: {
+      operationId: 'getItem',
+      summary: 'Read an item',
+      tags,
+      params: ItemParams,
+      querystring: CachedQuery,
+      headers: CachedReadHeaders,
+      response: { 200: ref(ItemReply), 304: NotModified, ...problems(404, 503) }
+    }
+  }, (request, reply) => {
+    const id = itemId(request.params.id)
+    return reply.cacheAside({
+      key: keyOf(id), ttl: configStore.get('samples.items.item_ttl'), telemetry, load: async () => ({ item: await service.get(id) })
+    })
+  })
+
+  app.post('', {
+    config: { scope: 'items:write' },
+    schema: {
+      operationId: 'createItem',
+      summary: 'Create an item',
+      tags,
+      body: ref(NewItem),
+      response: { 201: ref(Item), ...problems(503) }
+    }
+  }, async (request, reply) => {
+    const id = randomUUID()
+    const item = await written(id, () => service.create(id, request.body))
+    return reply.code(201).header('location', `/items/${id}`).send(item)
+  })
+
+  app.put('/:id', {
+    config: { scope: 'items:write' },
+    schema: {
+      operationId: 'updateItem',
+      summary: 'Set fields of an item',
+      tags,
+      params: ItemParams,
+      body: ref(ItemChanges),
+      response: { 200: ref(Item), ...problems(404, 422, 503) }
+    }
+  }, async (request) => {
+    const id = itemId(request.params.id)
+    return await written(id, () => service.update(id, request.body))
+  })
+
+  app.delete('/:id', {
+    config: { scope: 'items:delete' },
+    schema: {
+      operationId: 'deleteItem',
+      summary: 'Delete an item',
+      tags,
+      params: ItemParams,
+      response: { 200: ref(ItemDeletedReply), ...problems(404, 503) }
+    }
+  }, async (request) => {
+    const id = itemId(request.params.id)
+    await service.delete(id)
+    await cache.forget(keyOf(id), LIST_KEY)
+    return { ok: true as const }
+  })
+
+  /** Primes the item's entry with what `write` committed, unless another write came in between, and drops the list's. */
+  async function written (id: string, write: () => Promise<Item>): Promise<Item> {
+    const ttl = configStore.get('samples.items.item_ttl')
+    const { item } = await cache.update(keyOf(id), async () => ({ item: await write() }), { ttl })
+    await cache.forget(LIST_KEY)
+    return item
+  }
+}
+
+export default items

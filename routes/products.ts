@@ -1,0 +1,119 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import cacheAside from '../plugins/cache-aside.js'
+import { CachedListQuery, CachedQuery, CachedReadHeaders, NotModified, type Source } from '../schemas/cache-aside.js'
+import { problems, ref } from '../schemas/common.js'
+import { NewProduct, ProductChanges, ProductDeletedReply, ProductListReply, ProductParams, ProductReply } from '../schemas/products.js'
+import { PRODUCTS_KEY, ProductService } from '../services/products.js'
+
+const keyOf = (id: number) => `product:${id}`
+const tags = ['Products']
+
+/** Products. Prefix: `/products`. */
+const products: FastifyPluginAsyncTypebox = async (app) => {
+  const service = new ProductService(app.database)
+  const { cache, configStore } = app
+  await app.register(cacheAside)
+
+  app.get('', {
+    config: { scope: 'products:read' },
+    schema: {
+      operationId: 'listProducts',
+      summary: 'List products',
+      description: 'From the cache, unless `limit` or `cursor` asks for a page: pages are read from the database.',
+      tags,
+      querystring: CachedListQuery,
+      headers: CachedReadHeaders,
+      response: { 200: ref(ProductListReply), 304: NotModified, ...problems(503) }
+    }
+  }, (_request, reply) => reply.cacheAside({
+    key: PRODUCTS_KEY,
+    ttl: configStore.get('samples.products.list_ttl'),
+    telemetry: stopwatch().text,
+    load: async (page) => await service.list(page)
+  }))
+
+  app.get('/:id', {
+    config: { scope: 'products:read' },
+    schema: {
+      operationId: 'getProduct',
+      summary: 'Read a product',
+      tags,
+      params: ProductParams,
+      querystring: CachedQuery,
+      headers: CachedReadHeaders,
+      response: { 200: ref(ProductReply), 304: NotModified, ...problems(404, 503) }
+    }
+  }, (request, reply) => {
+    const time = stopwatch()
+    const { id } = request.params
+    return reply.cacheAside({
+      key: keyOf(id),
+      ttl: configStore.get('samples.products.product_ttl'),
+      telemetry: time.text,
+      load: async () => ({ product: await service.get(id) })
+    })
+  })
+
+  app.post('', {
+    config: { scope: 'products:write' },
+    schema: {
+      operationId: 'createProduct',
+      summary: 'Create a product',
+      tags,
+      body: ref(NewProduct),
+      response: { 201: ref(ProductReply), ...problems(503) }
+    }
+  }, async (request, reply) => {
+    const time = stopwatch()
+    const product = await service.create(request.body)
+    await cache.forget(PRODUCTS_KEY)
+    return reply.code(201).header('location', `/products/${product.id}`).send({ product, ...time.members('database') })
+  })
+
+  app.put('/:id', {
+    config: { scope: 'products:write' },
+    schema: {
+      operationId: 'updateProduct',
+      summary: 'Set fields of a product',
+      tags,
+      params: ProductParams,
+      body: ref(ProductChanges),
+      response: { 200: ref(ProductReply), ...problems(404, 503) }
+    }
+  }, async (request) => {
+    const time = stopwatch()
+    const { id } = request.params
+    const product = await service.update(id, request.body)
+    await cache.forget(PRODUCTS_KEY, keyOf(id))
+    return { product, ...time.members('database') }
+  })
+
+  app.delete('/:id', {
+    config: { scope: 'products:delete' },
+    schema: {
+      operationId: 'deleteProduct',
+      summary: 'Delete a product',
+      tags,
+      params: ProductParams,
+      response: { 200: ref(ProductDeletedReply), ...problems(404, 409, 503) }
+    }
+  }, async (request) => {
+    const time = stopwatch()
+    const { id } = request.params
+    await service.delete(id)
+    await cache.forget(PRODUCTS_KEY, keyOf(id))
+    return { message: 'Product deleted successfully', ...time.members('database') }
+  })
+}
+
+/** Tells where an answer came from and how long it took so far, as members and as the text of them. */
+function stopwatch () {
+  const start = performance.now()
+  const seconds = () => (performance.now() - start) / 1000
+  return {
+    members: (source: Source) => ({ source, response_time: Number(seconds().toFixed(6)) }),
+    text: (fromCache: boolean) => ({ after: `"source":"${fromCache ? 'cache' : 'database'}","response_time":${seconds().toFixed(6)}` })
+  }
+}
+
+export default products

@@ -1,0 +1,87 @@
+import SQL from '@nearform/sql'
+import type { Item, ItemChanges, ItemListReply, NewItem } from '../schemas/items.js'
+import type { Database } from './database.js'
+import { InvalidInputError, NotFoundError, UnsupportedHereError } from './errors.js'
+import { MAX_PAGE, nextPage, positionOf, type PageRequest } from './page.js'
+
+/** What `list` answers: the members of a reply that are data. */
+export type ItemList = Omit<ItemListReply, 'cached'>
+
+/** Bytes of JSON that an item may grow to by updates. One request cannot carry more either. */
+const MAX_SIZE = 1024 * 1024
+/** Bytes of items after which a page ends before its limit. */
+const PAGE_SIZE = 8 * MAX_SIZE
+
+/** The id that a text means: a UUID in small letters. What is no UUID is the id of no item. @throws NotFoundError */
+export function itemId (text: string): string {
+  if (!UUID.test(text)) throw absent()
+  return text.toLowerCase()
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+/** Items: JSON objects of any fields, in PostgreSQL. They come back as they were sent. */
+export class ItemService {
+  readonly #database: Database
+
+  constructor (database: Database) {
+    this.#database = database
+  }
+
+  /** In the order of creation. A page also ends where the items on it become too many bytes for one answer. */
+  async list ({ limit = MAX_PAGE, cursor }: PageRequest = {}): Promise<ItemList> {
+    const { rows } = await this.#database.query<{ id: string, body: string, position: string, found: string }>(SQL`
+      SELECT id, body, position, found FROM (
+        SELECT id, body, position, count(*) OVER () AS found,
+          sum(octet_length(body)) OVER (ORDER BY position) - octet_length(body) AS bytes_before
+        FROM (SELECT id, body, position FROM items WHERE position > ${positionOf(cursor)} ORDER BY position LIMIT ${limit + 1}) AS next
+      ) AS measured
+      WHERE bytes_before < ${PAGE_SIZE} ORDER BY position`)
+    const page = rows.slice(0, limit)
+    const last = page.at(-1)
+    return { items: page.map(itemOf), ...nextPage(Number(last?.found ?? 0) > page.length ? last?.position : undefined) }
+  }
+
+  /** @throws NotFoundError */
+  async get (id: string): Promise<Item> {
+    const { rows: [row] } = await this.#database.query<Row>(SQL`SELECT id, body FROM items WHERE id = ${id}`)
+    if (row === undefined) throw absent()
+    return itemOf(row)
+  }
+
+  /** @throws InvalidInputError when the fields have an `id` of their own */
+  async create (id: string, fields: NewItem): Promise<Item> {
+    if (Object.hasOwn(fields, 'id')) throw new InvalidInputError('id is given by the service: leave it out of a new item.')
+    await this.#database.query(SQL`INSERT INTO items (id, body) VALUES (${id}, ${JSON.stringify(fields)})`)
+    return { id, ...fields }
+  }
+
+  /** Sets the fields given; the others stay. An `id` among them must be the item's. @throws NotFoundError · InvalidInputError · UnsupportedHereError */
+  async update (id: string, { id: given = id, ...changes }: ItemChanges): Promise<Item> {
+    if (given !== id && (typeof given !== 'string' || given.toLowerCase() !== id)) throw new InvalidInputError('id must be the one in the path, or left out.')
+    return await this.#database.transaction(async (transaction) => {
+      const { rows: [row] } = await transaction.query<Row>(SQL`SELECT id, body FROM items WHERE id = ${id} FOR UPDATE`)
+      if (row === undefined) throw absent()
+      const fields = { ...fieldsOf(row), ...changes }
+      const body = JSON.stringify(fields)
+      if (Buffer.byteLength(body) > MAX_SIZE) {
+        throw new UnsupportedHereError(`With these fields the item would have more than ${MAX_SIZE} bytes: set fewer or shorter ones.`)
+      }
+      await transaction.query(SQL`UPDATE items SET body = ${body}, updated_at = now() WHERE id = ${row.id}`)
+      return { id: row.id, ...fields }
+    })
+  }
+
+  /** @throws NotFoundError */
+  async delete (id: string): Promise<void> {
+    const { rowCount } = await this.#database.query(SQL`DELETE FROM items WHERE id = ${id}`)
+    if (rowCount === 0) throw absent()
+  }
+}
+
+interface Row { id: string, body: string }
+
+const fieldsOf = ({ body }: Row): NewItem => JSON.parse(body) as NewItem
+const itemOf = (row: Row): Item => ({ id: row.id, ...fieldsOf(row) })
+
+const absent = () => new NotFoundError('There is no item with this id: GET /items lists those there are.')

@@ -1,0 +1,80 @@
+import SQL from '@nearform/sql'
+import type { NewProduct, Product, ProductChanges, ProductListReply } from '../schemas/products.js'
+import type { Queryable } from './database.js'
+import { InvalidInputError, NotFoundError } from './errors.js'
+import { MAX_PAGE, pageOf, positionOf, type PageRequest } from './page.js'
+
+/** The cache key of the list that is not asked for by page. */
+export const PRODUCTS_KEY = 'all_products'
+
+/** What `list` answers: the members of a reply that are data. */
+export type ProductList = Pick<ProductListReply, 'products' | 'next_cursor'>
+
+const CHANGEABLE = ['name', 'description', 'unit', 'price', 'category', 'stock_quantity'] as const satisfies (keyof ProductChanges)[]
+
+/** Products, in PostgreSQL. Prices are exact: numeric there, and a number of at most two decimals here. */
+export class ProductService {
+  readonly #database: Queryable
+
+  constructor (database: Queryable) {
+    this.#database = database
+  }
+
+  /** In the order of their ids. */
+  async list ({ limit = MAX_PAGE, cursor }: PageRequest = {}): Promise<ProductList> {
+    const { rows } = await this.#database.query<Row>(SQL`SELECT * FROM products WHERE id > ${positionOf(cursor)}::bigint ORDER BY id LIMIT ${limit + 1}`)
+    const page = pageOf(rows, limit, ({ id }) => id)
+    return { products: page.rows.map(productOf), ...page.next }
+  }
+
+  /** @throws NotFoundError */
+  async get (id: number): Promise<Product> {
+    const { rows } = await this.#database.query<Row>(SQL`SELECT * FROM products WHERE id = ${id}::bigint`)
+    return only(rows, id)
+  }
+
+  /** @throws InvalidInputError */
+  async create ({ name, description = null, unit = null, price, category, stock_quantity: stock = 0 }: NewProduct): Promise<Product> {
+    const { rows: [row] } = await this.#database.query<Row>(SQL`
+      INSERT INTO products (name, description, unit, price, category, stock_quantity)
+      VALUES (${name}, ${description}, ${unit}, ${decimalOf(price)}, ${category}, ${stock})
+      RETURNING *`)
+    return productOf(row as Row)
+  }
+
+  /** Sets the fields given; the others stay. @throws NotFoundError · InvalidInputError */
+  async update (id: number, changes: ProductChanges): Promise<Product> {
+    if (changes.price !== undefined) decimalOf(changes.price)
+    const assignments = CHANGEABLE.filter((column) => changes[column] !== undefined)
+      .map((column) => SQL`${SQL.quoteIdent(column)} = ${changes[column]}, `)
+    const { rows } = await this.#database.query<Row>(SQL.glue([
+      SQL`UPDATE products SET `, ...assignments, SQL`updated_at = now() WHERE id = ${id}::bigint RETURNING *`
+    ], ''))
+    return only(rows, id)
+  }
+
+  /** @throws NotFoundError · ConflictError while something refers to it */
+  async delete (id: number): Promise<void> {
+    const { rows } = await this.#database.query<Row>(SQL`DELETE FROM products WHERE id = ${id}::bigint RETURNING *`)
+    only(rows, id)
+  }
+}
+
+/** As PostgreSQL gives it: numeric is text. */
+type Row = Omit<Product, 'price' | 'created_at' | 'updated_at'> & { price: string, created_at: Date, updated_at: Date }
+
+function only ([row]: Row[], id: number): Product {
+  if (row === undefined) throw new NotFoundError(`There is no product ${id}: GET /products lists those there are.`)
+  return productOf(row)
+}
+
+function productOf ({ price, created_at: createdAt, updated_at: updatedAt, ...fields }: Row): Product {
+  return { ...fields, price: Number(price), created_at: createdAt.toISOString(), updated_at: updatedAt.toISOString() }
+}
+
+/** The price in decimal digits. What JSON writes as 29.99 is the double nearest to it, which is written as 29.99 again. */
+function decimalOf (price: number): string {
+  const digits = String(price)
+  if (!/^\d+(\.\d{1,2})?$/.test(digits)) throw new InvalidInputError('price must have at most two decimals.')
+  return digits
+}
