@@ -10,9 +10,9 @@ export interface CacheRoutesOptions {
 }
 
 /** The cache API: entries one by one, many at once, what there is and how it is set up, and dropping what is no longer true. */
-const cacheRoutes: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, options) => {
-  await app.register(entries, options)
-  await app.register(batches, options)
+const cacheRoutes: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { maxKeyLength }) => {
+  await app.register(entries, { maxKeyLength })
+  await app.register(batches, { maxKeyLength })
   await app.register(administration)
   await app.register(invalidation)
 }

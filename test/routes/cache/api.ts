@@ -1,0 +1,74 @@
+import type { FastifyInstance, InjectOptions } from 'fastify'
+import { buildApp } from '../../../app.js'
+import { loadConfig } from '../../../config.js'
+import { databaseUrl, redisUrl, type Owner } from '../../support/servers.js'
+
+/** An answer, with its JSON read. */
+export interface Answer {
+  status: number
+  headers: Record<string, string | string[] | number | undefined>
+  // What is in it is what the tests are about.
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  body: any
+  text: string
+}
+
+/** The complete service, over a database and a Redis of its own. Without Redis when `env` says so. */
+export async function startApp (owner: Owner, env: Record<string, string> = {}): Promise<FastifyInstance> {
+  const given: Record<string, string> = { DATABASE_URL: await databaseUrl(owner), LOG_LEVEL: 'silent', CACHE_ACCESS_LOG_ENABLED: 'false', ...env }
+  given['REDIS_URL'] ??= await redisUrl(owner)
+  if (given['REDIS_URL'] === '') delete given['REDIS_URL']
+  const app = await buildApp(loadConfig(given))
+  owner.teardown(() => app.close())
+  await app.ready()
+  return app
+}
+
+let spaces = 0
+
+/** Calls the cache API of one backend, in a namespace of its own. */
+export class Api {
+  readonly app: FastifyInstance
+  readonly backend: string
+  readonly namespace: string
+
+  constructor (app: FastifyInstance, backend: string, namespace = `test-${++spaces}`) {
+    this.app = app
+    this.backend = backend
+    this.namespace = namespace
+  }
+
+  get (path: string, query: Record<string, string | number> = {}, headers: InjectOptions['headers'] = {}): Promise<Answer> {
+    return this.#send({ method: 'GET', url: path, query, headers })
+  }
+
+  delete (path: string, query: Record<string, string | number> = {}, headers: InjectOptions['headers'] = {}): Promise<Answer> {
+    return this.#send({ method: 'DELETE', url: path, query, headers })
+  }
+
+  post (path: string, payload?: unknown, query: Record<string, string | number> = {}, headers: InjectOptions['headers'] = {}): Promise<Answer> {
+    return this.#send({
+      method: 'POST',
+      url: path,
+      query,
+      headers: payload === undefined ? headers : { 'content-type': 'application/json', ...headers },
+      ...(payload === undefined ? {} : { payload: typeof payload === 'string' ? payload : JSON.stringify(payload) })
+    })
+  }
+
+  set (key: string, value: unknown, more: object = {}, headers: InjectOptions['headers'] = {}): Promise<Answer> {
+    return this.post('/set', { key, value, ...more }, {}, headers)
+  }
+
+  read (key: string, headers: InjectOptions['headers'] = {}): Promise<Answer> {
+    return this.get(`/get/${encodeURIComponent(key)}`, {}, headers)
+  }
+
+  async #send ({ url, query, ...options }: Omit<InjectOptions, 'query'> & { url: string, query: Record<string, string | number> }): Promise<Answer> {
+    const all = new URLSearchParams({ backend: this.backend, namespace: this.namespace })
+    for (const [name, value] of Object.entries(query)) all.set(name, String(value))
+    const response = await this.app.inject({ ...options, url: `/api/cache${url}?${all}` })
+    const isJson = /json/.test(String(response.headers['content-type']))
+    return { status: response.statusCode, headers: response.headers, text: response.body, body: isJson ? JSON.parse(response.body) : undefined }
+  }
+}
