@@ -3,8 +3,11 @@ export interface Operation {
   readonly name: string
   /** The stamp at which it began. */
   readonly stamp: number
-  /** The key was written or deleted since: what this brings is not to be kept. */
-  superseded: boolean
+  /**
+   * The stamp of the newest change of the key since it began, 0 when there was none. What it brings is not to be kept unless it is
+   * at least as new as that change.
+   */
+  supersededAt: number
 }
 
 /** The operations under way by the name of their entry, so that a change of a key reaches loads, fetches and updates of it. */
@@ -12,7 +15,7 @@ export class InFlight {
   #operations = new Map<string, Set<Operation>>()
 
   begin (name: string, stamp: number): Operation {
-    const operation: Operation = { name, stamp, superseded: false }
+    const operation: Operation = { name, stamp, supersededAt: 0 }
     const others = this.#operations.get(name)
     if (others === undefined) this.#operations.set(name, new Set([operation]))
     else others.add(operation)
@@ -25,15 +28,16 @@ export class InFlight {
     if (operations?.size === 0) this.#operations.delete(operation.name)
   }
 
-  /** The key was changed: whatever is under way for it (but the one that changes it) must not store what it brings. */
-  supersede (name: string, by?: Operation): void {
+  /** The key was changed, at a stamp if it has one: whatever is under way for it (but the one that changes it) is too old for it. */
+  supersede (name: string, by?: Operation, stamp = Infinity): void {
     if (this.#operations.size === 0) return
     const operations = this.#operations.get(name)
-    if (operations !== undefined) for (const operation of operations) if (operation !== by) operation.superseded = true
+    if (operations === undefined) return
+    for (const operation of operations) if (operation !== by) operation.supersededAt = Math.max(operation.supersededAt, stamp)
   }
 
   supersedeAll (): void {
-    for (const operations of this.#operations.values()) for (const operation of operations) operation.superseded = true
+    for (const operations of this.#operations.values()) for (const operation of operations) operation.supersededAt = Infinity
   }
 
   /** The lowest stamp at which anything still under way began, Infinity when nothing is. */

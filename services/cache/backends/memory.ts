@@ -166,6 +166,12 @@ export class MemoryBackend {
     return fresh
   }
 
+  /** Deletes the entry unless it is at least as new as a change at that stamp. */
+  deleteBefore (namespace: string, key: string, stamp: number): void {
+    const slot = this.find(namespace, key)
+    if (slot !== -1 && this.#slots.stamps[slot] as number < stamp) this.#release(slot)
+  }
+
   /** Drops everything at once. */
   reset (): void {
     for (let slot = 0; slot < this.#slots.high; slot++) if (this.#slots.spaces[slot] !== undefined) this.#release(slot)

@@ -39,14 +39,14 @@ export class LocalStore implements Store {
   }
 
   fill (operation: Operation, entry: StoredEntry): WriteOutcome {
-    if (operation.superseded) return 'superseded'
+    if (operation.supersededAt > 0) return 'superseded'
     this.memory.put({ ...entry, stamp: operation.stamp })
     return { stamp: operation.stamp, existed: false }
   }
 
   replace (operation: Operation, entry: StoredEntry): WriteOutcome {
     this.#inFlight.supersede(operation.name, operation)
-    if (operation.superseded) {
+    if (operation.supersededAt > 0) {
       this.memory.delete(entry.namespace, entry.key)
       return 'superseded'
     }

@@ -12,7 +12,6 @@ import type { ListQuery, Listing, Store, Usage, WriteCondition, WriteOutcome } f
 
 /** How long an answer waits for entries to be counted, in milliseconds; reclaiming goes on behind it. */
 const COUNTING_TIME = 2000
-/** How long an invalidation outlives the sweep that reclaimed its entries: longer than any load may take. */
 const RETIRE_AFTER = 120_000
 /** Between two tries to pay what the backend is owed, in milliseconds. */
 const SETTLE_INTERVAL = 250
@@ -22,6 +21,8 @@ export interface SharedStoreOptions {
   now: Now
   /** Of the memory tier. */
   limits: Limits
+  /** Milliseconds that an invalidation outlives the sweep that reclaimed its entries. Default two minutes, longer than any load may take. */
+  retireAfter?: number
 }
 
 /**
@@ -41,9 +42,11 @@ export class SharedStore implements Store, ChangeListener {
   #owedInvalidations = new Set<{ namespace: string, what: Invalidation, marker: Marker }>()
   #settling: NodeJS.Timeout
   #isSettling = false
+  #retireAfter: number
   #retiring = new Set<NodeJS.Timeout>()
 
-  constructor ({ backend, now, limits }: SharedStoreOptions) {
+  constructor ({ backend, now, limits, retireAfter = RETIRE_AFTER }: SharedStoreOptions) {
+    this.#retireAfter = retireAfter
     this.name = backend.name
     this.#backend = backend
     this.#now = now
@@ -95,7 +98,7 @@ export class SharedStore implements Store, ChangeListener {
   }
 
   async fill (operation: Operation, entry: StoredEntry): Promise<WriteOutcome> {
-    if (operation.superseded || this.#now() - entry.createdAt > RETIRE_AFTER) return 'superseded'
+    if (operation.supersededAt > 0 || this.#now() - entry.createdAt > this.#retireAfter) return 'superseded'
     const outcome = await this.#backend.fill({ ...entry, stamp: operation.stamp })
     if (typeof outcome === 'object') this.#keep({ ...entry, stamp: operation.stamp }, operation)
     return outcome
@@ -104,7 +107,7 @@ export class SharedStore implements Store, ChangeListener {
   async replace (operation: Operation, entry: StoredEntry): Promise<WriteOutcome> {
     this.#inFlight.supersede(operation.name, operation)
     this.memory.delete(entry.namespace, entry.key)
-    if (operation.superseded) {
+    if (operation.supersededAt > 0) {
       await this.forget(entry.namespace, entry.key)
       return 'superseded'
     }
@@ -216,8 +219,8 @@ export class SharedStore implements Store, ChangeListener {
     if (change.kind === 'invalidation') {
       this.#ledger.record(change.namespace, change.what, change.stamp)
     } else {
-      this.#inFlight.supersede(nameOf(change.namespace, change.key))
-      this.memory.delete(change.namespace, change.key)
+      this.#inFlight.supersede(nameOf(change.namespace, change.key), undefined, change.stamp)
+      this.memory.deleteBefore(change.namespace, change.key, change.stamp)
     }
   }
 
@@ -265,7 +268,7 @@ export class SharedStore implements Store, ChangeListener {
   }
 
   #keep (entry: StoredEntry, operation: Operation): void {
-    if (operation.superseded || !this.isTrusted || this.#owedKeys.has(operation.name)) return
+    if (operation.supersededAt > entry.stamp || !this.isTrusted || this.#owedKeys.has(operation.name)) return
     if (sizeOf(entry.key, entry.value, entry.tags, entry.metadata) <= this.memory.maxMemory) this.memory.put(entry)
     else this.memory.delete(entry.namespace, entry.key)
   }
@@ -320,7 +323,7 @@ export class SharedStore implements Store, ChangeListener {
     const timer = setTimeout(() => {
       this.#retiring.delete(timer)
       this.#backend.withdraw(namespace, what, marker.stamp).catch((error: unknown) => { if (!isOutage(error)) throw error })
-    }, RETIRE_AFTER)
+    }, this.#retireAfter)
     timer.unref()
     this.#retiring.add(timer)
   }

@@ -42,8 +42,9 @@ export class RedisBackend implements SharedBackend {
   #now: Now
   #source = randomBytes(6).toString('hex')
   #follower: RedisFollower | undefined
-  /** Milliseconds that Redis' clock is ahead of ours. */
+  /** Milliseconds that Redis' clock is ahead of ours; known from the first pulse on. */
   #skew = 0
+  #firstPulse: Promise<unknown> | undefined
   #reads = new Map<string, { namespace: string, key: string, version: number, reads: number, at: number }>()
   #reporting: NodeJS.Timeout
   #breaker = circuitBreaker(handleWhen(isOutage), { halfOpenAfter: LEAVE_ALONE, breaker: new ConsecutiveBreaker(BREAK_AFTER) })
@@ -66,13 +67,13 @@ export class RedisBackend implements SharedBackend {
   }
 
   async get (namespace: string, key: string): Promise<StoredEntry | undefined> {
-    const record = await this.#run(() => this.#client.getBuffer(this.#entry(namespace, key)))
+    const record = await this.#timed(() => this.#client.getBuffer(this.#entry(namespace, key)))
     return record === null ? undefined : this.#unpack(namespace, key, record)
   }
 
   async getMany (namespace: string, keys: readonly string[]): Promise<(StoredEntry | undefined)[]> {
     if (keys.length === 0) return []
-    const records = await this.#run(() => this.#client.mgetBuffer(keys.map((key) => this.#entry(namespace, key))))
+    const records = await this.#timed(() => this.#client.mgetBuffer(keys.map((key) => this.#entry(namespace, key))))
     return records.map((record, at) => record === null ? undefined : this.#unpack(namespace, keys[at] as string, record))
   }
 
@@ -96,9 +97,9 @@ export class RedisBackend implements SharedBackend {
   }
 
   async expire (namespace: string, key: string, version: number, expiresAt: number, goneAt: number): Promise<WriteOutcome> {
-    const times = Buffer.concat([double(expiresAt + this.#skew), double(goneAt + this.#skew)])
-    return outcome(await this.#run(() => this.#client.larderExpire(
-      this.#entry(namespace, key), this.#counter, double(version), times, this.#lifetime(goneAt), this.#channel,
+    const times = (): Buffer => Buffer.concat([double(expiresAt + this.#skew), double(goneAt + this.#skew)])
+    return outcome(await this.#timed(() => this.#client.larderExpire(
+      this.#entry(namespace, key), this.#counter, double(version), times(), this.#lifetime(goneAt), this.#channel,
       this.#announcement({ n: namespace, k: key }))))
   }
 
@@ -125,7 +126,7 @@ export class RedisBackend implements SharedBackend {
     const prefix = namespace === undefined ? `${this.#prefix}:entry:` : this.#entry(namespace, '')
     let cursor = '0'
     do {
-      const [next, names] = await this.#run(() => this.#client.scan(cursor, 'MATCH', `${prefix}*`, 'COUNT', SCAN_COUNT))
+      const [next, names] = await this.#timed(() => this.#client.scan(cursor, 'MATCH', `${prefix}*`, 'COUNT', SCAN_COUNT))
       cursor = next
       if (names.length > 0) yield await this.#facts(names)
     } while (cursor !== '0')
@@ -161,7 +162,7 @@ export class RedisBackend implements SharedBackend {
       pulse: async () => await this.#pulse(),
       inForce: async () => await this.inForce()
     })
-    if (this.#subscriber.status === 'wait') await this.#subscriber.connect().catch(() => {})
+    await connected(this.#subscriber)
     await this.#follower.beat()
   }
 
@@ -177,7 +178,7 @@ export class RedisBackend implements SharedBackend {
   async #write (entry: StoredEntry, mode: 'set' | 'fill' | 'replace', condition?: WriteCondition): Promise<WriteOutcome> {
     const { namespace, key } = entry
     const [kind, version] = conditionArguments(condition)
-    return outcome(await this.#run(() => this.#client.larderSet(
+    return outcome(await this.#timed(() => this.#client.larderSet(
       this.#entry(namespace, key), this.#counter, packRecord(entry, this.#skew), this.#lifetime(entry.goneAt), mode, entry.stamp,
       kind, version, this.#channel, this.#announcement({ n: namespace, k: key }), packTombstone(), TOMBSTONE_LIFETIME)))
   }
@@ -219,6 +220,17 @@ export class RedisBackend implements SharedBackend {
       // Statistics of an entry that is gone, or of a Redis that is down, are not worth an error.
       this.#run(() => this.#client.larderAccess(name, double(version), reads, double(at + this.#skew))).catch(() => {})
     }
+  }
+
+  /** A command that deals in times has to know Redis' clock first. */
+  async #timed<T> (command: () => Promise<T>): Promise<T> {
+    if (this.#firstPulse === undefined) {
+      const first = this.#pulse()
+      this.#firstPulse = first
+      first.catch(() => { this.#firstPulse = undefined })
+    }
+    await this.#firstPulse
+    return await this.#run(command)
   }
 
   async #run<T> (command: () => Promise<T>): Promise<T> {
@@ -275,6 +287,15 @@ function fieldsOf (namespace: string, what: Invalidation): string[] {
   if (what.pattern !== undefined) fields.push(['pattern', namespace, what.pattern, soft])
   if (what.all === true) fields.push(['all', namespace, '', soft])
   return fields.map((field) => JSON.stringify(field))
+}
+
+/** Settles when the connection stands, or is known not to. */
+async function connected (client: Redis): Promise<void> {
+  if (client.status === 'ready') return
+  await new Promise<void>((resolve) => {
+    client.once('ready', resolve)
+    client.once('close', resolve)
+  })
 }
 
 function outcome ([stamp, existed]: [number, number]): WriteOutcome {

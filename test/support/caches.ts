@@ -1,0 +1,50 @@
+import { Redis } from 'ioredis'
+import { RedisBackend } from '../../services/cache/backends/redis/redis.js'
+import { Cache } from '../../services/cache/cache.js'
+import { monotonicNow } from '../../services/cache/clock.js'
+import { DEFAULT_LIMITS, type Limits } from '../../services/cache/limits.js'
+import { SharedStore } from '../../services/cache/stores/shared-store.js'
+import type { Owner } from './servers.js'
+
+export interface SharedCacheOptions {
+  now?: () => number
+  limits?: Partial<Limits>
+  retireAfter?: number
+}
+
+export interface SharedCache {
+  cache: Cache
+  store: SharedStore
+  backend: RedisBackend
+  client: Redis
+}
+
+/** A cache over Redis with connections of its own: two of them are to each other what two processes are. */
+export async function openSharedCache (owner: Owner, url: string, options: SharedCacheOptions = {}): Promise<SharedCache> {
+  const { now = monotonicNow(), retireAfter } = options
+  const limits = { ...DEFAULT_LIMITS, ...options.limits }
+  const client = new Redis(url, {
+    commandTimeout: 200, maxRetriesPerRequest: 1, enableOfflineQueue: false, autoResendUnfulfilledCommands: false,
+    enableAutoPipelining: true, retryStrategy: () => 50
+  })
+  client.on('error', () => {}) // outages are what some of these tests are about
+  await new Promise((resolve) => client.once('ready', resolve))
+  const backend = new RedisBackend({ client, prefix: 'larder:test', now })
+  const store = new SharedStore({ backend, now, limits, ...retireAfter === undefined ? {} : { retireAfter } })
+  await store.open()
+  const cache = new Cache({ store, now, limits })
+  owner.teardown(async () => {
+    await cache.close()
+    client.disconnect()
+  })
+  return { cache, store, backend, client }
+}
+
+/** Resolves once `holds` answers true, rejects when it has not after `within` milliseconds. */
+export async function eventually (holds: () => Promise<boolean> | boolean, what: string, within = 5000): Promise<void> {
+  const until = Date.now() + within
+  while (!await holds()) {
+    if (Date.now() > until) throw new Error(`Not within ${within} ms: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
