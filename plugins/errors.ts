@@ -1,7 +1,7 @@
 import { STATUS_CODES, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import fp from 'fastify-plugin'
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { PROBLEM_BY_STATUS, PROBLEMS, type ProblemSlug } from '../schemas/problems.js'
 import type { Problem, ValidationIssue } from '../schemas/common.js'
 import { requestId } from './requests.js'
@@ -60,7 +60,7 @@ export default fp(async function errors (app) {
 export function frameworkErrors (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   reply.header('x-request-id', request.id)
   request.server.observeUnrouted?.(request, reply)
-  void sendProblem(error, request, reply)
+  sendProblem(error, request, reply)
 }
 
 /** Fastify's `clientErrorHandler` option: what is not HTTP, too large, or too slow. There is no request yet, only a socket. */
@@ -160,7 +160,7 @@ function problem (instance: string, status: number, slug: string, detail: string
 
 /** The methods that the request's path does take, whatever the routes are; empty when it takes none. */
 function allowedMethods (app: FastifyInstance, request: FastifyRequest): string[] {
-  const url = request.url.split('?', 1)[0]!
+  const [url = '/'] = request.url.split('?', 1)
   // A route may itself have said that there is nothing here.
   if (takes(app, request.method, url)) return []
   // The CORS preflight's route stands on every path, and so says nothing about this one.
@@ -169,5 +169,5 @@ function allowedMethods (app: FastifyInstance, request: FastifyRequest): string[
 
 /** The router is asked as for a request: despite its type, `findRoute` matches addresses, parameters included. */
 function takes (app: FastifyInstance, method: string, url: string): boolean {
-  return app.findRoute({ method: method as HTTPMethods, url }) !== null
+  return app.findRoute({ method, url }) !== null
 }

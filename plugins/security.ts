@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin'
 import cors from '@fastify/cors'
+import type { FastifyReply } from 'fastify'
 
 export interface SecurityOptions {
   /** The origins whose pages may call this service from a browser, as `https://app.example`. Empty: none. */
@@ -19,3 +20,9 @@ export default fp<SecurityOptions>(async function security (app, { allowedOrigin
     strictPreflight: false
   })
 }, { name: 'security', fastify: '5.x' })
+
+/** Adds a request header to `Vary` without losing what CORS put there. */
+export function addVary (reply: FastifyReply, field: string): void {
+  const fields = String(reply.getHeader('vary') ?? '').split(',').map((one) => one.trim()).filter((one) => one !== '')
+  if (!fields.includes('*') && !fields.includes(field)) reply.header('vary', [...fields, field].join(', '))
+}

@@ -27,7 +27,7 @@ const docs: FastifyPluginAsyncTypebox = async (app) => {
     }
   }, (request, reply) => {
     json ??= document(JSON.stringify(app.swagger()))
-    send(request, reply as FastifyReply, json, 'application/json; charset=utf-8')
+    send(request, reply, json, 'application/json; charset=utf-8')
   })
 
   app.get('/openapi.yaml', {
@@ -46,7 +46,7 @@ const docs: FastifyPluginAsyncTypebox = async (app) => {
     }
   }, (request, reply) => {
     yaml ??= document(app.swagger({ yaml: true }))
-    send(request, reply as FastifyReply, yaml, 'application/yaml; charset=utf-8')
+    send(request, reply, yaml, 'application/yaml; charset=utf-8')
   })
 
   app.get('/redoc', { config: { scope: 'public' }, schema: { hide: true } }, (_request, reply) => {

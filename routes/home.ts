@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { addVary } from '../plugins/security.js'
 import { PAGE_POLICY } from '../plugins/static.js'
 import { problems, ref } from '../schemas/common.js'
 import { Greeting, name } from '../schemas/home.js'
@@ -26,7 +27,7 @@ const home: FastifyPluginAsyncTypebox = async (app) => {
       }
     }
   }, (request, reply) => {
-    reply.header('vary', 'Accept')
+    addVary(reply, 'Accept')
     if (prefersHtml(request.headers.accept)) reply.headers(PAGE_POLICY).type('text/html; charset=utf-8').send(page)
     else reply.type('text/plain; charset=utf-8').send('Welcome to Larder!')
   })

@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyReply } from 'fastify'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { addVary } from '../plugins/security.js'
 import { PAGE_POLICY } from '../plugins/static.js'
 import { problems as problemAnswers, ref } from '../schemas/common.js'
 import { ProblemType } from '../schemas/documentation.js'
@@ -24,7 +25,8 @@ const problems: FastifyPluginAsyncTypebox = async (app) => {
     const { slug } = request.params
     if (!Object.hasOwn(PROBLEMS, slug)) throw new NotFoundError('There is no problem of this type: `type` of the problem is its address.')
     const [status, title, advice] = PROBLEMS[slug as ProblemSlug]
-    reply.headers(PAGE_POLICY).header('cache-control', 'public, max-age=3600').header('vary', 'Accept')
+    addVary(reply, 'Accept')
+    reply.headers(PAGE_POLICY).header('cache-control', 'public, max-age=3600')
     if (request.headers.accept?.includes('text/html') !== true) {
       reply.send({ type: `/problems/${slug}`, title, status, advice })
       return

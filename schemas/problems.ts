@@ -5,6 +5,7 @@
 export const PROBLEMS = {
   'invalid-request': [400, 'Invalid request', 'The request does not have the form that this operation asks for: correct what `errors` names.'],
   'invalid-input': [400, 'Invalid input', 'A value is not acceptable: correct it and send the request again.'],
+  'invalid-cursor': [400, 'Invalid cursor', 'Give `next_cursor` back as it came, or start without a cursor.'],
   'malformed-body': [400, 'Malformed body', 'The body cannot be read as JSON in UTF-8: check its syntax, its encoding and its depth.'],
   'malformed-request': [400, 'Malformed request', 'The request cannot be read as HTTP: check the address, the headers and the length of the body.'],
   unauthorized: [401, 'Unauthorized', 'This operation needs a credential: send one as `x-api-key` or `Authorization: Bearer`.'],

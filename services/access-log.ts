@@ -12,12 +12,11 @@ const BUFFER_LENGTH = 16_384
 const FLUSH_AFTER = 250
 
 /** Parameters whose values are credentials. */
-const SECRET = /^(?:access_?token|api_?key|key_?secret|password|secret|sig|signature|token|x-api-key)$/i
+const SECRET = /^(?:access_?token|(?:x-)?api[_-]?key|key_?secret|password|secret|sig|signature|token)$/i
 
 /** Everything that may not stand in a line as it is: quotes, controls (CR, LF, escape sequences), non-ASCII. */
 // eslint-disable-next-line no-control-regex -- control characters are exactly what is looked for
 const UNSAFE = /["\\\x00-\x1f\x7f-\uffff]/
-// eslint-disable-next-line no-control-regex -- as above
 const UNSAFE_IN_JSON = /[\x7f-\uffff]/g
 
 /** One JSON line per request, put together by concatenation and written in large pieces. */

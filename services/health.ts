@@ -1,7 +1,7 @@
 import type { PartHealth, ReadinessReply } from '../schemas/health.js'
 
 /** Resolves when the part works, and rejects when it does not. It may hang: it is not waited for past the deadline. */
-export type HealthCheck = () => Promise<unknown> | unknown
+export type HealthCheck = () => unknown
 
 export interface HealthOptions {
   /** Milliseconds that a part has to answer. Default 1000. */
