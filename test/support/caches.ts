@@ -24,8 +24,12 @@ export async function openSharedCache (owner: Owner, url: string, options: Share
   const { now = monotonicNow(), retireAfter } = options
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
   const client = new Redis(url, {
-    commandTimeout: 200, maxRetriesPerRequest: 1, enableOfflineQueue: false, autoResendUnfulfilledCommands: false,
-    enableAutoPipelining: true, retryStrategy: () => 50
+    commandTimeout: 200,
+    maxRetriesPerRequest: 1,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    enableAutoPipelining: true,
+    retryStrategy: () => 50
   })
   client.on('error', () => {}) // outages are what some of these tests are about
   await new Promise((resolve) => client.once('ready', resolve))
