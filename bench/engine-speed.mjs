@@ -1,0 +1,94 @@
+// Millions of hits a second; prints JSON.
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { LRUCache } from 'lru-cache'
+import { larder, lruCache } from './engine-caches.mjs'
+import { zipf } from './zipf.mjs'
+import { inTurns } from './statistics.mjs'
+
+const KEYS = 10_000
+const ROUNDS = 15
+const OPERATIONS = 200_000
+/** Operations between two turns of the event loop: a busy server's. */
+const TURN = 1000
+
+const keys = Array.from({ length: KEYS }, (_, i) => `product:${i}`)
+const valueOf = (i) => ({ id: i, name: 'Sample Product', price: 29.99, category: 'Electronics', stock_quantity: 100 })
+const trace = zipf(keys.length, 0.99, OPERATIONS).map((rank) => keys[rank])
+
+const cache = larder(KEYS)
+const options = { ttl: 3600, tags: ['products'] }
+const absent = () => { throw new Error('This was to be a hit.') }
+const objects = lruCache(KEYS, () => 100)
+const texts = lruCache(KEYS, (text) => text.length)
+const plain = new LRUCache({ max: KEYS })
+const fetched = new LRUCache({ max: KEYS, ttl: 3600_000, maxSize: 2 ** 40, sizeCalculation: () => 100, fetchMethod: absent })
+for (const [i, key] of keys.entries()) {
+  const value = valueOf(i)
+  const text = JSON.stringify(value)
+  await cache.getOrSet(key, () => value, options)
+  objects.set(key, value)
+  texts.set(key, text)
+  plain.set(key, value)
+  fetched.set(key, value)
+}
+
+// Each in a function of its own, which the compiler optimises for it alone. They add up something, so that nothing is left out.
+const subjects = {
+  'lru-cache get (max, ttl, size)': (from, to) => {
+    let sum = 0
+    for (let i = from; i < to; i++) sum += objects.get(trace[i]).stock_quantity
+    return sum
+  },
+  'lru-cache get (max alone)': (from, to) => {
+    let sum = 0
+    for (let i = from; i < to; i++) sum += plain.get(trace[i]).stock_quantity
+    return sum
+  },
+  'Larder cache.get: the entry with all its facts': (from, to) => {
+    let sum = 0
+    for (let i = from; i < to; i++) sum += cache.get('app', trace[i]).value.length
+    return sum
+  },
+  'Larder cache.read: ready bytes, age, version': (from, to) => {
+    let sum = 0
+    for (let i = from; i < to; i++) sum += cache.read(trace[i], absent, options).encoded.length
+    return sum
+  },
+  'lru-cache get + JSON.parse: a copy, awaited': async (from, to) => {
+    let sum = 0
+    for (let i = from; i < to; i++) sum += (await JSON.parse(texts.get(trace[i]))).stock_quantity
+    return sum
+  },
+  'lru-cache fetch: shared object, awaited': async (from, to) => {
+    let sum = 0
+    for (let i = from; i < to; i++) sum += (await fetched.fetch(trace[i])).stock_quantity
+    return sum
+  },
+  'Larder cache.getOrSet: a copy, awaited': async (from, to) => {
+    let sum = 0
+    for (let i = from; i < to; i++) sum += (await cache.getOrSet(trace[i], absent, options)).stock_quantity
+    return sum
+  }
+}
+
+let kept = 0
+async function measure (label) {
+  const run = subjects[label]
+  let elapsed = 0
+  for (let from = 0; from < OPERATIONS; from += TURN) {
+    const begun = performance.now()
+    kept += await run(from, from + TURN)
+    elapsed += performance.now() - begun
+    await nextTurn()
+  }
+  return OPERATIONS / elapsed * 1000
+}
+
+const labels = Object.keys(subjects)
+const speeds = Object.fromEntries(labels.map((label) => [label, []]))
+await inTurns(labels, 2, measure) // the compiler's
+globalThis.gc()
+await inTurns(labels, ROUNDS, async (label) => { speeds[label].push(await measure(label)) })
+await cache.close()
+if (!(kept > 0)) throw new Error('Nothing was read.')
+console.log(JSON.stringify({ keys: KEYS, rounds: ROUNDS, speeds }))

@@ -1,0 +1,31 @@
+// Larder's engine and lru-cache in this process; each runs in a process of its own (engine-speed.mjs, engine-memory.mjs).
+import { join } from 'node:path'
+import { SERVER_CORE } from './machine.mjs'
+import { start } from './processes.mjs'
+import { median, printTable } from './statistics.mjs'
+
+export async function benchEngine () {
+  const { keys, rounds, speeds } = await reportOf('engine-speed.mjs')
+  const [reference] = Object.values(speeds).map(median)
+  printTable(`In process, hits · ${keys} keys, Zipf 0.99 · ${rounds} rounds`,
+    ['', 'million/s', 'ns', 'ratio'],
+    Object.entries(speeds).map(([label, rates]) => [
+      label, (median(rates) / 1e6).toFixed(2), (1e9 / median(rates)).toFixed(0), (median(rates) / reference).toFixed(2)
+    ]))
+
+  const rows = []
+  for (const subject of ['lru-cache', 'larder']) {
+    for (const tags of [0, 2]) {
+      const { label, entries, bytes } = await reportOf('engine-memory.mjs', subject, String(tags))
+      rows.push([label, entries.toLocaleString('en'), bytes.toFixed(0)])
+    }
+  }
+  printTable('In process, memory beside the keys and values themselves', ['', 'entries', 'bytes/entry'], rows)
+}
+
+async function reportOf (script, ...args) {
+  const child = start(SERVER_CORE, process.execPath, ['--expose-gc', join(import.meta.dirname, script), ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  let output = ''
+  for await (const chunk of child.stdout) output += chunk
+  return JSON.parse(output)
+}
