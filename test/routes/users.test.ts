@@ -1,0 +1,30 @@
+import t from 'tap'
+import { databases, openApp, sender } from './sample-app.js'
+
+for (const [kind, environment] of Object.entries(databases)) {
+  t.test(`users on ${kind}`, async (t) => {
+    const send = sender(await openApp(t, await environment(t)))
+
+    t.test('a user is cached until it is renamed', async (t) => {
+      const first = await send('GET /api/users/1')
+      t.strictSame(first.json(), { user: { id: 1, name: 'Cached User A' } })
+      t.match(first.headers['cache-status'], 'larder; fwd=miss; stored; key="GET:/api/users/1"')
+      const second = await send('GET /api/users/1/')
+      t.match(second.headers['cache-status'], /^larder; hit; ttl=1(19|20)/)
+      t.strictSame(second.json(), first.json())
+      const renamed = await send('PUT /api/users/1', { name: 'Updated User A' })
+      t.equal(renamed.statusCode, 200)
+      t.strictSame(renamed.json(), { message: 'User updated' })
+      t.strictSame((await send('GET /api/users/1')).json(), { user: { id: 1, name: 'Updated User A' } })
+    })
+
+    t.test('what is wrong is refused', async (t) => {
+      t.equal((await send('GET /api/users/999')).statusCode, 404)
+      t.equal((await send('PUT /api/users/999', { name: 'x' })).statusCode, 404)
+      t.equal((await send('GET /api/users/x')).statusCode, 400)
+      for (const body of [{}, { name: '' }, { name: null }, { name: 'a\0b' }, { name: 'x', id: 2 }]) {
+        t.equal((await send('PUT /api/users/1', body)).statusCode, 400, JSON.stringify(body))
+      }
+    })
+  })
+}
