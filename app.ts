@@ -35,7 +35,7 @@ const MAX_PARAMETER_LENGTH = 1024
 export async function buildApp (config: Config, options: BuildOptions = {}): Promise<FastifyInstance> {
   const app = create(config, options)
   try {
-    await compose(app, config)
+    await compose(app, config, options)
     return app
   } catch (error) {
     await app.close()
@@ -44,12 +44,13 @@ export async function buildApp (config: Config, options: BuildOptions = {}): Pro
 }
 
 /** In this order, because a plugin that comes later leans on those before it. */
-async function compose (app: FastifyInstance, config: Config): Promise<void> {
+async function compose (app: FastifyInstance, config: Config, { logger }: BuildOptions): Promise<void> {
   // What holds for every route, and so comes before the first.
   await app.register(components) // schemas name each other
   await app.register(scopes) // no route without a scope
   await app.register(metrics, { enabled: config.metrics })
-  await app.register(accessLog, { enabled: config.accessLog })
+  const sink = typeof logger === 'object' ? logger.stream : undefined
+  await app.register(accessLog, { enabled: config.accessLog && /info|debug|trace/.test(app.log.level), ...(sink && { sink }) })
   await app.register(requests) // counts and logs through the two above
   await app.register(errors)
   await app.register(bodyLimits)

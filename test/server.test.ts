@@ -11,7 +11,7 @@ import t, { type Test } from 'tap'
 const server = fileURLToPath(new URL('../server.ts', import.meta.url))
 
 /** A real process, in an empty folder, with this environment and no other. */
-function start (t: Test, env: Record<string, string>, { cwd = t.testdir(), imports = [] as string[] } = {}) {
+function start (t: Test, env: Record<string, string>, { cwd, imports = [] }: { cwd: string, imports?: string[] }) {
   const loaders = [import.meta.resolve('tsx'), ...imports].flatMap((url) => ['--import', url])
   const child = spawn(process.execPath, [...loaders, server], { cwd, env: { PATH: process.env['PATH'], ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   let out = ''
@@ -83,8 +83,8 @@ t.test('on a bare machine', async (t) => { // one folder for all, as a user woul
 
   t.test('a second process is told what is in use', async (t) => {
     const [folderTaken, portTaken] = await Promise.all([
-      start(t, { PORT: '0', DATA_DIR: join(folder, 'kept') }).ended,
-      start(t, { PORT: String(port), DATA_DIR: 'other' }).ended
+      start(t, { PORT: '0', DATA_DIR: join(folder, 'kept') }, { cwd: folder }).ended,
+      start(t, { PORT: String(port), DATA_DIR: 'other' }, { cwd: folder }).ended
     ])
     t.equal(folderTaken.code, 1)
     t.match(folderTaken.err, /^larder: [^\n]*kept[^\n]*DATA_DIR[^\n]*DATABASE_URL[^\n]*\n$/)
