@@ -50,6 +50,18 @@ export const KeysQuery = Type.Object({
   pattern: Type.Optional(pattern), limit, offset, cursor, backend, namespace
 }, { additionalProperties: false })
 
+const cacheKey = {
+  key: 'user:123',
+  data_type: 'json',
+  size: 245,
+  ttl: 3599.998,
+  created_at: '2026-01-31T12:00:00.000Z',
+  access_count: 3,
+  last_accessed: '2026-01-31T12:00:05.000Z',
+  strategy: 'lru',
+  version: '1f2q9z4k0c8'
+}
+
 export const CacheKey = Type.Object({
   key,
   data_type: ref(CacheDataType),
@@ -64,17 +76,7 @@ export const CacheKey = Type.Object({
   $id: 'CacheKey',
   additionalProperties: false,
   description: 'An entry without its value',
-  examples: [{
-    key: 'user:123',
-    data_type: 'json',
-    size: 245,
-    ttl: 3599.998,
-    created_at: '2026-01-31T12:00:00.000Z',
-    access_count: 3,
-    last_accessed: '2026-01-31T12:00:05.000Z',
-    strategy: 'lru',
-    version: '1f2q9z4k0c8'
-  }]
+  examples: [cacheKey]
 })
 export type CacheKey = Static<typeof CacheKey>
 
@@ -89,7 +91,7 @@ export const CacheKeysReply = Type.Object({
   $id: 'CacheKeysReply',
   additionalProperties: false,
   description: 'A page of keys',
-  examples: [{ success: true, total_keys: 1, limit: 100, offset: 0, keys: CacheKey.examples }]
+  examples: [{ success: true, total_keys: 1, limit: 100, offset: 0, keys: [cacheKey] }]
 })
 export type CacheKeysReply = Static<typeof CacheKeysReply>
 
@@ -134,7 +136,11 @@ export const CacheConfig = Type.Object({
 export type CacheConfig = Static<typeof CacheConfig>
 
 /** The setting's range without its default, which would otherwise be filled in where a body leaves it out. */
-const change = <S extends TSchema>({ default: _, ...schema }: S) => Type.Optional(schema as unknown as S)
+function change<S extends TSchema> (setting: S) {
+  const schema: S = { ...setting }
+  delete schema.default
+  return Type.Optional(schema)
+}
 const settings = RunTimeSettings.properties
 
 export const CacheConfigChanges = Type.Object({

@@ -1,5 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { CacheItem, CacheSetReply, NAMESPACE, NewCacheEntry, parts } from './cache.js'
+import { cacheItem, CacheItem, CacheSetReply, NAMESPACE, NewCacheEntry, parts } from './cache.js'
 import { ref } from './common.js'
 import { MAX_TTL } from './config.js'
 
@@ -106,6 +106,7 @@ const totals = {
   not_found_count: count('Keys that had none, those that failed included', 1)
 }
 
+export type CacheGetBatchTotals = Omit<Static<typeof CacheGetBatchReply>, 'results'>
 export const CacheGetBatchReply = Type.Object({
   ...totals,
   results: Type.Array(Type.Union([ref(CacheGetSuccess), ref(CacheEntryFailure)]), { description: 'In the order asked' })
@@ -120,7 +121,7 @@ export const CacheGetBatchReply = Type.Object({
     found_count: 1,
     not_found_count: 1,
     results: [
-      { key: 'user:123', success: true, result: { found: true, cache_item: CacheItem.examples[0] } },
+      { key: 'user:123', success: true, result: { found: true, cache_item: cacheItem } },
       { key: 'user:789', success: true, result: { found: false } }
     ]
   }]
@@ -149,4 +150,3 @@ export const CacheDeleteBatchReply = Type.Object({
   }]
 })
 export type CacheDeleteBatchReply = Static<typeof CacheDeleteBatchReply>
-

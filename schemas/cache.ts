@@ -121,7 +121,8 @@ export const CacheSetReply = Type.Object({
 })
 export type CacheSetReply = Static<typeof CacheSetReply>
 
-const cacheItem = {
+/** The example that several schemas show. */
+export const cacheItem = {
   key: 'user:123',
   value: { name: 'John Doe', email: 'john@example.com' },
   data_type: 'json',
@@ -197,6 +198,7 @@ export const CacheTouchReply = Type.Object({
   key,
   ttl: Type.Number({ description: 'The TTL asked for', examples: [600] })
 }, { $id: 'CacheTouchReply', additionalProperties: false, description: 'The TTL that the entry has now', examples: [{ success: true, found: true, message: 'TTL set', key: 'user:123', ttl: 600 }] })
+export type CacheTouchReply = Static<typeof CacheTouchReply>
 
 export const CacheIncrement = Type.Object({
   key,

@@ -46,7 +46,7 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
       for (const name of ['pattern', 'backend', 'namespace'] as const) {
         if (query[name] !== undefined) more.set(name, query[name])
       }
-      void reply.header('link', `<${app.prefix}/keys?${more}>; rel="next"`)
+      void reply.header('link', `<${app.prefix}/keys?${more.toString()}>; rel="next"`)
     }
     const now = Date.now()
     return {

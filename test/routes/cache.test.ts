@@ -244,7 +244,7 @@ async function counters (t: Test, api: () => Api): Promise<void> {
   await t.test('fifty increments at once all count', async (t) => {
     const cache = api()
     const answers = await Promise.all(Array.from({ length: 50 }, () => cache.post('/increment', { key: 'n' })))
-    t.strictSame(answers.map(({ body }) => body.value).sort((a, b) => a - b), Array.from({ length: 50 }, (_, index) => index + 1))
+    t.strictSame(answers.map(({ body }) => body.value as number).sort((a, b) => a - b), Array.from({ length: 50 }, (_, index) => index + 1))
     t.equal((await cache.read('n')).body.cache_item.value, 50)
   })
 
@@ -272,19 +272,19 @@ async function batches (t: Test, api: () => Api): Promise<void> {
     t.equal(answer.status, 200)
     const { results, ...totals } = answer.body
     t.strictSame(totals, { success: true, message: '2 of 15 entries stored', total_items: 15, successful_count: 2, failed_count: 13 })
-    t.strictSame(results.map(({ key, success }: { key: unknown, success: unknown }) => [key, success]), [
+    t.strictSame(results.map(({ key, success }) => [key, success]), [
       ['a', true], ['', false], ['b', false], ['c', false], [null, false], [null, false], ['d', false], ['e', false], ['f\n', false], [null, false],
       ['g', false], ['h', false], ['i', false], ['j', false], ['é', true]
     ])
-    t.match(results[0].result, { success: true, key: 'a', ttl: 60, backend: cache.backend, strategy: 'lru', version: /^[0-9a-z]+$/ })
-    t.strictSame(results[2].error, {
+    t.match(results[0]!.result, { success: true, key: 'a', ttl: 60, backend: cache.backend, strategy: 'lru', version: /^[0-9a-z]+$/ })
+    t.strictSame(results[2]!.error, {
       type: '/problems/invalid-input', title: 'Invalid input', status: 400, detail: 'value must be a finite number, since its data_type is "number".'
     })
     for (const [index, [status, detail]] of ([
       [1, [400, /entry\/key/]], [3, [400, /value/]], [4, [400, /object/]], [5, [400, /object/]], [6, [400, /entry\/colour/]], [7, [400, /entry\/ttl/]],
       [8, [400, /control/]], [9, [400, /key/]], [10, [400, /backend/]], [11, [422, /write_behind/]], [12, [400, /namespace/]], [13, [400, /data_type must be one of/]]
     ] as Array<[number, [number, RegExp]]>)) {
-      t.match(results[index].error, { status, detail }, `entry ${index}`)
+      t.match(results[index]!.error, { status, detail }, `entry ${index}`)
     }
     t.equal((await cache.read('é')).body.cache_item.value, 'é')
   })
@@ -307,11 +307,11 @@ async function batches (t: Test, api: () => Api): Promise<void> {
     const { status, body: { results, ...totals } } = await cache.post('/get-batch', ['b', 'a', 'c', 'a', '__proto__', 'constructor', '', 5, 'a\u0000'])
     t.equal(status, 200)
     t.strictSame(totals, { success: true, message: '4 of 9 keys found', total_keys: 9, found_count: 4, not_found_count: 5 })
-    t.strictSame(results.map(({ key }: { key: unknown }) => key), ['b', 'a', 'c', 'a', '__proto__', 'constructor', '', null, 'a\u0000'])
+    t.strictSame(results.map(({ key }) => key), ['b', 'a', 'c', 'a', '__proto__', 'constructor', '', null, 'a\u0000'])
     t.match(results[0], { success: true, result: { found: true, cache_item: { key: 'b', value: 'é'.repeat(20_000), metadata: {} } } })
-    t.match(results[1].result.cache_item, { key: 'a', value: 1, access_count: 1, backend: cache.backend })
+    t.match(results[1]!.result.cache_item, { key: 'a', value: 1, access_count: 1, backend: cache.backend })
     t.strictSame(results[2], { key: 'c', success: true, result: { found: false } })
-    t.strictSame(results[4].result.cache_item.value, [2])
+    t.strictSame(results[4]!.result.cache_item.value, [2])
     t.match(results[6], { key: '', success: false, error: { status: 400 } })
     t.match(results[7], { key: null, success: false, error: { status: 400 } })
     t.strictSame((await cache.post('/get-batch', [])).body, {
@@ -346,7 +346,7 @@ async function batches (t: Test, api: () => Api): Promise<void> {
     t.equal(stored.body.successful_count, 1000)
     const read = await cache.post('/get-batch', keys.slice(1))
     t.equal(read.body.found_count, 1000)
-    t.ok(read.body.results.every(({ key, result }: { key: string, result: { cache_item: { value: string } } }) => result.cache_item.value === key))
+    t.ok(read.body.results.every(({ key, result }) => result.cache_item.value === key))
     for (const path of ['/get-batch', '/delete-batch']) t.equal((await cache.post(path, keys)).status, 400, path)
     t.equal((await cache.post('/set-batch', keys.map((key) => ({ key, value: 1 })))).status, 400)
     t.equal((await cache.post('/warm', Object.fromEntries(keys.map((key) => [key, 1])))).status, 400)
@@ -364,7 +364,7 @@ async function batches (t: Test, api: () => Api): Promise<void> {
     ])
     t.match((await cache.read('config:app')).body.cache_item, { data_type: 'json', value: { version: '1.0.0' } })
     t.match((await cache.read('n')).body.cache_item, { data_type: 'number', value: 1 })
-    t.equal((await cache.post('/warm', { a: 1 })).body.results[0].result.ttl, 3600)
+    t.equal((await cache.post('/warm', { a: 1 })).body.results[0]!.result.ttl, 3600)
     t.equal((await cache.post('/warm', '{"__proto__":1}')).status, 400)
   })
 }
@@ -378,8 +378,8 @@ async function lists (t: Test, api: () => Api): Promise<void> {
     t.equal(status, 200)
     t.match(body, { success: true, total_keys: 2, limit: 100, offset: 0 })
     t.notOk('next_cursor' in body)
-    const keys = body.keys.sort((a: { key: string }, b: { key: string }) => a.key < b.key ? -1 : 1)
-    t.strictSame(Object.keys(keys[0]), ['key', 'data_type', 'size', 'ttl', 'created_at', 'access_count', 'last_accessed', 'strategy', 'version'])
+    const keys = body.keys.sort((a, b) => a.key < b.key ? -1 : 1)
+    t.strictSame(Object.keys(keys[0]!), ['key', 'data_type', 'size', 'ttl', 'created_at', 'access_count', 'last_accessed', 'strategy', 'version'])
     t.match(keys, [{ key: 'user:1', data_type: 'string', ttl: 0 }, { key: 'user:2', access_count: 0 }])
     t.equal((await cache.get('/keys')).body.total_keys, 4)
     t.equal((await cache.get('/keys', { pattern: 'user:*' })).body.total_keys, 3)
@@ -411,7 +411,7 @@ async function lists (t: Test, api: () => Api): Promise<void> {
     for (const offset of [0, 10, 20]) {
       const { body } = await cache.get('/keys', { limit: 10, offset })
       t.equal(body.offset, offset)
-      byOffset.push(...body.keys.map(({ key }: { key: string }) => key))
+      byOffset.push(...body.keys.map(({ key }) => key))
     }
     t.strictSame(byOffset.sort(), [...all].sort())
     t.strictSame((await cache.get('/keys', { offset: 1000 })).body.keys, [])
@@ -433,7 +433,7 @@ async function invalidations (t: Test, api: () => Api): Promise<void> {
       { key: 'temp:1', value: 3 }, { key: 'post:1', value: 4, metadata: { tags: ['__proto__'] } }
     ])
   }
-  const left = async (cache: Api) => (await cache.get('/keys')).body.keys.map(({ key }: { key: string }) => key).sort()
+  const left = async (cache: Api) => (await cache.get('/keys')).body.keys.map(({ key }) => key).sort()
 
   await t.test('tags and patterns drop what they concern', async (t) => {
     const cache = api()

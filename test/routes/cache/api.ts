@@ -1,15 +1,29 @@
 import type { FastifyInstance, InjectOptions } from 'fastify'
+import type { CacheConfig, CacheKeysReply, CacheStatisticsReply } from '../../../schemas/cache-administration.js'
+import type { CacheEntryProblem, CacheGetBatchTotals, CacheSetBatchReply } from '../../../schemas/cache-batches.js'
+import type { CacheItem, CacheSetReply, CacheTouchReply } from '../../../schemas/cache.js'
+import type { Problem } from '../../../schemas/common.js'
 import { buildApp } from '../../../app.js'
 import { loadConfig } from '../../../config.js'
 import { databaseUrl, redisUrl, type Owner } from '../../support/servers.js'
+
+/** Whatever some answer has; a test reads what the answer at hand should have. */
+export type Body = Problem & CacheSetReply & CacheTouchReply & CacheKeysReply & CacheStatisticsReply & CacheGetBatchTotals & Omit<CacheSetBatchReply, 'results'> & {
+  exists: boolean
+  value: unknown
+  cache_item: CacheItem
+  deleted_count: number
+  tags: string[]
+  pattern: string | null
+  backends: Record<string, CacheConfig>
+  results: Array<{ key: string | null, success: boolean, result: CacheSetReply & { found: boolean, cache_item: CacheItem }, error: CacheEntryProblem }>
+}
 
 /** An answer, with its JSON read. */
 export interface Answer {
   status: number
   headers: Record<string, string | string[] | number | undefined>
-  // What is in it is what the tests are about.
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any
-  body: any
+  body: Body
   text: string
 }
 
@@ -67,8 +81,8 @@ export class Api {
   async #send ({ url, query, ...options }: Omit<InjectOptions, 'query'> & { url: string, query: Record<string, string | number> }): Promise<Answer> {
     const all = new URLSearchParams({ backend: this.backend, namespace: this.namespace })
     for (const [name, value] of Object.entries(query)) all.set(name, String(value))
-    const response = await this.app.inject({ ...options, url: `/api/cache${url}?${all}` })
+    const response = await this.app.inject({ ...options, url: `/api/cache${url}?${all.toString()}` })
     const isJson = /json/.test(String(response.headers['content-type']))
-    return { status: response.statusCode, headers: response.headers, text: response.body, body: isJson ? JSON.parse(response.body) : undefined }
+    return { status: response.statusCode, headers: response.headers, text: response.body, body: (isJson ? JSON.parse(response.body) : {}) as Body }
   }
 }
