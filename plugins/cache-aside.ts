@@ -35,6 +35,9 @@ const GRACE = 60
 /** Milliseconds that a load may take; the database's own limits are shorter. */
 const LOAD_TIMEOUT = 10_000
 
+/** A fault of the service; "there is no such product" is an answer, which no old value may hide. */
+const isOutage = (error: unknown): boolean => !((error as { statusCode?: number }).statusCode as number < 500)
+
 const NO_STORE = /(?:^|,)\s*no-store\s*(?:,|$)/i
 const NO_CACHE = /(?:^|,)\s*no-cache\s*(?:,|$)/i
 
@@ -55,6 +58,7 @@ export default fp(async function cacheAside (app) {
       ttl: read.ttl,
       tags: read.tags,
       grace: GRACE,
+      graceOn: isOutage,
       timeout: LOAD_TIMEOUT,
       refresh: nocache === true || (directives !== undefined && NO_CACHE.test(directives))
     })

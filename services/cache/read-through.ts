@@ -18,6 +18,8 @@ export interface GetOrSetOptions<T = unknown> {
   tags?: readonly string[] | ((value: T) => readonly string[]) | undefined
   /** Seconds past the TTL during which the value is served when loading a new one fails. Default 0. */
   grace?: number | undefined
+  /** Which faults of the loader a stale value may stand in for. Default: all. A fault that is an answer ("there is none") is none of them. */
+  graceOn?: ((error: unknown) => boolean) | undefined
   /** Seconds to leave the loader alone after it failed while a stale value is served. Default 1. */
   graceBackoff?: number | undefined
   /** Milliseconds after which the callers get LoadTimeoutError; the load goes on, and its result is kept. Default 30 000. */
@@ -144,7 +146,7 @@ export class ReadThrough {
       counters.stale++
       return new Reading<T>(stale, 'stale', true, this.#now())
     }
-    const waiting = this.#loads.has(name)
+    const waiting = options.refresh !== true && this.#loads.has(name)
     const status: ReadingStatus = options.refresh === true ? 'bypass' : waiting ? 'coalesced' : 'miss'
     if (waiting) counters.coalesced++
     else counters.misses++
@@ -157,7 +159,7 @@ export class ReadThrough {
       }
       return new Reading<T>(entry, status, stored, this.#now())
     } catch (error) {
-      if (stale === undefined) throw error
+      if (stale === undefined || options.graceOn?.(error) === false) throw error
       this.#leaveAlone(name, options.graceBackoff ?? DEFAULT_BACKOFF)
       counters.stale++
       return new Reading<T>(stale, 'stale', true, this.#now())
