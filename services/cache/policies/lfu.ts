@@ -8,7 +8,7 @@ import { grown, type Policy } from './policy.js'
 export class LfuPolicy implements Policy {
   #next = new Int32Array(0)
   #previous = new Int32Array(0)
-  #bucketOf: Bucket[] = []
+  #bucketOf: (Bucket | undefined)[] = []
   #lowest: Bucket | undefined
 
   admit (slot: number): void {
@@ -26,7 +26,10 @@ export class LfuPolicy implements Policy {
 
   replace (slot: number, _expiresAt: number, written: boolean): void { if (written) this.touch(slot) }
   victim (): number { return this.#lowest?.head ?? -1 }
-  forget (slot: number): void { this.#unlink(slot) }
+  forget (slot: number): void {
+    this.#unlink(slot)
+    this.#bucketOf[slot] = undefined
+  }
 
   resize (capacity: number): void {
     this.#next = grown(this.#next, capacity)

@@ -7,7 +7,7 @@ export class LruPolicy implements Policy {
 
   admit (slot: number): void { this.#order.append(slot) }
   touch (slot: number): void { this.#order.moveToTail(slot) }
-  replace (slot: number): void { this.#order.moveToTail(slot) }
+  replace (slot: number, _expiresAt: number, written: boolean): void { if (written) this.#order.moveToTail(slot) }
   victim (): number { return this.#order.head }
   forget (slot: number): void { this.#order.remove(slot) }
   resize (capacity: number): void { this.#order.resize(capacity) }
