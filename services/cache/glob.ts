@@ -21,15 +21,17 @@ export function compileGlob (pattern: string): Matcher {
   const star = tokens.findIndex((token) => token.kind === STAR)
   const plain = tokens.every((token) => token.kind === LITERAL || token.kind === STAR)
   if (plain && star === tokens.length - 1 && star !== -1) {
-    const prefix = String.fromCodePoint(...tokens.slice(0, -1).map((token) => token.code))
+    const prefix = text(tokens.slice(0, -1))
     return prefix === '' ? () => true : (key) => key.startsWith(prefix)
   }
   if (plain && star === -1) {
-    const exact = String.fromCodePoint(...tokens.map((token) => token.code))
+    const exact = text(tokens)
     return (key) => key === exact
   }
   return (key) => matches(tokens, key)
 }
+
+const text = (literals: Token[]): string => literals.map(({ code }) => String.fromCodePoint(code)).join('')
 
 function tokenize (pattern: string): Token[] {
   const characters = Array.from(pattern, (character) => character.codePointAt(0) as number)
