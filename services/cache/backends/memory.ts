@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Now } from '../clock.js'
 import { DATA_TYPES, type Entry, NO_TAGS, sizeOf, STRATEGIES, type StoredEntry } from '../entry.js'
-import { EntryTooLargeError } from '../errors.js'
+import { EntryTooLargeError, InvalidCursorError } from '../errors.js'
 import { compileGlob, type Matcher } from '../glob.js'
 import type { Ledger, NamespaceLedger } from '../ledger.js'
 import type { Limits } from '../limits.js'
@@ -200,10 +200,12 @@ export class MemoryBackend {
     await this.#nextPass
   }
 
+  /** @throws InvalidCursorError */
   async list (namespace: string, { pattern, limit, offset = 0, cursor }: ListQuery): Promise<Listing> {
     const space = this.#spaces.get(namespace)
+    if (cursor !== undefined && !/^[0-9a-z]{1,7}$/.test(cursor)) throw new InvalidCursorError()
     const after = cursor === undefined ? -1 : Number.parseInt(cursor, 36)
-    const found: number[] = []
+    const found: { slot: number, key: string }[] = []
     let total = 0
     let more = false
     if (space !== undefined) {
@@ -216,12 +218,13 @@ export class MemoryBackend {
         if (!matches(this.#slots.keys[slot] as string) || !this.#stands(slot, space) || !this.isFresh(slot)) return
         total++
         if (slot <= after || (cursor === undefined && total <= offset)) return
-        if (found.length < limit) found.push(slot)
+        if (found.length < limit) found.push({ slot, key: this.#slots.keys[slot] as string })
         else more = true
       })
     }
-    const entries = found.filter((slot) => this.#slots.spaces[slot] === space).map((slot) => this.entry(slot))
-    return { total, entries, cursor: more ? (found.at(-1) as number).toString(36) : undefined }
+    // Meanwhile entries may have left, and others may have come into their slots.
+    const entries = found.filter(({ slot, key }) => space?.index.get(key) === slot).map(({ slot }) => this.entry(slot))
+    return { total, entries, cursor: more ? found.at(-1)?.slot.toString(36) : undefined }
   }
 
   #space (name: string): Space {
@@ -264,15 +267,17 @@ export class MemoryBackend {
   #replace (slot: number, strategy: number, size: number, expiresAt: number): void {
     const old = this.#slots.strategies[slot] as number
     const growth = size - (this.#slots.sizes[slot] as number)
-    if (old === strategy && this.#bytes + growth <= this.#limits.maxMemory) {
-      this.#policies[strategy]!.replace(slot, expiresAt, true)
-      return
+    const policy = this.#policies[strategy]!
+    if (old === strategy) {
+      policy.replace(slot, expiresAt, true)
+      while (this.#isOver(growth, 0) && policy.victim() !== slot) this.#evict(policy.victim())
+      if (!this.#isOver(growth, 0)) return
     }
     // Out of its policy while room is made, so that it cannot be the victim of its own growth.
     this.#policies[old]!.forget(slot)
     this.#populations[old]!--
     this.#makeRoom(growth, 0, strategy)
-    this.#policies[strategy]!.admit(slot, expiresAt)
+    policy.admit(slot, expiresAt)
     this.#populations[strategy]!++
   }
 
@@ -314,14 +319,22 @@ export class MemoryBackend {
   }
 
   #makeRoom (bytes: number, items: number, strategy: number): void {
-    while (this.#items + items > this.#limits.maxItems || this.#bytes + bytes > this.#limits.maxMemory) {
+    while (this.#isOver(bytes, items)) {
       let victim = this.#policies[strategy]!.victim()
       if (victim === -1) victim = this.#policies[this.#populations.indexOf(Math.max(...this.#populations))]!.victim()
       if (victim === -1) return
-      if (this.#slots.goneAt[victim] as number > this.#now()) this.counters.evictions++
-      else this.counters.expirations++
-      this.#release(victim)
+      this.#evict(victim)
     }
+  }
+
+  #isOver (bytes: number, items: number): boolean {
+    return this.#bytes + bytes > this.#limits.maxMemory || this.#items + items > this.#limits.maxItems
+  }
+
+  #evict (victim: number): void {
+    if (this.#slots.goneAt[victim] as number > this.#now()) this.counters.evictions++
+    else this.counters.expirations++
+    this.#release(victim)
   }
 
   async #sweepOnce (): Promise<void> {
