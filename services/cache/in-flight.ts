@@ -36,6 +36,14 @@ export class InFlight {
     for (const operation of operations) if (operation !== by) operation.supersededAt = Math.max(operation.supersededAt, stamp)
   }
 
+  /** It stored what it brought: what began before it must not follow with something older. */
+  supersedeOlder (than: Operation): void {
+    for (const operation of this.#operations.get(than.name) ?? []) {
+      if (operation === than) return
+      operation.supersededAt = Infinity
+    }
+  }
+
   supersedeAll (): void {
     for (const operations of this.#operations.values()) for (const operation of operations) operation.supersededAt = Infinity
   }

@@ -1,3 +1,4 @@
+import { NO_TAGS } from './entry.js'
 import { compileGlob, type Matcher } from './glob.js'
 
 /** What to invalidate in a namespace: entries with any of the tags, entries whose key matches the pattern, or everything. */
@@ -26,21 +27,26 @@ export class NamespaceLedger {
   /** The revision of the newest marker: an entry checked at or after it needs no further look. */
   revision = 0
   #all: Marker | undefined
+  #softAll: Marker | undefined
   #tags = new Map<string, Marker>()
   #softTags = new Map<string, Marker>()
+  /** The stamp of the newest marker of any tag. */
+  #newestTag = 0
   #bans: Ban[] = []
 
   get isEmpty (): boolean {
-    return this.#all === undefined && this.#tags.size === 0 && this.#softTags.size === 0 && this.#bans.length === 0
+    return this.#all === undefined && this.#softAll === undefined && this.#tags.size === 0 && this.#softTags.size === 0 && this.#bans.length === 0
   }
 
   add (what: Invalidation, marker: Marker): void {
     this.revision = marker.revision
     if (what.all === true) {
-      this.#all = newer(this.#all, marker)
+      if (marker.soft) this.#softAll = newer(this.#softAll, marker)
+      else this.#all = newer(this.#all, marker)
       return
     }
     const tags = marker.soft ? this.#softTags : this.#tags
+    if (what.tags !== undefined && what.tags.length > 0) this.#newestTag = Math.max(this.#newestTag, marker.stamp)
     for (const tag of what.tags ?? []) tags.set(tag, newer(tags.get(tag), marker))
     if (what.pattern !== undefined) {
       const { pattern } = what
@@ -59,7 +65,7 @@ export class NamespaceLedger {
       const marker = this.#tags.get(tag)
       if (marker !== undefined && concerns(marker, stamp, checked)) return marker
     }
-    let soft: Marker | undefined
+    let soft = this.#softAll !== undefined && concerns(this.#softAll, stamp, checked) ? this.#softAll : undefined
     for (const tag of tags) {
       const marker = this.#softTags.get(tag)
       if (marker !== undefined && concerns(marker, stamp, checked)) soft = marker
@@ -73,9 +79,16 @@ export class NamespaceLedger {
     return soft
   }
 
+  /** Whether a value known to be true at the stamp is so still. Its tags may not be known yet (undefined): then any tag counts. */
+  isCurrent (key: string, tags: readonly string[] | undefined, stamp: number): boolean {
+    if (tags === undefined && this.#newestTag > stamp) return false
+    return this.verdict(key, tags ?? NO_TAGS, stamp, 0) === undefined
+  }
+
   /** Drops the markers for which `isOver` holds. */
   retire (isOver: (marker: Marker) => boolean): void {
     if (this.#all !== undefined && isOver(this.#all)) this.#all = undefined
+    if (this.#softAll !== undefined && isOver(this.#softAll)) this.#softAll = undefined
     for (const tags of [this.#tags, this.#softTags]) {
       for (const [tag, marker] of tags) if (isOver(marker)) tags.delete(tag)
     }

@@ -35,9 +35,18 @@ export interface GetOrSetOptions<T = unknown> {
 }
 
 interface Loaded { entry: StoredEntry, stored: boolean }
+/** A load under way. It has no operation before it began, and none while the shared tier is away. */
+interface Load { readonly result: Promise<Loaded>, readonly began: { operation: Operation | undefined } }
 
 const DEFAULT_TIMEOUT = 30_000
 const DEFAULT_BACKOFF = 1
+/**
+ * Milliseconds after which a load or a change is given up as hung: what it brings is not kept, the next caller loads anew, and
+ * invalidations need not be remembered for it any more.
+ */
+const GIVE_UP_AFTER = 120_000
+/** Timers overflow past it. */
+const LONGEST_TIMER = 2 ** 31 - 1
 /** Keys whose loader is being left alone; beyond this many the oldest is forgotten. */
 const BACKOFF_BOUND = 10_000
 
@@ -59,7 +68,7 @@ export class ReadThrough {
   #now: Now
   #version: () => number
   #limits: () => Limits
-  #loads = new Map<string, Promise<Loaded>>()
+  #loads = new Map<string, Load>()
   #leftAloneUntil = new Map<string, number>()
 
   constructor ({ store, statistics, now, version, limits }: ReadThroughOptions) {
@@ -73,23 +82,14 @@ export class ReadThrough {
   read<T> (namespace: string, key: string, loader: Loader<T>, options: GetOrSetOptions<T>): Reading<T> | Promise<Reading<T>> {
     const { memory } = this.#store
     const slot = this.#store.isTrusted ? memory.find(namespace, key) : -1
-    if (slot !== -1 && options.refresh !== true && memory.isFresh(slot)) {
-      memory.touch(slot)
-      const counters = this.#statistics.of(namespace)
-      counters.hits++
-      counters.memoryHits++
-      const entry = memory.entry(slot)
-      if (options.refreshAfter !== undefined && this.#isDue(entry, options.refreshAfter)) {
-        this.#inBackground(this.#load(namespace, key, loader, options))
-      }
-      return new Reading<T>(entry, 'hit', true, this.#now())
-    }
+    if (slot !== -1 && options.refresh !== true && memory.isFresh(slot)) return this.#hit(slot, namespace, key, loader, options)
     return this.#readBehind(namespace, key, loader, options)
   }
 
   /** See `Cache.update`. */
   async update<T> (namespace: string, key: string, change: () => Promise<T>, options: GetOrSetOptions<T>): Promise<T> {
     const operation = await this.#begin(namespace, key)
+    const end = this.#limited(operation)
     const startedAt = this.#now()
     try {
       const value = await change()
@@ -102,8 +102,22 @@ export class ReadThrough {
       await this.#store.forget(namespace, key)
       throw error
     } finally {
-      if (operation !== undefined) this.#store.end(operation)
+      end()
     }
+  }
+
+  #hit<T> (slot: number, namespace: string, key: string, loader: Loader<T>, options: GetOrSetOptions<T>): Reading<T> {
+    const { memory } = this.#store
+    memory.touch(slot)
+    const counters = this.#statistics.of(namespace)
+    counters.hits++
+    counters.memoryHits++
+    const entry = memory.entry(slot)
+    if (options.refreshAfter !== undefined && this.#isDue(entry, options.refreshAfter)) {
+      const name = nameOf(namespace, key)
+      if (!this.#isLeftAlone(name)) this.#inBackground(name, this.#load(namespace, key, loader, options), options)
+    }
+    return new Reading<T>(entry, 'hit', true, this.#now())
   }
 
   async #replace (operation: Operation, entry: StoredEntry): Promise<boolean> {
@@ -126,13 +140,27 @@ export class ReadThrough {
     }
   }
 
+  /** What ends the operation, at the latest when it is given up. */
+  #limited (operation: Operation | undefined): () => void {
+    if (operation === undefined) return () => {}
+    const timer = setTimeout(() => {
+      operation.supersededAt = Infinity
+      this.#store.end(operation)
+    }, GIVE_UP_AFTER)
+    timer.unref()
+    return () => {
+      clearTimeout(timer)
+      this.#store.end(operation)
+    }
+  }
+
   async #readBehind<T> (namespace: string, key: string, loader: Loader<T>, options: GetOrSetOptions<T>): Promise<Reading<T>> {
     const counters = this.#statistics.of(namespace)
     const name = nameOf(namespace, key)
     // In memory even when it is not trusted now: good enough to be served as stale if all else fails.
     const slot = this.#store.memory.find(namespace, key)
     let stale: StoredEntry | undefined = slot === -1 ? undefined : this.#store.memory.stored(slot)
-    if (options.refresh !== true && !this.#loads.has(name)) {
+    if (options.refresh !== true && this.#joinable(name, namespace, key, options) === undefined) {
       const fetched = await this.#fetch(namespace, key)
       if (fetched !== undefined) {
         if (fetched.expiresAt > this.#now()) {
@@ -140,19 +168,23 @@ export class ReadThrough {
           return new Reading<T>(fetched, 'hit', true, this.#now())
         }
         stale = fetched
+      } else if (this.#store.isTrusted) {
+        // Someone else's load may have ended while the shared tier was asked.
+        const filled = this.#store.memory.find(namespace, key)
+        if (filled !== -1 && this.#store.memory.isFresh(filled)) return this.#hit(filled, namespace, key, loader, options)
       }
     }
-    if (stale !== undefined && (this.#leftAloneUntil.get(name) ?? 0) > this.#now()) {
+    if (stale !== undefined && options.refresh !== true && this.#isLeftAlone(name)) {
       counters.stale++
       return new Reading<T>(stale, 'stale', true, this.#now())
     }
-    const waiting = options.refresh !== true && this.#loads.has(name)
+    const waiting = options.refresh !== true && this.#joinable(name, namespace, key, options) !== undefined
     const status: ReadingStatus = options.refresh === true ? 'bypass' : waiting ? 'coalesced' : 'miss'
     if (waiting) counters.coalesced++
     else counters.misses++
     const loading = this.#load(namespace, key, loader, options)
     try {
-      const { entry, stored } = await this.#inTime(key, loading, stale, options)
+      const { entry, stored } = await this.#inTime(name, key, loading, stale, options)
       if (entry === stale) {
         counters.stale++
         return new Reading<T>(entry, 'stale', true, this.#now())
@@ -178,19 +210,33 @@ export class ReadThrough {
 
   #load<T> (namespace: string, key: string, loader: Loader<T>, options: GetOrSetOptions<T>): Promise<Loaded> {
     const name = nameOf(namespace, key)
-    const underway = this.#loads.get(name)
-    if (underway !== undefined && options.refresh !== true) return underway
-    const loading = this.#loadOnce(namespace, key, loader, options).finally(() => {
-      if (this.#loads.get(name) === loading) this.#loads.delete(name)
+    const underway = options.refresh === true ? undefined : this.#joinable(name, namespace, key, options)
+    if (underway !== undefined) return underway.result
+    const began: Load['began'] = { operation: undefined }
+    const result = this.#loadOnce(began, namespace, key, loader, options).finally(() => {
+      if (this.#loads.get(name)?.result === result) this.#loads.delete(name)
     })
-    this.#loads.set(name, loading)
-    return loading
+    this.#loads.set(name, { result, began })
+    return result
   }
 
-  async #loadOnce<T> (namespace: string, key: string, loader: Loader<T>, options: GetOrSetOptions<T>): Promise<Loaded> {
+  /** The load under way that a new caller may wait for: not one that began before the key was changed or invalidated. */
+  #joinable (name: string, namespace: string, key: string, { tags }: GetOrSetOptions<never>): Load | undefined {
+    const load = this.#loads.get(name)
+    const operation = load?.began.operation
+    if (operation === undefined) return load
+    const known = typeof tags === 'function' ? undefined : tags ?? NO_TAGS
+    return this.#store.isCurrent(operation, namespace, key, known) ? load : undefined
+  }
+
+  async #loadOnce<T> (
+    began: Load['began'], namespace: string, key: string, loader: Loader<T>, options: GetOrSetOptions<T>
+  ): Promise<Loaded> {
     const counters = this.#statistics.of(namespace)
     counters.loads++
     const operation = await this.#begin(namespace, key)
+    began.operation = operation
+    const end = this.#limited(operation)
     const startedAt = this.#now()
     try {
       const value = await loader()
@@ -202,7 +248,7 @@ export class ReadThrough {
       counters.loadFailures++
       throw error
     } finally {
-      if (operation !== undefined) this.#store.end(operation)
+      end()
     }
   }
 
@@ -240,7 +286,9 @@ export class ReadThrough {
   }
 
   /** The load's result, or `stale` after the soft limit. */
-  async #inTime (key: string, loading: Promise<Loaded>, stale: StoredEntry | undefined, options: GetOrSetOptions<never>): Promise<Loaded> {
+  async #inTime (
+    name: string, key: string, loading: Promise<Loaded>, stale: StoredEntry | undefined, options: GetOrSetOptions<never>
+  ): Promise<Loaded> {
     const hard = options.timeout ?? DEFAULT_TIMEOUT
     const isSoft = stale !== undefined && options.softTimeout !== undefined && options.softTimeout < hard
     const limit = isSoft ? options.softTimeout as number : hard
@@ -249,18 +297,22 @@ export class ReadThrough {
       timer = setTimeout(() => {
         if (isSoft) resolve({ entry: stale, stored: true })
         else reject(new LoadTimeoutError(key, hard))
-        this.#inBackground(loading)
-      }, limit)
+        this.#inBackground(name, loading, options)
+      }, Math.min(limit, LONGEST_TIMER))
     })
     return await Promise.race([loading, late]).finally(() => { clearTimeout(timer) })
   }
 
-  /** Nobody waits for this load any more; its failure is counted, and the next caller meets it anew. */
-  #inBackground (loading: Promise<unknown>): void { loading.catch(() => {}) }
+  /** Nobody waits for this load (any more). When it fails, the loader is left alone like after a failure that somebody met. */
+  #inBackground (name: string, loading: Promise<unknown>, { graceOn, graceBackoff = DEFAULT_BACKOFF }: GetOrSetOptions<never>): void {
+    loading.catch((error: unknown) => { if (graceOn?.(error) !== false) this.#leaveAlone(name, graceBackoff) })
+  }
 
   #isDue ({ createdAt, expiresAt }: { createdAt: number, expiresAt: number }, fraction: number): boolean {
     return this.#now() > createdAt + (expiresAt - createdAt) * fraction
   }
+
+  #isLeftAlone (name: string): boolean { return (this.#leftAloneUntil.get(name) ?? 0) > this.#now() }
 
   #leaveAlone (name: string, seconds: number): void {
     this.#leftAloneUntil.delete(name)

@@ -29,6 +29,10 @@ export class LocalStore implements Store {
   begin (namespace: string, key: string): Operation { return this.#inFlight.begin(nameOf(namespace, key), this.#ledger.stamp) }
   end (operation: Operation): void { this.#inFlight.end(operation) }
 
+  isCurrent (operation: Operation, namespace: string, key: string, tags: readonly string[] | undefined): boolean {
+    return operation.supersededAt === 0 && this.#ledger.namespace(namespace).isCurrent(key, tags, operation.stamp)
+  }
+
   set (entry: StoredEntry, condition?: WriteCondition): WriteOutcome {
     const slot = this.memory.find(entry.namespace, entry.key)
     if (condition !== undefined && !this.#permits(slot, condition)) return 'precondition'
@@ -39,19 +43,20 @@ export class LocalStore implements Store {
   }
 
   fill (operation: Operation, entry: StoredEntry): WriteOutcome {
-    if (operation.supersededAt > 0) return 'superseded'
+    if (operation.supersededAt > 0 || this.#hasFallen(entry, operation)) return 'superseded'
     this.memory.put({ ...entry, stamp: operation.stamp })
+    this.#inFlight.supersedeOlder(operation)
     return { stamp: operation.stamp, existed: false }
   }
 
   replace (operation: Operation, entry: StoredEntry): WriteOutcome {
     this.#inFlight.supersede(operation.name, operation)
-    if (operation.supersededAt > 0) {
+    if (operation.supersededAt > 0 || this.#hasFallen(entry, operation)) {
       this.memory.delete(entry.namespace, entry.key)
       return 'superseded'
     }
-    this.memory.put({ ...entry, stamp: this.#ledger.stamp })
-    return { stamp: this.#ledger.stamp, existed: false }
+    this.memory.put({ ...entry, stamp: operation.stamp })
+    return { stamp: operation.stamp, existed: false }
   }
 
   delete (namespace: string, key: string, condition?: WriteCondition): WriteOutcome {
@@ -90,11 +95,18 @@ export class LocalStore implements Store {
 
   async clean (): Promise<void> {
     const { revision } = this.#ledger
+    // As it is before the pass: a load that ends during it may fill a slot that the pass is through with.
+    const oldest = this.#inFlight.oldest()
     await this.memory.sweep()
-    this.#ledger.retire(revision, this.#inFlight.oldest(), (namespace) => this.memory.holds(namespace))
+    this.#ledger.retire(revision, oldest, (namespace) => this.memory.holds(namespace))
   }
 
   async close (): Promise<void> {}
+
+  /** Whether a hard invalidation came since the operation began. (After a soft one the value is kept, as stale.) */
+  #hasFallen ({ namespace, key, tags }: StoredEntry, { stamp }: Operation): boolean {
+    return this.#ledger.namespace(namespace).verdict(key, tags, stamp, 0)?.soft === false
+  }
 
   #permits (slot: number, condition: WriteCondition): boolean {
     const present = slot !== -1 && this.memory.isFresh(slot)

@@ -91,6 +91,10 @@ export class SharedStore implements Store, ChangeListener {
 
   end (operation: Operation): void { this.#inFlight.end(operation) }
 
+  isCurrent (operation: Operation, namespace: string, key: string, tags: readonly string[] | undefined): boolean {
+    return operation.supersededAt === 0 && this.#ledger.namespace(namespace).isCurrent(key, tags, operation.stamp)
+  }
+
   async set (entry: StoredEntry, condition?: WriteCondition): Promise<WriteOutcome> {
     const check = await this.#actual(entry.namespace, entry.key, condition)
     if (check === 'precondition') return check

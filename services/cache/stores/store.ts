@@ -30,6 +30,11 @@ export interface Store {
   /** Marks the start of a load or of a change to the origin; `end` must follow. */
   begin (namespace: string, key: string): MaybePromise<Operation>
   end (operation: Operation): void
+  /**
+   * Whether what the operation brings may be given to someone who asks now: nothing has concerned the key since it began.
+   * `tags` undefined when they are not known yet: then an invalidation of any tag counts.
+   */
+  isCurrent (operation: Operation, namespace: string, key: string, tags: readonly string[] | undefined): boolean
 
   set (entry: StoredEntry, condition?: WriteCondition): MaybePromise<WriteOutcome>
   /** Keeps what a load brought, unless the key changed since it began. */
