@@ -1,0 +1,50 @@
+import pg from 'pg'
+import t from 'tap'
+import { migrate } from '../../../services/database/migrations.js'
+import { databaseUrl } from '../../support/servers.js'
+
+t.test('migrations', async (t) => {
+  const url = await databaseUrl(t)
+  const connect = async () => {
+    const client = new pg.Client(url)
+    await client.connect()
+    t.teardown(() => client.end())
+    return client
+  }
+  const client = await connect()
+  const tables = async () => (await client.query<{ name: string }>(
+    "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1")).rows.map(({ name }) => name)
+  const all = ['items', 'larder_migrations', 'milestones', 'posts', 'products', 'settings', 'users']
+
+  t.test('apply once, however many run them at a time', async (t) => {
+    const clients = await Promise.all(Array.from({ length: 4 }, connect))
+    const applied = await Promise.all(clients.map(async (one) => await migrate(one, { sampleData: 'fresh' })))
+    t.strictSame(applied.flat(), [1, 2, 3])
+    t.strictSame(await tables(), all)
+    t.strictSame((await client.query('SELECT id, name FROM users ORDER BY id')).rows[0], { id: 1, name: 'Cached User A' })
+    t.equal((await client.query('SELECT FROM products')).rowCount, 8)
+  })
+
+  t.test('enter the sample data once in the life of a database', async (t) => {
+    await client.query('DELETE FROM products')
+    t.strictSame(await migrate(client, { sampleData: 'always' }), [])
+    t.equal((await client.query('SELECT FROM products')).rowCount, 0)
+  })
+
+  t.test('can be undone and applied again', async (t) => {
+    t.strictSame(await migrate(client, { sampleData: 'never', target: 0 }), [3, 2, 1])
+    t.strictSame(await tables(), ['larder_migrations'])
+    t.strictSame(await migrate(client, { sampleData: 'never' }), [1, 2, 3])
+    t.strictSame(await tables(), all)
+    t.equal((await client.query('SELECT FROM users')).rowCount, 0)
+  })
+
+  t.test('leave everything as it was when one fails', async (t) => {
+    await migrate(client, { sampleData: 'never', target: 1 })
+    await client.query('CREATE TABLE milestones (in_the_way int)')
+    await t.rejects(migrate(client, { sampleData: 'never' }), { code: '42P07' })
+    t.strictSame(await tables(), all.filter((name) => name !== 'settings'))
+    await client.query('DROP TABLE milestones')
+    t.strictSame(await migrate(client, { sampleData: 'never' }), [2, 3])
+  })
+})
