@@ -110,11 +110,31 @@ function log ({ logLevel }: Config) {
  * converting there would turn a TTL of null into 0, which is for ever. Unknown fields are faults, never dropped.
  */
 function validators () {
-  const build = AjvCompiler()
-  return (components: Parameters<typeof build>[0]) => {
-    const body = build(components, { customOptions: { coerceTypes: false, removeAdditional: false } })
-    const others = build(components, { customOptions: { coerceTypes: true, removeAdditional: false } })
+  const [body, others] = [validatorsOf({ coerceTypes: false }), validatorsOf({ coerceTypes: true })]
+  return (components: Components) => {
+    body.add(components)
+    others.add(components)
     // What arrives is `{ schema, httpPart, … }`, whatever the type says.
-    return (part: Parameters<typeof body>[0]) => ((part as { httpPart?: string }).httpPart === 'body' ? body : others)(part)
+    return (part: Part) => ((part as { httpPart?: string }).httpPart === 'body' ? body : others).compile(part)
+  }
+}
+
+type Compile = ReturnType<ReturnType<typeof AjvCompiler>>
+type Components = Parameters<ReturnType<typeof AjvCompiler>>[0]
+type Part = Parameters<Compile>[0]
+
+/** One Ajv for all contexts, since a component means the same in each: Fastify's own way would make one per context. */
+function validatorsOf (options: { coerceTypes: boolean }) {
+  const known = new Set<string>()
+  let add = (_component: object) => {}
+  const compile = AjvCompiler()({}, { customOptions: { ...options, removeAdditional: false }, onCreate: (ajv) => { add = (component) => ajv.addSchema(component) } })
+  return {
+    compile,
+    add: (components: Components) => {
+      for (const [id, component] of Object.entries(components)) {
+        if (!known.has(id)) add(component as object)
+        known.add(id)
+      }
+    }
   }
 }

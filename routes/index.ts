@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import cache from './cache.js'
+import cacheAside from './cache-aside.js'
 import docs from './docs.js'
 import health from './health.js'
 import home from './home.js'
@@ -21,9 +22,10 @@ export default async function routes (app: FastifyInstance, { maxKeyLength }: Ro
   await app.register(health, { prefix: '/health' })
   await app.register(items, { prefix: '/items' })
   await app.register(products, { prefix: '/products' })
+  await app.register(cacheAside, { prefix: '/cache' })
   await app.register(users, { prefix: '/api/users' })
   await app.register(posts, { prefix: '/api/posts' })
-  await app.register(async (api) => { await api.register(cache, { maxKeyLength }) }, { prefix: '/api/cache' })
+  await app.register(cache, { prefix: '/api/cache', maxKeyLength })
   await app.register(metrics, { prefix: '/metrics' })
   await app.register(docs)
   await app.register(problems, { prefix: '/problems' })

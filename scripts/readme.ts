@@ -1,7 +1,6 @@
 // Writes what is made from the settings' schema: the README's table between its markers, and .env.example.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
-import { KindGuard, type TSchema } from '@sinclair/typebox'
 import { Environment, type Setting } from '../schemas/config.js'
 
 const BEGIN = '<!-- configuration: made by `npm run readme` -->'
@@ -38,7 +37,7 @@ function tables (): string {
 
 function takes (schema: Setting): string {
   const soFar = schema.built === undefined ? '' : ' so far'
-  const words = schema.built ?? (KindGuard.IsUnion(schema) ? schema.anyOf.map((word: TSchema) => String(word['const'])) : [])
+  const words = schema.built ?? ((schema['anyOf'] ?? []) as { const: string }[]).map((word) => word.const)
   if (words.length === 1) return `Only \`${String(words[0])}\`${soFar}.`
   if (words.length > 1) return `One of ${words.map((word) => `\`${String(word)}\``).join(', ')}${soFar}.`
   return schema.default === undefined && schema['examples'] ? `Such as \`${String((schema['examples'] as string[])[0])}\`.` : ''
