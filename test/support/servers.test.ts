@@ -89,7 +89,7 @@ t.test('a server does not outlive an owner that dies without a word', async (t) 
     import { startRedis } from './test/support/launch.ts'
     const server = await startRedis({ kind: 'program', path: process.argv[1] })
     console.log(server.port, server.folder)`
-  const owner = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script, machine.find('redis') ?? ''], {
+  const owner = spawn(process.execPath, ['--import', './test/support/typescript.mjs', '--input-type=module', '-e', script, machine.find('redis') ?? ''], {
     stdio: ['pipe', 'pipe', 'inherit']
   })
   const [line] = await once(createInterface(owner.stdout), 'line') as [string]
