@@ -1,0 +1,149 @@
+import t from 'tap'
+import { setImmediate } from 'node:timers/promises'
+import { databaseUrl, startRedis } from '../support/servers.js'
+import { Api, startApp } from './cache/api.js'
+
+const MEMORY = {
+  backend: 'memory', strategy: 'lru', max_memory: 104857600, max_items: 10000, default_ttl: 3600, cleanup_interval: 300, compression_enabled: false, encryption_enabled: false
+}
+const REDIS = { ...MEMORY, backend: 'redis', max_memory: null, max_items: null }
+
+void t.test('configuration', async (t) => {
+  const DATABASE_URL = await databaseUrl(t)
+  const app = await startApp(t, { DATABASE_URL })
+  const memory = new Api(app, 'memory', 'default')
+  const redis = new Api(app, 'redis', 'default')
+
+  await t.test('the default backend is shown, and every other one', async (t) => {
+    const response = await app.inject('/api/cache/config')
+    t.equal(response.statusCode, 200)
+    t.strictSame(response.json(), { success: true, config: MEMORY, backends: { memory: MEMORY, redis: REDIS } })
+    t.strictSame((await redis.get('/config')).body.config, REDIS)
+  })
+
+  await t.test('the request of the document works', async (t) => {
+    const response = await app.inject({ method: 'POST', url: '/api/cache/config', payload: MEMORY })
+    t.equal(response.statusCode, 200)
+    t.strictSame(response.json<{ config: object }>().config, MEMORY)
+  })
+
+  await t.test('any subset may be changed, in effect at once', async (t) => {
+    const changed = await memory.post('/config', { default_ttl: 60, strategy: 'fifo' })
+    t.equal(changed.status, 200)
+    t.strictSame(changed.body.config, { ...MEMORY, default_ttl: 60, strategy: 'fifo' })
+    t.strictSame((await memory.get('/config')).body.config, { ...MEMORY, default_ttl: 60, strategy: 'fifo' })
+    t.match((await memory.set('a', 1)).body, { ttl: 60, strategy: 'fifo' })
+    t.equal((await memory.get('/stats')).body.config.strategy, 'fifo')
+    t.match((await redis.set('a', 1)).body, { ttl: 3600, strategy: 'lru' }, 'another backend keeps its own')
+    await redis.post('/config', { default_ttl: 0, strategy: 'ttl' })
+    t.match((await redis.set('a', 1)).body, { ttl: 0, strategy: 'ttl' })
+    t.strictSame((await memory.post('/config', {})).body.config, { ...MEMORY, default_ttl: 60, strategy: 'fifo' })
+  })
+
+  await t.test('a new limit evicts what it has no room for, and nothing else', async (t) => {
+    await memory.post('/clear')
+    await memory.post('/config', { strategy: 'lru' })
+    await memory.post('/set-batch', Array.from({ length: 20 }, (_, index) => ({ key: `k${index}`, value: index })))
+    await memory.read('k0')
+    const before = (await memory.get('/stats')).body.statistics.eviction_count
+    await memory.post('/config', { max_items: 5 })
+    t.equal((await memory.get('/keys')).body.total_keys, 5)
+    t.equal((await memory.read('k0')).body.found, true, 'what was used last stays')
+    t.equal((await memory.get('/stats')).body.statistics.eviction_count, before + 15)
+    await memory.set('k20', 1)
+    t.equal((await memory.get('/keys')).body.total_keys, 5)
+    await memory.post('/config', { max_items: 10_000, max_memory: 4000 })
+    const refused = await memory.set('large', 'x'.repeat(4000))
+    t.match(refused, { status: 413, body: { type: '/problems/entry-too-large' } })
+    t.equal((await memory.get('/keys')).body.total_keys, 5, 'and evicts nothing')
+    t.match((await memory.post('/set-batch', [{ key: 'large', value: 'x'.repeat(4000) }, { key: 'small', value: 1 }])).body, {
+      successful_count: 1, results: [{ error: { status: 413, type: '/problems/entry-too-large' } }, { success: true }]
+    })
+    await memory.post('/config', { max_memory: 104857600 })
+  })
+
+  await t.test('what cannot be had is refused in words, and changes nothing', async (t) => {
+    const before = (await memory.get('/config')).body
+    for (const [cache, body, said] of [
+      [memory, { compression_enabled: true }, /compression_enabled is not built yet/], [memory, { encryption_enabled: true, default_ttl: 1 }, /encryption_enabled is not built yet/],
+      [memory, { strategy: 'write_through' }, /write_through is not built yet/], [redis, { max_items: 5 }, /max_items of redis/], [redis, { max_memory: 5 }, /max_memory of redis/]
+    ] as const) {
+      t.match(await cache.post('/config', body), { status: 422, body: { type: '/problems/unsupported-here', detail: said } }, JSON.stringify(body))
+    }
+    t.match(await memory.get('/config', { namespace: 'other' }), { status: 422, body: { detail: /namespace/ } })
+    t.strictSame((await memory.get('/config')).body, before)
+    t.equal((await memory.post('/config', { compression_enabled: false })).status, 200)
+  })
+
+  await t.test('a change outlives the process', async (t) => {
+    await memory.post('/config', { default_ttl: 77 })
+    const another = await startApp(t, { DATABASE_URL, REDIS_URL: '' })
+    t.equal((await new Api(another, 'memory', 'default').get('/config')).body.config.default_ttl, 77)
+    t.equal((await new Api(another, 'memory').set('a', 1)).body.ttl, 77)
+  })
+})
+
+void t.test('a key may be longer when the setting says so', async (t) => {
+  const app = await startApp(t, { REDIS_URL: '', CACHE_MAX_KEY_LENGTH: '400', CACHE_BACKEND: 'memory' })
+  const cache = new Api(app, 'memory')
+  t.equal((await cache.set('a'.repeat(400), 1)).status, 200)
+  t.equal((await cache.read('a'.repeat(400))).body.found, true)
+  t.equal((await cache.set('a'.repeat(401), 1)).status, 400)
+})
+
+void t.test('without Redis', async (t) => {
+  const app = await startApp(t, { REDIS_URL: '' })
+  const redis = new Api(app, 'redis', 'default')
+
+  await t.test('redis is 503, with the setting to give', async (t) => {
+    for (const answer of [
+      await redis.read('a'), await redis.set('a', 1), await redis.get('/keys'), await redis.get('/stats'), await redis.get('/config'), await redis.get('/exists/a'),
+      await redis.delete('/delete/a'), await redis.post('/clear'), await redis.post('/get-batch', ['a']), await redis.post('/delete-batch', ['a']),
+      await redis.post('/set-batch', [{ key: 'a', value: 1 }]), await redis.post('/warm', { a: 1 }), await redis.post('/touch', { key: 'a', ttl: 1 }),
+      await redis.post('/increment', { key: 'a' }), await redis.post('/invalidate', { pattern: '*' }), await redis.post('/config', { default_ttl: 1 })
+    ]) {
+      t.match(answer, { status: 503, body: { type: '/problems/backend-unavailable', detail: /REDIS_URL/ }, headers: { 'retry-after': '1' } })
+    }
+  })
+
+  await t.test('clear and invalidate mean what there is', async (t) => {
+    const cache = new Api(app, 'memory', 'default')
+    await cache.set('a', 1)
+    const response = await app.inject({ method: 'POST', url: `/api/cache/clear?namespace=${cache.namespace}` })
+    t.equal(response.json<{ deleted_count: number }>().deleted_count, 1)
+    t.strictSame(Object.keys((await cache.get('/config')).body.backends), ['memory'])
+  })
+})
+
+void t.test('Redis that hangs or is gone', async (t) => {
+  const server = await startRedis(t)
+  const app = await startApp(t, { REDIS_URL: server.url, CACHE_BACKEND: 'redis' })
+  const redis = new Api(app, 'redis')
+  await redis.set('a', 1)
+
+  await t.test('hanging, it is 503 within the deadline', async (t) => {
+    server.pause()
+    const begin = performance.now()
+    t.equal((await redis.set('b', 1)).status, 503)
+    t.equal((await redis.post('/increment', { key: 'n' })).status, 503)
+    t.ok(performance.now() - begin < 2000)
+    server.resume()
+  })
+
+  await t.test('gone, it is 503 at once, and memory goes on', async (t) => {
+    await server.kill()
+    // Until the loss is noticed, the memory tier may answer.
+    while ((await redis.read('a')).status === 200) await setImmediate()
+    const begin = performance.now()
+    for (const answer of await Promise.all([redis.read('a'), redis.set('a', 1), redis.post('/get-batch', ['a']), redis.post('/set-batch', [{ key: 'a', value: 1 }]), redis.get('/keys')])) {
+      t.match(answer, { status: 503, body: { type: '/problems/backend-unavailable' }, headers: { 'retry-after': '1' } })
+    }
+    t.ok(performance.now() - begin < 2000)
+    const memory = new Api(app, 'memory')
+    t.equal((await memory.set('a', 1)).status, 200)
+    const mixed = await app.inject({
+      method: 'POST', url: '/api/cache/set-batch', payload: [{ key: 'a', value: 1, backend: 'redis' }, { key: 'b', value: 1, backend: 'memory' }]
+    })
+    t.match(mixed.json(), { successful_count: 1, results: [{ success: false, error: { status: 503 } }, { success: true }] })
+  })
+})
