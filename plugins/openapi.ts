@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module'
 import fp from 'fastify-plugin'
+import type { FastifySchema } from 'fastify'
 import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import { addComponents } from './components.js'
@@ -36,6 +37,7 @@ type Document = Json & {
  */
 export default fp(async function openapi (app) {
   addComponents(app, ref(Problem))
+  const documented = new WeakMap<object, FastifySchema>()
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -53,11 +55,18 @@ export default fp(async function openapi (app) {
       buildLocalReference: (schema, _baseUri, _fragment, i) => typeof schema.$id === 'string' ? schema.$id : `schema-${i}`
     },
     transform: ({ schema, url, route }) => ({
-      schema: { ...schema, 'x-scope': (route as { config?: { scope?: string } }).config?.scope } as typeof schema,
+      schema: { ...documented.get(schema) ?? schema, 'x-scope': (route as { config?: { scope?: string } }).config?.scope } as typeof schema,
       url
     }),
     transformObject: (document) =>
       complete((document as { openapiObject: Document }).openapiObject) as ReturnType<NonNullable<FastifyDynamicSwaggerOptions['transformObject']>>
+  })
+  // Problems are written by plugins/errors.ts: a serialiser for each of them would be most of the time that a start takes.
+  app.addHook('onRoute', (route) => {
+    const { schema } = route
+    if (schema?.response === undefined) return
+    route.schema = { ...schema, response: withoutProblems(schema.response as object) }
+    documented.set(route.schema, schema)
   })
   await app.register(async (app) => {
     app.addHook('onRoute', (route) => {
@@ -75,6 +84,11 @@ export default fp(async function openapi (app) {
     })
   })
 }, { name: 'openapi', fastify: '5.x' })
+
+function withoutProblems (response: object): object {
+  return Object.fromEntries(Object.entries(response).filter(([, answer]) =>
+    (answer as Answer).content?.['application/problem+json'] === undefined))
+}
 
 function complete (document: Document): Document {
   const components = document.components ??= {}

@@ -79,6 +79,14 @@ t.test('two modules may mention the same component', async (t) => {
   await app.close()
 })
 
+t.test('two components of one name stop the start', async (t) => {
+  const app = Fastify()
+  await app.register(components)
+  app.get('/one', { schema: { response: { 200: ref(Shelf) } } }, async () => ({ height: 1 }))
+  const other = Type.Object({ width: Type.Number() }, { $id: 'Shelf' })
+  t.throws(() => app.get('/two', { schema: { response: { 200: ref(other) } } }, async () => ({ width: 1 })), /Two schemas are named Shelf; \/two/)
+})
+
 t.test('every operation is documented, with an example of everything that it takes and answers', async (t) => {
   const app = await withRoutes()
   const { openapi, paths, components: { schemas }, tags } = (await app.inject('/openapi.json')).json<Document>()
