@@ -1,0 +1,139 @@
+import t from 'tap'
+import { STRATEGIES, type Strategy } from '../../../services/cache/entry.js'
+import { policies } from '../../../services/cache/policies/index.js'
+import { Random } from './random.js'
+
+interface Held { slot: number, uses: number, used: number, written: number, expiresAt: number }
+
+/** Which of two entries goes first, as the textbooks have it. */
+const orders: { [name in Strategy]?: (a: Held, b: Held) => number } = {
+  lru: (a, b) => a.used - b.used,
+  lfu: (a, b) => a.uses - b.uses || a.used - b.used,
+  fifo: (a, b) => a.written - b.written,
+  ttl: (a, b) => a.expiresAt === b.expiresAt ? a.written - b.written : a.expiresAt - b.expiresAt
+}
+
+t.test('every strategy has a policy', async (t) => {
+  t.strictSame(Object.keys(policies).sort(), [...STRATEGIES].sort())
+})
+
+for (const name of STRATEGIES) {
+  t.test(`${name} holds what it was given, and its victim is one of them`, async (t) => {
+    const random = new Random()
+    const seed = `seed ${random.seed}`
+    const policy = new policies[name]()
+    const order = orders[name]
+    let capacity = 8
+    policy.resize(capacity)
+    const held = new Map<number, Held>()
+    let step = 0
+    const expiry = (): number => random.chance(0.3) ? Infinity : random.below(10)
+    const wrong = (what: string): never => { throw new Error(`${what} at step ${step}, ${seed}`) }
+
+    const check = (): void => {
+      const victim = policy.victim()
+      if (victim !== policy.victim()) wrong('asking for the victim changed it')
+      if (held.size === 0 && victim !== -1) wrong('a victim where there is none')
+      if (held.size > 0 && !held.has(victim)) wrong(`the victim ${victim} is not held`)
+      if (order === undefined || held.size === 0) return
+      const expected = [...held.values()].sort(order)[0] as Held
+      if (victim !== expected.slot) wrong(`the victim is ${victim}, not ${expected.slot}`)
+    }
+
+    const operations: (() => void)[] = [
+      function admit () {
+        const free = Array.from({ length: capacity }, (_, slot) => slot).filter((slot) => !held.has(slot))
+        if (free.length === 0) return
+        const entry = { slot: random.pick(free), uses: 1, used: step, written: step, expiresAt: expiry() }
+        policy.admit(entry.slot, entry.expiresAt)
+        held.set(entry.slot, entry)
+      },
+      function touch () {
+        if (held.size === 0) return
+        const entry = random.pick([...held.values()])
+        policy.touch(entry.slot)
+        entry.uses++
+        entry.used = step
+      },
+      function overwrite () {
+        if (held.size === 0) return
+        const entry = random.pick([...held.values()])
+        entry.expiresAt = expiry()
+        policy.replace(entry.slot, entry.expiresAt, true)
+        entry.uses++
+        entry.used = entry.written = step
+      },
+      function changeExpiry () {
+        if (held.size === 0) return
+        const entry = random.pick([...held.values()])
+        entry.expiresAt = expiry()
+        policy.replace(entry.slot, entry.expiresAt, false)
+      },
+      function forget () {
+        if (held.size === 0) return
+        const entry = random.pick([...held.values()])
+        policy.forget(entry.slot)
+        held.delete(entry.slot)
+      },
+      function evict () {
+        const victim = policy.victim()
+        if (victim === -1) return
+        policy.forget(victim)
+        held.delete(victim)
+      }
+    ]
+    for (step = 1; step <= 6000; step++) {
+      if (step % 1000 === 0) policy.resize(capacity *= 2)
+      // Admissions outweigh departures at first, so that it fills; at the end it empties.
+      const operation = step < 5000 ? random.pick([operations[0]!, ...operations]) : random.pick([...operations, operations[4]!, operations[5]!])
+      operation()
+      check()
+    }
+    const left = held.size
+    for (let victim = policy.victim(); victim !== -1; victim = policy.victim()) {
+      policy.forget(victim)
+      if (!held.delete(victim)) wrong(`${victim} was evicted twice`)
+      check()
+    }
+    t.equal(held.size, 0, `the ${left} entries left are evicted once each, ${seed}`)
+  })
+}
+
+t.test('lru evicts by the last use, lfu by the number of uses and then the last use, fifo by the write, ttl by the expiry', async (t) => {
+  const victims = (name: Strategy): number[] => {
+    const policy = new policies[name]()
+    policy.resize(8)
+    policy.admit(0, 400)
+    policy.admit(1, 300)
+    policy.admit(2, Infinity)
+    policy.admit(3, 200)
+    policy.touch(0)
+    policy.touch(3)
+    policy.touch(0)
+    policy.touch(1)
+    policy.replace(2, 300, true)
+    const order: number[] = []
+    for (let victim = policy.victim(); victim !== -1; victim = policy.victim()) {
+      order.push(victim)
+      policy.forget(victim)
+    }
+    return order
+  }
+  t.strictSame(victims('lru'), [3, 0, 1, 2])
+  t.strictSame(victims('lfu'), [3, 1, 2, 0])
+  t.strictSame(victims('fifo'), [0, 1, 3, 2])
+  t.strictSame(victims('ttl'), [3, 1, 2, 0])
+})
+
+t.test('lfu keeps nothing of use counts that nobody has any more', async (t) => {
+  const Lfu = policies.lfu
+  const policy = new Lfu()
+  policy.resize(4)
+  policy.admit(0, Infinity)
+  policy.admit(1, Infinity)
+  policy.forget(1)
+  const before = process.memoryUsage().heapUsed
+  for (let use = 0; use < 2_000_000; use++) policy.touch(0)
+  const growth = (process.memoryUsage().heapUsed - before) / 2 ** 20
+  t.ok(growth < 60, `two million uses of one entry cost ${growth.toFixed(0)} MiB`)
+})
