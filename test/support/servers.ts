@@ -3,6 +3,7 @@
  * (`npx tap test/some.test.ts`) starts what it asks for. Everything is ended through the teardown of the test given.
  */
 import { randomUUID } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import t from 'tap'
@@ -24,12 +25,15 @@ export interface Owner {
 /** Set by `npm test` beside the addresses: they belong to this run, and to nobody else. */
 export const startedHere = 'TEST_SERVERS_STARTED_HERE'
 
-/** URL of a new, empty PostgreSQL database, dropped when the test ends, whatever is still connected to it. */
+/**
+ * URL of a new, empty PostgreSQL database, dropped when the test ends. Connections that are being closed then have a second
+ * to be gone; those that stay longer are cut.
+ */
 export async function databaseUrl (owner: Owner): Promise<string> {
   const server = await sharedUrl('postgres')
   const name = `larder_test_${randomUUID().replaceAll('-', '')}`
-  await administer(server, `CREATE DATABASE ${name} TEMPLATE template0 ENCODING 'UTF8'`)
-  owner.teardown(() => administer(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`))
+  await administer(server, (client) => client.query(`CREATE DATABASE ${name} TEMPLATE template0 ENCODING 'UTF8'`))
+  owner.teardown(() => administer(server, (client) => drop(client, name)))
   const url = new URL(server)
   url.pathname = `/${name}`
   return url.href
@@ -102,14 +106,22 @@ function owned (owner: Owner, server: ServerProcess): ServerProcess {
   return server
 }
 
-async function administer (url: string, statement: string): Promise<void> {
+async function administer (url: string, work: (client: pg.Client) => Promise<unknown>): Promise<void> {
   const client = new pg.Client(url)
   await client.connect()
   try {
-    await client.query(statement)
+    await work(client)
   } finally {
     await client.end()
   }
+}
+
+/** `pool.end()` resolves before the server has noticed: cutting these connections would be an error in the test that ended well. */
+async function drop (client: pg.Client, name: string): Promise<void> {
+  const patience = performance.now() + 1000
+  const connected = async () => (await client.query('SELECT FROM pg_stat_activity WHERE datname = $1', [name])).rowCount !== 0
+  while (await connected() && performance.now() < patience) await setTimeout(10)
+  await client.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
 }
 
 async function flush (url: string): Promise<void> {
