@@ -31,7 +31,7 @@ export interface CachedRead<T extends object> {
 }
 
 /** Seconds past its TTL during which a value is served while loading a new one fails. */
-const GRACE = 60
+export const GRACE = 60
 /** Milliseconds that a load may take; the database's own limits are shorter. */
 const LOAD_TIMEOUT = 10_000
 
@@ -54,19 +54,25 @@ export default fp(async function cacheAside (app) {
     const { nocache, limit, cursor } = this.request.query as CachedQuery
     const isPage = limit !== undefined || cursor !== undefined
     if (isPage || (directives !== undefined && NO_STORE.test(directives))) return sendPast(this, read, { limit, cursor })
+    const refresh = nocache === true || (directives !== undefined && NO_CACHE.test(directives))
     const reading = cache.read(read.key, async () => await read.load({}), {
       ttl: read.ttl,
       tags: read.tags,
       grace: GRACE,
-      graceOn: isOutage,
+      // Whoever goes past the cache wants no old value instead.
+      graceOn: (error) => !refresh && isOutage(error),
       timeout: LOAD_TIMEOUT,
-      refresh: nocache === true || (directives !== undefined && NO_CACHE.test(directives))
+      refresh
     })
     if (!(reading instanceof Promise)) {
       sendReading(this, read, reading)
       return undefined
     }
-    return reading.then((reading) => finished(sendReading(this, read, reading)))
+    return reading.then((reading) => finished(sendReading(this, read, reading)), async (error: unknown) => {
+      // What a refresh finds gone must not be served to those who come by the cache.
+      if (refresh && !isOutage(error)) await cache.forget(read.key)
+      throw error
+    })
   })
 }, { name: 'cache-aside', fastify: '5.x', dependencies: ['cache'] })
 

@@ -61,7 +61,6 @@ async function useEmbedded (app: FastifyInstance, dataDir: string, sampleData = 
     await embedded.close()
     throw error
   }
-  app.log.info(`PostgreSQL is embedded, in ${dataDir}: set DATABASE_URL to use a server`)
 }
 
 async function useServer (app: FastifyInstance, connectionString: string, sampleData = false): Promise<void> {

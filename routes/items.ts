@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import cacheAside from '../plugins/cache-aside.js'
+import cacheAside, { GRACE } from '../plugins/cache-aside.js'
 import { CachedListQuery, CachedQuery, CachedReadHeaders, NotModified } from '../schemas/cache-aside.js'
 import { problems, ref } from '../schemas/common.js'
 import { Item, ItemChanges, ItemDeletedReply, ItemListReply, ItemParams, ItemReply, NewItem } from '../schemas/items.js'
@@ -99,7 +99,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
   /** Primes the item's entry with what `write` committed, unless another write came in between, and drops the list's. */
   async function written (id: string, write: () => Promise<Item>): Promise<Item> {
     const ttl = configStore.get('samples.items.item_ttl')
-    const { item } = await cache.update(keyOf(id), async () => ({ item: await write() }), { ttl })
+    const { item } = await cache.update(keyOf(id), async () => ({ item: await write() }), { ttl, grace: GRACE })
     await cache.forget(LIST_KEY)
     return item
   }

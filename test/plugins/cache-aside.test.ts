@@ -1,3 +1,4 @@
+import { setImmediate as immediate } from 'node:timers/promises'
 import Fastify from 'fastify'
 import t from 'tap'
 import cache from '../../plugins/cache.js'
@@ -17,20 +18,32 @@ async function counting (owner: Owner, makeText: (n: number) => string = (n) => 
   await app.register(cache, { defaultBackend: 'memory', limits: DEFAULT_LIMITS })
   await app.register(cacheAside)
   const loads: object[] = []
+  let fault: Error | undefined
   app.get<{ Querystring: { nocache?: boolean, limit?: number } }>('/value', {
     config: { scope: 'public' },
     schema: { querystring: { type: 'object', properties: { nocache: { type: 'boolean' }, limit: { type: 'integer' } } } }
   }, (_request, reply) => reply.cacheAside({
     key: 'the "value" of 100% ü',
     ttl: 60,
-    load: async (page) => ({ text: makeText(loads.push(page)) }),
+    load: async (page) => {
+      if (fault !== undefined) throw fault
+      return { text: makeText(loads.push(page)) }
+    },
     telemetry: (fromCache) => ({ before: `"cached":${fromCache}`, after: '"time":0.1' })
+  }))
+  app.get('/brief', { config: { scope: 'public' } }, (_request, reply) => reply.cacheAside({
+    key: 'brief',
+    ttl: 0.001,
+    load: async () => {
+      if (fault !== undefined) throw fault
+      return { brief: true }
+    }
   }))
   app.get('/absent', { config: { scope: 'public' } }, (_request, reply) => reply.cacheAside({
     key: 'absent', ttl: 60, load: async () => { loads.push({}); throw new NotFoundError('There is none.') }
   }))
   const get = async (headers: Record<string, string> = {}, url = '/value') => await app.inject({ url, headers })
-  return { app, get, loads }
+  return { app, get, loads, fail: (error: Error) => { fault = error } }
 }
 
 const KEY = 'key="the \\"value\\" of 100%25 %C3%BC"'
@@ -108,6 +121,35 @@ t.test('an error is answered as one and not kept', async (t) => {
     t.equal((await get({}, '/absent')).statusCode, 404)
     t.equal(loads.length, n)
   }
+})
+
+t.test('a failing origin', async (t) => {
+  const down = new Error('The origin is down')
+  const gone = new NotFoundError('It is gone.')
+
+  t.test('is stood in for by an old value, unless it says that there is none', async (t) => {
+    for (const [fault, status] of [[down, 200], [gone, 404]] as const) {
+      const { app, get, fail } = await counting(t)
+      await get({}, '/brief')
+      // Its time is over in a millisecond.
+      while (app.cache.peek('app', 'brief') !== undefined) await immediate()
+      fail(fault)
+      const response = await get({}, '/brief')
+      t.equal(response.statusCode, status)
+      if (status === 200) t.match(response.headers['cache-status'], /^larder; hit; ttl=-\d+; key="brief"$/)
+    }
+  })
+
+  t.test('is not hidden from who goes past the cache, and what it says is gone is dropped', async (t) => {
+    const { get, fail } = await counting(t)
+    await get()
+    fail(down)
+    t.equal((await get({}, '/value?nocache=true')).statusCode, 500)
+    t.match((await get()).json(), { cached: true, text: 'value 1' })
+    fail(gone)
+    t.equal((await get({}, '/value?nocache=true')).statusCode, 404)
+    t.equal((await get()).statusCode, 404)
+  })
 })
 
 t.test('text that takes many bytes, or is long, comes out whole', async (t) => {

@@ -75,7 +75,7 @@ for (const [kind, environment] of Object.entries(databases)) {
         '{"high":"\\ud83d","low":"\\ude00","swapped":"\\ude00\\ud83d","\\udc00":1,"pair":"\\ud83d\\ude00"}',
         '{"text":"ä€😀\\u2028\\u2029\\ufeff\\uffff","quote":"\\"\\\\/\\b\\f\\n\\r\\t"}',
         '{"constructor":1,"toString":{"valueOf":2},"hasOwnProperty":null,"cached":"yes","item":[],"next_cursor":"x"}',
-        '{"sql":"\'; DROP TABLE items; --","template":"${1}","html":"</script>"}',
+        '{"sql":"\'; DROP TABLE items; --","template":"$1","html":"</script>"}',
         JSON.stringify(nested),
         JSON.stringify({ long: 'ü'.repeat(100_000), list: Array.from({ length: 5000 }, (_, n) => n) })
       ]
