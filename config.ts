@@ -90,7 +90,7 @@ export function loadConfig (env: Given = readEnvironment()): Config {
   const redis = redisOf(values, given, warnings)
   if (values.MEMCACHED_URL !== undefined) {
     parseUrl('MEMCACHED_URL', values.MEMCACHED_URL)
-    warnings.push('MEMCACHED_URL is not used yet: the memcached backend is not built.')
+    warnings.push('MEMCACHED_URL is only watched by /health/ready: the memcached backend is not built yet.')
   }
   if (values.CACHE_BACKEND === 'redis' && redis === undefined) {
     throw new ConfigError('CACHE_BACKEND', 'CACHE_BACKEND=redis needs a server: give REDIS_URL, such as redis://localhost:6379.')
@@ -192,12 +192,13 @@ loopback.addSubnet('127.0.0.0', 8)
 loopback.addAddress('::1', 'ipv6')
 
 function hostOf ({ HOST, ALLOW_UNAUTHENTICATED }: Environment): string {
-  const host = HOST.replace(/^\[(.*)\]$/, '$1')
+  // For `localhost` Fastify would open a second server, on ::1, without the handlers of the first.
+  const host = HOST.replace(/^\[(.*)\]$/, '$1').replace(/^localhost$/i, '127.0.0.1')
   const family = isIP(host)
   if (family === 0 && !/^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/i.test(host)) {
     throw new ConfigError('HOST', `HOST must be an address or a host name, without scheme or port, not ${JSON.stringify(HOST)}.`)
   }
-  const local = family === 0 ? host.toLowerCase() === 'localhost' : loopback.check(host, family === 6 ? 'ipv6' : 'ipv4')
+  const local = family !== 0 && loopback.check(host, family === 6 ? 'ipv6' : 'ipv4')
   if (!local && !ALLOW_UNAUTHENTICATED) {
     throw new ConfigError('HOST', `HOST=${host} can be reached from other machines, and authentication is off: give a loopback address such as 127.0.0.1, or set ALLOW_UNAUTHENTICATED=true where only trusted callers get through.`)
   }

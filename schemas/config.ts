@@ -34,7 +34,7 @@ export const LogLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 's
  * A property that is optional here has no default: absent means that the thing is not used.
  */
 export const Environment = Type.Object({
-  HOST: text({ group: 'Server', default: '127.0.0.1', description: 'Address to listen on. Anything but a loopback address needs `ALLOW_UNAUTHENTICATED=true`.' }),
+  HOST: text({ group: 'Server', default: '127.0.0.1', description: 'Address to listen on. `localhost` is 127.0.0.1. Anything but a loopback address needs `ALLOW_UNAUTHENTICATED=true`.' }),
   PORT: whole(0, 65_535, { group: 'Server', default: 8000, description: 'Port to listen on; 0 takes a free one.' }),
   TLS_CERT_FILE: Type.Optional(text({ group: 'Server', description: 'PEM file with the certificate chain. With `TLS_KEY_FILE`, Larder serves HTTPS.' })),
   TLS_KEY_FILE: Type.Optional(text({ group: 'Server', description: 'PEM file with the private key of `TLS_CERT_FILE`.' })),
@@ -51,7 +51,7 @@ export const Environment = Type.Object({
   REDIS_URL: Type.Optional(text({ group: 'Storage', secret: true, pattern: '^rediss?://', examples: ['redis://localhost:6379'], description: 'Redis (or Valkey) server. Absent: everything runs in one process without it.' })),
   REDIS_DB: whole(0, 65_535, { group: 'Storage', default: 0, description: 'Number of the Redis database.' }),
   REDIS_PASSWORD: Type.Optional(text({ group: 'Storage', secret: true, description: 'Password of the Redis server, unless `REDIS_URL` has it.' })),
-  MEMCACHED_URL: Type.Optional(text({ group: 'Storage', secret: true, pattern: '^memcached://', examples: ['memcached://localhost:11211'], description: 'Memcached server. Accepted, not used yet.' })),
+  MEMCACHED_URL: Type.Optional(text({ group: 'Storage', secret: true, pattern: '^memcached://', examples: ['memcached://localhost:11211'], description: 'Memcached server. Only watched by `/health/ready` so far.' })),
 
   CACHE_BACKEND: words(['memory', 'redis', 'memcached', 'database', 'file'], { group: 'Cache', default: 'memory', built: ['memory', 'redis'], description: 'Backend of requests that name none.' }),
   CACHE_STRATEGY: words([...Strategies, 'write_through', 'write_behind'], { group: 'Cache', default: 'lru', built: Strategies, description: 'Which entry goes first when a limit is reached.' }),

@@ -97,7 +97,7 @@ t.test('what is given', async (t) => {
 
   t.test('every loopback address is accepted', async (t) => {
     for (const HOST of ['127.0.0.1', '127.8.9.1', '::1', '[::1]', '0:0:0:0:0:0:0:1', 'localhost', 'LOCALHOST']) {
-      t.equal(loadConfig({ HOST }).host, HOST.replace(/[[\]]/g, ''))
+      t.equal(loadConfig({ HOST }).host, HOST.replace(/[[\]]/g, '').replace(/localhost/i, '127.0.0.1'))
     }
   })
   t.equal(loadConfig({ HOST: '0.0.0.0', ALLOW_UNAUTHENTICATED: 'true' }).host, '0.0.0.0', 'others with ALLOW_UNAUTHENTICATED')
@@ -215,7 +215,7 @@ t.test('TLS files are looked at', async (t) => {
 t.test('what has no effect is said', async (t) => {
   const cases: [Given, RegExp][] = [
     [{ CACHE_API_KEY: 's3cret' }, /^CACHE_API_KEY is not used: authentication is off/],
-    [{ MEMCACHED_URL: 'memcached://h' }, /^MEMCACHED_URL is not used yet/],
+    [{ MEMCACHED_URL: 'memcached://h' }, /^MEMCACHED_URL is only watched/],
     [{ REDIS_PASSWORD: 's3cret' }, /not used without REDIS_URL/],
     [{ REDIS_DB: '1' }, /not used without REDIS_URL/],
     [{ CACHE_MAX_ITEM: '5' }, /^CACHE_MAX_ITEM is not a setting: did you mean CACHE_MAX_ITEMS\?$/],
@@ -233,13 +233,13 @@ t.test('what has no effect is said', async (t) => {
 
 t.test('.env', async (t) => {
   const folder = t.testdir({
-    file: { '.env': '\uFEFFPORT=9000\n# a comment\nCACHE_STRATEGY="lfu"\nLOG_LEVEL=debug\nHOST=localhost\n' },
+    file: { '.env': '\uFEFFPORT=9000\n# a comment\nCACHE_STRATEGY="lfu"\nLOG_LEVEL=debug\nHOST=127.0.0.2\n' },
     none: {},
     folder: { '.env': {} },
     wrong: { '.env': 'PORT=http\n' }
   })
   const read = (env: Given) => loadConfig(readEnvironment(join(folder, 'file'), env))
-  t.match(read({}), { port: 9000, logLevel: 'debug', host: 'localhost', cache: { strategy: 'lfu' } }, 'is read')
+  t.match(read({}), { port: 9000, logLevel: 'debug', host: '127.0.0.2', cache: { strategy: 'lfu' } }, 'is read')
   t.match(read({ PORT: '9001' }), { port: 9001, logLevel: 'debug' }, 'loses to the environment')
   t.match(read({ PORT: '' }), { port: 8000, logLevel: 'debug' }, 'and to an empty variable, which stands for none')
   t.match(loadConfig(readEnvironment(join(folder, 'none'), {})), { port: 8000 }, 'may be missing')
