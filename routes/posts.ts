@@ -15,6 +15,7 @@ const posts: FastifyPluginAsyncTypebox = async (app) => {
   await app.register(cacheAside)
 
   app.get('/', {
+    prefixTrailingSlash: 'slash',
     config: { scope: 'posts:read' },
     schema: {
       operationId: 'listPosts',
@@ -30,6 +31,7 @@ const posts: FastifyPluginAsyncTypebox = async (app) => {
   }))
 
   app.post('/', {
+    prefixTrailingSlash: 'slash',
     config: { scope: 'posts:write' },
     schema: {
       operationId: 'createPost',

@@ -1,5 +1,7 @@
+import { setImmediate as immediate } from 'node:timers/promises'
 import t from 'tap'
 import { bodyOf, databases, openApp, sender } from './sample-app.js'
+import { databaseUrl, redisUrl } from '../support/servers.js'
 import type { CacheAsideStatistics, CacheClearedReply, CachePerformance } from '../../schemas/cache-aside.js'
 
 for (const [kind, environment] of Object.entries(databases)) {
@@ -34,3 +36,25 @@ for (const [kind, environment] of Object.entries(databases)) {
     })
   })
 }
+
+t.test('what one process writes, another that has it cached answers', async (t) => {
+  const environment = { DATABASE_URL: await databaseUrl(t), REDIS_URL: await redisUrl(t) }
+  const [one, other] = (await Promise.all([openApp(t, environment), openApp(t, environment)])).map(sender) as [Sender, Sender]
+  const { id } = bodyOf<{ id: string }>(await one('POST /items', { age: 30 }))
+  const changes: [read: string, write: string, body: object | undefined, expected: (body: string) => boolean][] = [
+    [`GET /items/${id}`, `PUT /items/${id}`, { age: 31 }, (body) => body.includes('"age":31')],
+    ['GET /items', `DELETE /items/${id}`, undefined, (body) => body.includes('"items":[]')],
+    ['GET /products', 'PUT /products/1', { price: 5 }, (body) => body.includes('"price":5,')],
+    ['GET /api/posts/', 'POST /api/posts/', { title: 'New Post A' }, (body) => body.includes('New Post A')],
+    ['GET /api/users/1', 'PUT /api/users/1', { name: 'Updated' }, (body) => body.includes('Updated')]
+  ]
+  for (const [read, write, body, isNew] of changes) {
+    for (const send of [one, other, other]) await send(read)
+    t.match((await other(read)).headers['cache-status'], /^larder; hit/, read)
+    t.ok((await one(write, body)).statusCode < 300)
+    t.ok(isNew((await one(read)).body), `${read} at once where it was written`)
+    while (!isNew((await other(read)).body)) await immediate()
+  }
+})
+
+type Sender = ReturnType<typeof sender>
