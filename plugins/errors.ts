@@ -1,4 +1,4 @@
-import { STATUS_CODES, type ServerResponse } from 'node:http'
+import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import fp from 'fastify-plugin'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -19,6 +19,12 @@ const CONTENT_TYPE = 'application/problem+json; charset=utf-8'
 /** At most this many faults are listed, and at most this much of a name that the caller made up is repeated. */
 const MAX_ISSUES = 20
 const MAX_NAME = 100
+
+/**
+ * Bytes of a body that is too large that are still read, and thrown away: who is cut off while sending sees a broken connection
+ * in place of the answer. Past this, and where the length is not said, the connection is closed.
+ */
+const MAX_DISCARDED = 64 * 1024 * 1024
 
 /** Fastify's own errors whose kind is not simply that of their status. */
 const FRAMEWORK_KINDS: Record<string, ProblemSlug> = {
@@ -54,6 +60,15 @@ export default fp(async function errors (app) {
     reply.header('allow', allowed.join(', '))
     return send(request, reply, 405, 'method-not-allowed', `This path does not take ${request.method}: use ${allowed.join(' or ')}.`)
   })
+  // Node answers an expectation that it does not know by itself, with nothing but the status.
+  app.server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
+    const id = requestId(request)
+    const [status, , advice] = PROBLEMS['expectation-failed']
+    const body = JSON.stringify(problem(id, status, 'expectation-failed', advice))
+    response.writeHead(status, {
+      'content-type': CONTENT_TYPE, 'content-length': Buffer.byteLength(body), 'x-request-id': id, 'cache-control': 'no-store', connection: 'close'
+    }).end(body)
+  })
 }, { name: 'errors', fastify: '5.x', dependencies: ['requests'] })
 
 /** Fastify's `frameworkErrors` option: addresses that cannot be decoded or matched. */
@@ -75,6 +90,7 @@ export function clientErrorHandler (this: FastifyInstance, error: Error & { code
     ['malformed-request', 'The request cannot be read as HTTP/1.1: check the request line, the headers and the framing of the body.']
   const status = PROBLEMS[slug][0]
   const id = requestId()
+  this.metrics.observeRequest(this.metrics.unrouted, status, 0)
   this.log.debug({ request_id: id, code: error.code, status }, 'request refused before it could be read')
   const body = JSON.stringify(problem(id, status, slug, detail))
   socket.end(
@@ -92,6 +108,7 @@ function sendProblem (error: unknown, request: FastifyRequest, reply: FastifyRep
     request.log.debug({ err: error, request_id: request.id }, 'request refused')
   }
   if (fault.headers !== undefined) reply.headers(fault.headers)
+  if (fault.code === 'FST_ERR_CTP_BODY_TOO_LARGE' && Number(request.headers['content-length']) <= MAX_DISCARDED) reply.removeHeader('connection')
   if (fault.retryAfter !== undefined || status === 503 || status === 429) {
     reply.header('retry-after', String(Math.max(1, Math.ceil(fault.retryAfter ?? 1))))
   }

@@ -100,15 +100,21 @@ function complete (document: Document): Document {
       example: 'k3f9-1a'
     }
   }
-  for (const path of Object.values(document.paths ?? {})) {
-    for (const operation of Object.values(path)) completeOperation(operation, components.schemas ?? {})
+  for (const [path, operations] of Object.entries(document.paths ?? {})) {
+    for (const [method, operation] of Object.entries(operations)) {
+      for (const status of always(method, path)) operation.responses[status] ??= problemAnswer(status)
+      completeOperation(operation, components.schemas ?? {})
+    }
   }
   return document
 }
 
+/** What the frame answers before the operation is asked: a faulty address or query, a body that is none, too large or not JSON. */
+function always (method: string, path: string): ProblemStatus[] {
+  return [400, ...path.includes('{') ? [414 as const] : [], ...method === 'get' ? [] : [413 as const, 415 as const], 500]
+}
+
 function completeOperation (operation: Operation, schemas: Record<string, Json>): void {
-  const always: ProblemStatus[] = operation.requestBody === undefined ? [400, 500] : [400, 413, 415, 500]
-  for (const status of always) operation.responses[status] ??= problemAnswer(status)
   const media = [operation.requestBody?.content, ...Object.values(operation.responses).map(({ content }) => content)]
   for (const one of media.flatMap((content) => Object.values(content ?? {}))) addExample(one, schemas)
   for (const answer of Object.values(operation.responses)) {

@@ -15,6 +15,7 @@ declare module 'fastify' {
 
 const RepeatedHeaderError = createError<[name: string]>(
   'ERR_MALFORMED_REQUEST', 'The header %s came more than once: send it once.', 400)
+const MissingHostError = createError('ERR_MALFORMED_REQUEST', 'A request of HTTP/1.1 names its host: send one Host header.', 400)
 const MalformedQueryError = createError(
   'ERR_MALFORMED_REQUEST', 'The query holds a percent sign that begins no valid escape of UTF-8: write %25 for the sign itself.', 400)
 
@@ -40,8 +41,8 @@ export default fp(async function requests (app) {
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id)
     const raw = request.raw
-    const repeated = repeatedHeader(raw.rawHeaders)
-    if (repeated !== undefined) return done(new RepeatedHeaderError(repeated))
+    const fault = faultInHeaders(raw)
+    if (fault !== undefined) return done(fault)
     if (raw.url!.includes('?')) return done(faultInQuery(request))
     done()
   })
@@ -73,18 +74,18 @@ export default fp(async function requests (app) {
 }, { name: 'requests', fastify: '5.x', dependencies: ['metrics', 'access-log'] })
 
 /** Node keeps the first Host and Authorization and drops the others: whoever stood in front may have read the last. */
-function repeatedHeader (rawHeaders: readonly string[]): string | undefined {
+function faultInHeaders ({ rawHeaders, headers, httpVersion }: IncomingMessage): Error | undefined {
   let hosts = 0
   let credentials = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]!
     if (name.length === 4) {
-      if (name.toLowerCase() === 'host' && ++hosts > 1) return 'Host'
+      if (name.toLowerCase() === 'host' && ++hosts > 1) return new RepeatedHeaderError('Host')
     } else if (name.length === 13) {
-      if (name.toLowerCase() === 'authorization' && ++credentials > 1) return 'Authorization'
+      if (name.toLowerCase() === 'authorization' && ++credentials > 1) return new RepeatedHeaderError('Authorization')
     }
   }
-  return undefined
+  return headers.host === undefined && httpVersion === '1.1' ? new MissingHostError() : undefined
 }
 
 /** A route without a query schema takes no query; the others are held to their schema by its validator. */

@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { addVary } from '../plugins/security.js'
 import { PAGE_POLICY } from '../plugins/static.js'
-import { problems, ref } from '../schemas/common.js'
+import { ref } from '../schemas/common.js'
 import { Greeting, name } from '../schemas/home.js'
 
 const page = readFileSync(new URL('../public/index.html', import.meta.url), 'utf8')
@@ -52,7 +52,7 @@ const home: FastifyPluginAsyncTypebox = async (app) => {
       tags: ['Greetings'],
       summary: 'Greets whom the path names',
       params: Type.Object({ name }),
-      response: { 200: ref(Greeting), ...problems(414) }
+      response: { 200: ref(Greeting) }
     }
   }, (request, reply) => {
     reply.send(greeting(request.params.name))

@@ -93,7 +93,7 @@ export const timestamp = (description: string) =>
 
 /**
  * The error answers of an operation, each with an example: `response: { 200: ref(Item), ...problems(404, 503) }`. What
- * any operation can answer (400, 413, 415 and 500) the document adds by itself.
+ * the frame itself answers (400, 413, 414, 415 and 500) the document adds by itself.
  */
 export function problems<const S extends readonly ProblemStatus[]> (...statuses: S): { [K in S[number]]: TUnsafe<Problem> } {
   const responses: Record<number, unknown> = {}

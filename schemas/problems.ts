@@ -21,6 +21,7 @@ export const PROBLEMS = {
   'entry-too-large': [413, 'Entry too large', 'Store less under one key, or raise the limit of the backend.'],
   'uri-too-long': [414, 'URI too long', 'Shorten the address, or say it in a body.'],
   'unsupported-media-type': [415, 'Unsupported media type', 'Send JSON, uncompressed, with `Content-Type: application/json`.'],
+  'expectation-failed': [417, 'Expectation failed', 'Leave out the Expect header, or send `100-continue`.'],
   'unsupported-here': [422, 'Not possible here', 'The request is valid, but this cannot be done here: choose something else.'],
   'precondition-required': [428, 'Precondition required', 'Send If-Match with the version that you read.'],
   'too-many-requests': [429, 'Too many requests', 'Wait as long as Retry-After says, then go on more slowly.'],

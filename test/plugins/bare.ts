@@ -37,7 +37,7 @@ export async function bare (options: BareOptions = {}): Promise<FastifyInstance>
     clientErrorHandler,
     requestTimeout: 1000,
     return503OnClosing: false,
-    http: { headersTimeout: 500, connectionsCheckingInterval: 100 },
+    http: { headersTimeout: 500, connectionsCheckingInterval: 100, requireHostHeader: false },
     schemaController: {
       compilersFactory: {
         buildValidator: (schemas: Parameters<typeof build>[0]) => {
