@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { startMemcached, startPostgres, startRedis } from './launch.js'
 import { addressVariables, locate, serverNames, ServersMissingError, type Location, type ServerName } from './locate.js'
 import { machine } from './machine.js'
-import type { ServerProcess } from './server-process.js'
+import { kill, type ServerProcess } from './server-process.js'
 
 const launchers = { postgres: startPostgres, redis: startRedis, memcached: startMemcached }
 const started: ServerProcess[] = []
@@ -19,7 +19,7 @@ let interrupted: NodeJS.Signals | undefined
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
     interrupted ??= signal
-    tests?.kill(signal)
+    interrupt(signal)
   })
 }
 
@@ -48,12 +48,21 @@ async function start (name: ServerName, location: Location): Promise<void> {
 
 function runTap (args: string[]): Promise<number> {
   const tap = fileURLToPath(new URL('../../node_modules/.bin/tap', import.meta.url))
-  tests = spawn(process.execPath, [tap, ...args], { stdio: 'inherit', env: environment })
+  // In a process group of its own, so that a signal reaches the test files behind tap as well.
+  tests = spawn(process.execPath, [tap, ...args], { stdio: 'inherit', env: environment, detached: true })
   const child = tests
   return new Promise((resolve, reject) => {
     child.once('error', reject)
     child.once('exit', (code, signal) => { resolve(code ?? exitCodeOf(signal ?? 'SIGKILL')) })
   })
+}
+
+/** tap waits for its files to end, whatever the signal; they are given two seconds. */
+function interrupt (signal: NodeJS.Signals): void {
+  const group = tests?.pid
+  if (group === undefined) return
+  kill(-group, signal)
+  setTimeout(() => { kill(-group, 'SIGKILL') }, 2_000).unref()
 }
 
 function exitCodeOf (signal: NodeJS.Signals): number {

@@ -183,7 +183,7 @@ export class ServerProcess {
     }
     // PostgreSQL answers from a process for each connection: a pause and a crash concern them too.
     const whole = signal === 'SIGSTOP' || signal === 'SIGCONT' || signal === 'SIGKILL'
-    for (const pid of whole ? [child.pid, ...childrenOf(child.pid)] : [child.pid]) send(pid, signal)
+    for (const pid of whole ? [child.pid, ...childrenOf(child.pid)] : [child.pid]) kill(pid, signal)
   }
 
   #account (): { uid?: number, gid?: number } {
@@ -230,8 +230,8 @@ export function serverEnvironment (): NodeJS.ProcessEnv {
   return { ...Object.fromEntries(kept), LC_ALL: 'C' }
 }
 
-/** To a process that may have ended meanwhile. */
-function send (pid: number, signal: Signal): void {
+/** Signals a process, or a group by its negative id, that may have ended meanwhile. */
+export function kill (pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal)
   } catch (error) {
