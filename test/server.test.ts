@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import { databaseUrl } from './support/servers.js'
 
 const server = fileURLToPath(new URL('../server.ts', import.meta.url))
 
@@ -70,7 +71,7 @@ t.test('a bad setting ends the start with one line on stderr and status 1', asyn
   }))
 })
 
-t.test('on a bare machine', async (t) => { // one folder for all, as a user would have
+t.test('on a bare machine', async (t) => {
   const folder = t.testdir({ '.env': 'PORT=0\nDATA_DIR=kept\nCACHE_API_KEY=s3cret\n' })
   const larder = start(t, {}, { cwd: folder })
   const port = await larder.listening()
@@ -84,7 +85,7 @@ t.test('on a bare machine', async (t) => { // one folder for all, as a user woul
   t.test('a second process is told what is in use', async (t) => {
     const [folderTaken, portTaken] = await Promise.all([
       start(t, { PORT: '0', DATA_DIR: join(folder, 'kept') }, { cwd: folder }).ended,
-      start(t, { PORT: String(port), DATA_DIR: 'other' }, { cwd: folder }).ended
+      start(t, { PORT: String(port), DATABASE_URL: await databaseUrl(t) }, { cwd: folder }).ended
     ])
     t.equal(folderTaken.code, 1)
     t.match(folderTaken.err, /^larder: [^\n]*kept[^\n]*DATA_DIR[^\n]*DATABASE_URL[^\n]*\n$/)
@@ -103,12 +104,17 @@ t.test('on a bare machine', async (t) => { // one folder for all, as a user woul
     t.equal(err, '')
     t.notMatch(out, /s3cret/, 'no secret was logged')
   })
+})
+
+t.test('on a database server', async (t) => { // which starts faster than an embedded one
+  const folder = t.testdir()
+  const env = { PORT: '0', DATABASE_URL: await databaseUrl(t) }
 
   t.test('with a certificate it serves HTTPS; a second signal does not wait', async (t) => {
     const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')]
     execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1',
       '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-keyout', key, '-out', cert], { stdio: 'ignore' })
-    const larder = start(t, { TLS_CERT_FILE: cert, TLS_KEY_FILE: key }, { cwd: folder })
+    const larder = start(t, { ...env, TLS_CERT_FILE: cert, TLS_KEY_FILE: key }, { cwd: folder })
     const port = await larder.listening()
     t.match(await getOverTls(port, readFileSync(cert)), { status: 200, body: '{"status":"healthy"}' })
 
@@ -124,7 +130,7 @@ t.test('on a bare machine', async (t) => { // one folder for all, as a user woul
 
   t.test('an error that nothing catches is logged, and ends the process with 1', async (t) => {
     const fault = 'data:text/javascript,process.on("SIGCONT", () => { Promise.reject(new Error("lost")) })'
-    const larder = start(t, {}, { cwd: folder, imports: [fault] })
+    const larder = start(t, env, { cwd: folder, imports: [fault] })
     await larder.listening()
     larder.kill('SIGCONT')
     const { code, out } = await larder.ended
