@@ -63,8 +63,8 @@ export interface StoredEntry extends Omit<Entry, 'version' | 'size'> {
   readonly stamp: number
 }
 
-/** What the cache counts per entry beyond key, value and metadata, in bytes. */
-export const ENTRY_OVERHEAD = 128
+/** What the cache counts per entry beyond key, value and metadata, in bytes: about what the memory backend takes for one. */
+export const ENTRY_OVERHEAD = 256
 
 /** The bytes an entry counts for. */
 export function sizeOf (key: string, value: EncodedValue, tags: readonly string[], metadata: string | undefined): number {

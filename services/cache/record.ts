@@ -86,7 +86,8 @@ export function unpackFacts (namespace: string, key: string, record: Buffer, ske
   let tags = NO_TAGS
   let metadata: string | undefined
   if (start > HEADER_LENGTH) {
-    const extras = JSON.parse(record.toString('utf8', HEADER_LENGTH, start)) as { t?: string[], m?: string }
+    const extras = parseExtras(record.toString('utf8', HEADER_LENGTH, start))
+    if (extras === undefined) return undefined
     tags = extras.t ?? NO_TAGS
     metadata = extras.m
   }
@@ -104,6 +105,15 @@ export function unpackFacts (namespace: string, key: string, record: Buffer, ske
     goneAt: record.readDoubleLE(40) - skew,
     accessedAt: record.readDoubleLE(48) - skew,
     accessCount: record.readUInt32LE(56)
+  }
+}
+
+/** Undefined when the text was damaged. */
+function parseExtras (text: string): { t?: string[], m?: string } | undefined {
+  try {
+    return JSON.parse(text) as { t?: string[], m?: string }
+  } catch {
+    return undefined
   }
 }
 
