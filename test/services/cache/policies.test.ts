@@ -2,16 +2,7 @@ import t from 'tap'
 import { STRATEGIES, type Strategy } from '../../../services/cache/entry.js'
 import { policies } from '../../../services/cache/policies/index.js'
 import { Random } from './random.js'
-
-interface Held { slot: number, uses: number, used: number, written: number, expiresAt: number }
-
-/** Which of two entries goes first, as the textbooks have it. */
-const orders: { [name in Strategy]?: (a: Held, b: Held) => number } = {
-  lru: (a, b) => a.used - b.used,
-  lfu: (a, b) => a.uses - b.uses || a.used - b.used,
-  fifo: (a, b) => a.written - b.written,
-  ttl: (a, b) => a.expiresAt === b.expiresAt ? a.written - b.written : a.expiresAt - b.expiresAt
-}
+import { type Held, orders } from './textbook.js'
 
 t.test('every strategy has a policy', async (t) => {
   t.strictSame(Object.keys(policies).sort(), [...STRATEGIES].sort())
