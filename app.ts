@@ -77,6 +77,7 @@ function create (config: Config, { logger }: BuildOptions): FastifyInstance {
   const options: FastifyServerOptions = {
     logger: logger === undefined || typeof logger === 'object' ? { ...log(config), ...logger } : logger,
     logController: new LogController({ disableRequestLogging: true }), // plugins/access-log.ts does it for a third of the price
+    pluginTimeout: 150_000, // a start waits for another process's migration, or for a machine that is busy
     requestTimeout: 30_000,
     keepAliveTimeout: 72_000, // longer than the 60 s after which load balancers drop an idle connection
     genReqId: requestId,

@@ -18,6 +18,8 @@ export default [
       'no-void': ['error', { allowAsStatement: true }],
       // A plugin is async by Fastify's own convention, with or without an await inside.
       '@typescript-eslint/require-await': 'off',
+      // A schema and its type share a name.
+      '@typescript-eslint/no-redeclare': 'off',
       '@typescript-eslint/no-explicit-any': 'error',
       '@typescript-eslint/consistent-type-imports': ['error', { disallowTypeAnnotations: false }]
     }
