@@ -19,10 +19,20 @@ export const CacheClearReply = Type.Object({
   message,
   deleted_count: deletedCount,
   pattern: patternGiven
-}, { $id: 'CacheClearReply', additionalProperties: false, description: 'What was cleared', examples: [{ success: true, message: '2 entries deleted', deleted_count: 2, pattern: 'user:*' }] })
+}, {
+  $id: 'CacheClearReply',
+  additionalProperties: false,
+  description: 'What was cleared',
+  examples: [{ success: true, message: '2 entries deleted', deleted_count: 2, pattern: 'user:*' }]
+})
 
 export const CacheInvalidation = Type.Object({
-  tags: Type.Optional(Type.Array(Type.String(), { minItems: 1, maxItems: 64, description: 'Entries with any of these go', examples: [['user', 'profile']] })),
+  tags: Type.Optional(Type.Array(Type.String(), {
+    minItems: 1,
+    maxItems: 64,
+    description: 'Entries with any of these go',
+    examples: [['user', 'profile']]
+  })),
   pattern: Type.Optional(pattern),
   backend: backends,
   namespace
@@ -98,7 +108,18 @@ export type CacheKeysReply = Static<typeof CacheKeysReply>
 const percent = (description: string, example: number) => Type.Number({ minimum: 0, maximum: 100, description, examples: [example] })
 const count = (description: string, example: number) => Type.Integer({ minimum: 0, description, examples: [example] })
 const statistics = {
-  total_items: 2, total_memory_usage: 490, hit_rate: 75, miss_rate: 25, eviction_count: 0, backend: 'memory', strategy: 'lru', hits: 3, misses: 1, sets: 2, deletes: 0, expirations: 0
+  total_items: 2,
+  total_memory_usage: 490,
+  hit_rate: 75,
+  miss_rate: 25,
+  eviction_count: 0,
+  backend: 'memory',
+  strategy: 'lru',
+  hits: 3,
+  misses: 1,
+  sets: 2,
+  deletes: 0,
+  expirations: 0
 } as const
 
 export const CacheStatistics = Type.Object({
@@ -114,13 +135,27 @@ export const CacheStatistics = Type.Object({
   sets: count('Writes', 2),
   deletes: count('Entries deleted one by one', 0),
   expirations: count('Entries removed because their time was over', 0)
-}, { $id: 'CacheStatistics', additionalProperties: false, description: 'What a backend holds, and what happened to it since the start', examples: [statistics] })
+}, {
+  $id: 'CacheStatistics',
+  additionalProperties: false,
+  description: 'What a backend holds, and what happened to it since the start',
+  examples: [statistics]
+})
 export type CacheStatistics = Static<typeof CacheStatistics>
 
 const limitOf = (description: string, example: number) =>
-  Type.Union([Type.Integer({ minimum: 1 }), Type.Null()], { description: `${description}; null where the backend's own server decides`, examples: [example] })
+  Type.Union([Type.Integer({ minimum: 1 }), Type.Null()], {
+    description: `${description}; null where the backend's own server decides`, examples: [example]
+  })
 const config = {
-  backend: 'memory', strategy: 'lru', max_memory: 104857600, max_items: 10000, default_ttl: 3600, cleanup_interval: 300, compression_enabled: false, encryption_enabled: false
+  backend: 'memory',
+  strategy: 'lru',
+  max_memory: 104857600,
+  max_items: 10000,
+  default_ttl: 3600,
+  cleanup_interval: 300,
+  compression_enabled: false,
+  encryption_enabled: false
 } as const
 
 export const CacheConfig = Type.Object({
@@ -156,7 +191,7 @@ export const CacheConfigChanges = Type.Object({
 }, {
   $id: 'CacheConfigChanges',
   additionalProperties: false,
-  description: 'What to change; what is left out stays. `max_memory` and `max_items` are not for `redis`, whose server has limits of its own.',
+  description: 'What to change; what is left out stays. `max_memory` and `max_items` are not for `redis`: its server has its own.',
   examples: [config]
 })
 export type CacheConfigChanges = Static<typeof CacheConfigChanges>
@@ -164,7 +199,9 @@ export type CacheConfigChanges = Static<typeof CacheConfigChanges>
 export const CacheConfigReply = Type.Object({
   success,
   config: ref(CacheConfig),
-  backends: Type.Record(Type.String({ pattern: NAMESPACE }), ref(CacheConfig), { description: 'Every backend that is configured, by its name' })
+  backends: Type.Record(Type.String({ pattern: NAMESPACE }), ref(CacheConfig), {
+    description: 'Every backend that is configured, by its name'
+  })
 }, {
   $id: 'CacheConfigReply',
   additionalProperties: false,

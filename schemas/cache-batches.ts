@@ -1,5 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { cacheItem, CacheItem, CacheSetReply, NAMESPACE, NewCacheEntry, parts } from './cache.js'
+import { CacheItem, CacheSetReply, itemExample, NAMESPACE, NewCacheEntry, parts, storedExample } from './cache.js'
 import { ref } from './common.js'
 import { MAX_TTL } from './config.js'
 
@@ -7,7 +7,9 @@ import { MAX_TTL } from './config.js'
 export const MAX_BATCH = 1000
 
 const { backend, message, success } = parts
-const outcomeKey = Type.Union([Type.String(), Type.Null()], { description: 'The key as it was given; null when it was no string', examples: ['user:123'] })
+const outcomeKey = Type.Union([Type.String(), Type.Null()], {
+  description: 'The key as it was given; null when it was no string', examples: ['user:123']
+})
 const failed = Type.Literal(false)
 const count = (description: string, example: number) => Type.Integer({ minimum: 0, description, examples: [example] })
 
@@ -38,8 +40,17 @@ export const WarmCacheEntries = Type.Record(Type.String(), Type.Unknown(), {
 
 export const WarmQuery = Type.Object({
   backend,
-  namespace: Type.Optional(Type.String({ pattern: NAMESPACE, description: 'Where the entries go; `default` when absent', examples: ['default'] })),
-  ttl: Type.Optional(Type.Number({ minimum: 0, maximum: MAX_TTL, description: 'Seconds that each entry lives; 0 never expires; absent means `default_ttl`', examples: [3600] }))
+  namespace: Type.Optional(Type.String({
+    pattern: NAMESPACE,
+    description: 'Where the entries go; `default` when absent',
+    examples: ['default']
+  })),
+  ttl: Type.Optional(Type.Number({
+    minimum: 0,
+    maximum: MAX_TTL,
+    description: 'Seconds that each entry lives; 0 never expires; absent means `default_ttl`',
+    examples: [3600]
+  }))
 }, { additionalProperties: false })
 
 const failure = { type: '/problems/invalid-input', title: 'Invalid request', status: 400, detail: 'key must not be empty.' }
@@ -55,15 +66,24 @@ export const CacheEntryFailure = Type.Object({
   key: outcomeKey,
   success: failed,
   error: ref(CacheEntryProblem)
-}, { $id: 'CacheEntryFailure', additionalProperties: false, description: 'An entry of a batch that failed', examples: [{ key: '', success: false, error: failure }] })
+}, {
+  $id: 'CacheEntryFailure',
+  additionalProperties: false,
+  description: 'An entry of a batch that failed',
+  examples: [{ key: '', success: false, error: failure }]
+})
 export type CacheEntryFailure = Static<typeof CacheEntryFailure>
 
-const stored = { success: true, message: 'Entry stored', key: 'user:123', size: 170, ttl: 3600, backend: 'memory', strategy: 'lru', version: '1f2q9z4k0c8' } as const
 export const CacheSetSuccess = Type.Object({
   key: Type.String(),
   success,
   result: ref(CacheSetReply)
-}, { $id: 'CacheSetSuccess', additionalProperties: false, description: 'An entry of a batch that was stored', examples: [{ key: 'user:123', success: true, result: stored }] })
+}, {
+  $id: 'CacheSetSuccess',
+  additionalProperties: false,
+  description: 'An entry of a batch that was stored',
+  examples: [{ key: 'user:123', success: true, result: storedExample }]
+})
 
 export const CacheSetBatchReply = Type.Object({
   success,
@@ -82,7 +102,7 @@ export const CacheSetBatchReply = Type.Object({
     total_items: 2,
     successful_count: 1,
     failed_count: 1,
-    results: [{ key: 'user:123', success: true, result: stored }, { key: '', success: false, error: failure }]
+    results: [{ key: 'user:123', success: true, result: storedExample }, { key: '', success: false, error: failure }]
   }]
 })
 export type CacheSetBatchReply = Static<typeof CacheSetBatchReply>
@@ -95,7 +115,10 @@ export const CacheGetSuccess = Type.Object({
     cache_item: Type.Optional(ref(CacheItem))
   }, { additionalProperties: false })
 }, {
-  $id: 'CacheGetSuccess', additionalProperties: false, description: 'A key of a batch, with its entry where there is one', examples: [{ key: 'user:789', success: true, result: { found: false } }]
+  $id: 'CacheGetSuccess',
+  additionalProperties: false,
+  description: 'A key of a batch, with its entry where there is one',
+  examples: [{ key: 'user:789', success: true, result: { found: false } }]
 })
 
 const totals = {
@@ -121,7 +144,7 @@ export const CacheGetBatchReply = Type.Object({
     found_count: 1,
     not_found_count: 1,
     results: [
-      { key: 'user:123', success: true, result: { found: true, cache_item: cacheItem } },
+      { key: 'user:123', success: true, result: { found: true, cache_item: itemExample } },
       { key: 'user:789', success: true, result: { found: false } }
     ]
   }]
@@ -131,7 +154,12 @@ export const CacheDeleteSuccess = Type.Object({
   key: Type.String(),
   success,
   result: Type.Object({ found: Type.Boolean({ description: 'Whether there was something to delete' }) }, { additionalProperties: false })
-}, { $id: 'CacheDeleteSuccess', additionalProperties: false, description: 'A key of a batch that has no entry any more', examples: [{ key: 'user:123', success: true, result: { found: true } }] })
+}, {
+  $id: 'CacheDeleteSuccess',
+  additionalProperties: false,
+  description: 'A key of a batch that has no entry any more',
+  examples: [{ key: 'user:123', success: true, result: { found: true } }]
+})
 
 export const CacheDeleteBatchReply = Type.Object({
   ...totals,

@@ -12,17 +12,23 @@ export const STRATEGIES = ['lru', 'lfu', 'fifo', 'ttl', 'write_through', 'write_
 export const DATA_TYPES = ['string', 'json', 'binary', 'number', 'boolean', 'list', 'dictionary'] as const
 
 export const CacheBackend = words(BACKENDS, {
-  $id: 'CacheBackend', description: 'Where entries are kept. Only `memory` and `redis` are built so far: the others answer 422.', examples: ['memory']
+  $id: 'CacheBackend',
+  description: 'Where entries are kept. Only `memory` and `redis` are built so far: the others answer 422.',
+  examples: ['memory']
 })
 export type CacheBackend = Static<typeof CacheBackend>
 
 export const CacheStrategy = words(STRATEGIES, {
-  $id: 'CacheStrategy', description: 'Which entry goes first when a limit is reached. `write_through` and `write_behind` are not built yet: they answer 422.', examples: ['lru']
+  $id: 'CacheStrategy',
+  description: 'Which entry goes first when a limit is reached. `write_through` and `write_behind` are not built yet: they answer 422.',
+  examples: ['lru']
 })
 export type CacheStrategy = Static<typeof CacheStrategy>
 
 export const CacheDataType = words(DATA_TYPES, {
-  $id: 'CacheDataType', description: 'What a value is: `binary` is base64 text, `list` an array, `dictionary` an object, `json` anything', examples: ['json']
+  $id: 'CacheDataType',
+  description: 'What a value is: `binary` is base64 text, `list` an array, `dictionary` an object, `json` anything',
+  examples: ['json']
 })
 export type CacheDataType = Static<typeof CacheDataType>
 
@@ -31,16 +37,27 @@ const namespace = Type.Optional(Type.String({
   pattern: NAMESPACE, description: 'Keeps keys, tags and statistics apart; `default` when absent', examples: ['default']
 }))
 const backend = Type.Optional(words(BACKENDS, { description: 'The backend meant; the default one when absent', examples: ['memory'] }))
-const backends = Type.Optional(words([...BACKENDS, '*'], { description: 'The backend meant; `*`, or nothing, means all that are configured', examples: ['*'] }))
+const backends = Type.Optional(words([...BACKENDS, '*'], {
+  description: 'The backend meant; `*`, or nothing, means all that are configured',
+  examples: ['*']
+}))
 const pattern = Type.String({
-  minLength: 1, maxLength: 250, description: 'A glob over keys: `*` any text, `?` one character, `[abc]` one of these, `\\` makes the next one literal', examples: ['user:*']
+  minLength: 1,
+  maxLength: 250,
+  description: 'A glob over keys: `*` any text, `?` one character, `[abc]` one of these, `\\` makes the next one literal',
+  examples: ['user:*']
 })
 const key = Type.String({
   minLength: 1, description: 'Up to `CACHE_MAX_KEY_LENGTH` (250) bytes of UTF-8 without control characters', examples: ['user:123']
 })
 const version = Type.String({ description: 'Differs after every write: for `If-Match`, in double quotes', examples: ['1f2q9z4k0c8'] })
 const size = Type.Integer({ description: 'Bytes counted against `max_memory`: key, value, metadata and a fixed overhead', examples: [245] })
-const ttl = Type.Number({ minimum: 0, maximum: MAX_TTL, description: 'Seconds, fractions allowed; 0 never expires; absent means `default_ttl`', examples: [3600] })
+const ttl = Type.Number({
+  minimum: 0,
+  maximum: MAX_TTL,
+  description: 'Seconds, fractions allowed; 0 never expires; absent means `default_ttl`',
+  examples: [3600]
+})
 const ttlLeft = Type.Number({ description: 'Seconds left, to the millisecond; 0 when it never expires', examples: [3599.998] })
 const success = Type.Literal(true, { description: 'Always true: a failure is a problem' })
 const message = Type.String({ description: 'What happened, in words', examples: ['Entry stored'] })
@@ -57,13 +74,19 @@ export const CacheKeyParams = Type.Object({
 
 /** The conditions of a write, for the document; services/preconditions.ts reads them. */
 export const WriteConditions = Type.Object({
-  'if-match': Type.Optional(Type.String({ description: 'Write only over one of these versions: `"version"`, or `*` for any', examples: ['"1f2q9z4k0c8"'] })),
+  'if-match': Type.Optional(Type.String({
+    description: 'Write only over one of these versions: `"version"`, or `*` for any',
+    examples: ['"1f2q9z4k0c8"']
+  })),
   'if-none-match': Type.Optional(Type.String({ description: '`*`: write only where nothing is', examples: ['*'] }))
 })
 
 /** The condition of a read. */
 export const ReadConditions = Type.Object({
-  'if-none-match': Type.Optional(Type.String({ description: 'Answer 304 while the entry is still this version', examples: ['"1f2q9z4k0c8"'] }))
+  'if-none-match': Type.Optional(Type.String({
+    description: 'Answer 304 while the entry is still this version',
+    examples: ['"1f2q9z4k0c8"']
+  }))
 })
 
 /** Free-form but for `tags`. */
@@ -104,6 +127,18 @@ export const NewCacheEntry = Type.Object({
 })
 export type NewCacheEntry = Static<typeof NewCacheEntry>
 
+/** The example that several schemas show. */
+export const storedExample = {
+  success: true,
+  message: 'Entry stored',
+  key: 'user:123',
+  size: 245,
+  ttl: 3600,
+  backend: 'memory',
+  strategy: 'lru',
+  version: '1f2q9z4k0c8'
+}
+
 export const CacheSetReply = Type.Object({
   success,
   message,
@@ -117,12 +152,12 @@ export const CacheSetReply = Type.Object({
   $id: 'CacheSetReply',
   additionalProperties: false,
   description: 'What was stored',
-  examples: [{ success: true, message: 'Entry stored', key: 'user:123', size: 245, ttl: 3600, backend: 'memory', strategy: 'lru', version: '1f2q9z4k0c8' }]
+  examples: [storedExample]
 })
 export type CacheSetReply = Static<typeof CacheSetReply>
 
 /** The example that several schemas show. */
-export const cacheItem = {
+export const itemExample = {
   key: 'user:123',
   value: { name: 'John Doe', email: 'john@example.com' },
   data_type: 'json',
@@ -150,24 +185,36 @@ export const CacheItem = Type.Object({
   backend: ref(CacheBackend),
   strategy: ref(CacheStrategy),
   version
-}, { $id: 'CacheItem', additionalProperties: false, description: 'An entry, as it is read', examples: [cacheItem] })
+}, { $id: 'CacheItem', additionalProperties: false, description: 'An entry, as it is read', examples: [itemExample] })
 export type CacheItem = Static<typeof CacheItem>
 
 export const CacheHit = Type.Object({
   success,
   found: Type.Literal(true),
   cache_item: ref(CacheItem)
-}, { $id: 'CacheHit', additionalProperties: false, description: 'The entry is there', examples: [{ success: true, found: true, cache_item: cacheItem }] })
+}, {
+  $id: 'CacheHit',
+  additionalProperties: false,
+  description: 'The entry is there',
+  examples: [{ success: true, found: true, cache_item: itemExample }]
+})
 
 export const CacheMiss = Type.Object({
   success,
   found: Type.Literal(false),
   key,
   message
-}, { $id: 'CacheMiss', additionalProperties: false, description: 'There is no such entry', examples: [{ success: true, found: false, key: 'user:789', message: 'No such entry' }] })
+}, {
+  $id: 'CacheMiss',
+  additionalProperties: false,
+  description: 'There is no such entry',
+  examples: [{ success: true, found: false, key: 'user:789', message: 'No such entry' }]
+})
 
 export const CacheGetReply = Type.Union([ref(CacheHit), ref(CacheMiss)], {
-  $id: 'CacheGetReply', description: 'A hit, or a miss: both with status 200', examples: [{ success: true, found: true, cache_item: cacheItem }]
+  $id: 'CacheGetReply',
+  description: 'A hit, or a miss: both with status 200',
+  examples: [{ success: true, found: true, cache_item: itemExample }]
 })
 export type CacheGetReply = Static<typeof CacheGetReply>
 
@@ -176,13 +223,23 @@ export const CacheDeleteReply = Type.Object({
   found: Type.Boolean({ description: 'Whether there was something to delete' }),
   message,
   key
-}, { $id: 'CacheDeleteReply', additionalProperties: false, description: 'What was deleted', examples: [{ success: true, found: true, message: 'Entry deleted', key: 'user:123' }] })
+}, {
+  $id: 'CacheDeleteReply',
+  additionalProperties: false,
+  description: 'What was deleted',
+  examples: [{ success: true, found: true, message: 'Entry deleted', key: 'user:123' }]
+})
 
 export const CacheExistsReply = Type.Object({
   success,
   exists: Type.Boolean(),
   key
-}, { $id: 'CacheExistsReply', additionalProperties: false, description: 'Whether the entry is there', examples: [{ success: true, exists: true, key: 'user:123' }] })
+}, {
+  $id: 'CacheExistsReply',
+  additionalProperties: false,
+  description: 'Whether the entry is there',
+  examples: [{ success: true, exists: true, key: 'user:123' }]
+})
 
 export const CacheTouch = Type.Object({
   key,
@@ -197,16 +254,37 @@ export const CacheTouchReply = Type.Object({
   message,
   key,
   ttl: Type.Number({ description: 'The TTL asked for', examples: [600] })
-}, { $id: 'CacheTouchReply', additionalProperties: false, description: 'The TTL that the entry has now', examples: [{ success: true, found: true, message: 'TTL set', key: 'user:123', ttl: 600 }] })
+}, {
+  $id: 'CacheTouchReply',
+  additionalProperties: false,
+  description: 'The TTL that the entry has now',
+  examples: [{ success: true, found: true, message: 'TTL set', key: 'user:123', ttl: 600 }]
+})
 export type CacheTouchReply = Static<typeof CacheTouchReply>
 
 export const CacheIncrement = Type.Object({
   key,
-  by: Type.Optional(Type.Number({ default: 1, minimum: -Number.MAX_VALUE, maximum: Number.MAX_VALUE, description: 'What to add; negative counts down', examples: [1] })),
-  ttl: Type.Optional(Type.Number({ minimum: 0, maximum: MAX_TTL, description: 'Seconds that the counter lives from now; absent keeps what it has, and gives a new one `default_ttl`', examples: [3600] })),
+  by: Type.Optional(Type.Number({
+    default: 1,
+    minimum: -Number.MAX_VALUE,
+    maximum: Number.MAX_VALUE,
+    description: 'What to add; negative counts down',
+    examples: [1]
+  })),
+  ttl: Type.Optional(Type.Number({
+    minimum: 0,
+    maximum: MAX_TTL,
+    description: 'Seconds that the counter lives from now; absent keeps what it has, and gives a new one `default_ttl`',
+    examples: [3600]
+  })),
   backend,
   namespace
-}, { $id: 'CacheIncrement', additionalProperties: false, description: 'What to add to a counter; an absent one starts at 0', examples: [{ key: 'visits', by: 1 }] })
+}, {
+  $id: 'CacheIncrement',
+  additionalProperties: false,
+  description: 'What to add to a counter; an absent one starts at 0',
+  examples: [{ key: 'visits', by: 1 }]
+})
 
 export const CacheIncrementReply = Type.Object({
   success,
@@ -215,7 +293,12 @@ export const CacheIncrementReply = Type.Object({
   value: Type.Number({ description: 'The counter after the addition', examples: [42] }),
   ttl: ttlLeft,
   version
-}, { $id: 'CacheIncrementReply', additionalProperties: false, description: 'The counter after the addition', examples: [{ success: true, message: 'Counter incremented', key: 'visits', value: 42, ttl: 3600, version: '1f2q9z4k0c8' }] })
+}, {
+  $id: 'CacheIncrementReply',
+  additionalProperties: false,
+  description: 'The counter after the addition',
+  examples: [{ success: true, message: 'Counter incremented', key: 'visits', value: 42, ttl: 3600, version: '1f2q9z4k0c8' }]
+})
 
 /** Parts that schemas/cache-batches.ts and schemas/cache-administration.ts share with these. */
 export const parts = { accessCount, backend, backends, key, message, namespace, pattern, size, success, ttl, ttlLeft, version, words }

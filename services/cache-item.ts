@@ -8,8 +8,8 @@ import { isoTime } from './iso-time.js'
 export function cacheItemText (entry: Entry, backend: string, now: number, before: string, after: string): EncodedValue {
   const head = `${before}{"key":${JSON.stringify(entry.key)},"value":`
   const tail = `,"data_type":"${entry.dataType}","ttl":${secondsLeft(entry.expiresAt, now)},"created_at":"${isoTime(entry.createdAt)}` +
-    `","accessed_at":"${isoTime(entry.accessedAt)}","access_count":${entry.accessCount},"size":${entry.size},"metadata":${entry.metadata ?? '{}'}` +
-    `,"backend":"${backend}","strategy":"${entry.strategy}","version":"${entry.version}"}${after}`
+    `","accessed_at":"${isoTime(entry.accessedAt)}","access_count":${entry.accessCount},"size":${entry.size}` +
+    `,"metadata":${entry.metadata ?? '{}'},"backend":"${backend}","strategy":"${entry.strategy}","version":"${entry.version}"}${after}`
   return typeof entry.value === 'string' ? head + entry.value + tail : Buffer.concat([Buffer.from(head), entry.value, Buffer.from(tail)])
 }
 

@@ -35,6 +35,8 @@ export function builtStrategy (strategy: NonNullable<NewCacheEntry['strategy']>)
 function metadataText (metadata: object): string {
   const text = toJsonText(metadata, 'metadata')
   const size = Buffer.byteLength(text)
-  if (size > MAX_METADATA) throw new InvalidInputError(`metadata must not take more than ${MAX_METADATA} bytes of JSON: this takes ${size}.`)
+  if (size > MAX_METADATA) {
+    throw new InvalidInputError(`metadata must not take more than ${MAX_METADATA} bytes of JSON: this takes ${size}.`)
+  }
   return text
 }

@@ -1,7 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { CacheQuery } from '../../schemas/cache.js'
 import {
-  CacheConfigChanges, CacheConfigReply, CacheKeysReply, CacheStatisticsReply, KeysQuery, type CacheConfig, type CacheKey, type CacheStatistics
+  CacheConfigChanges, CacheConfigReply, CacheKeysReply, CacheStatisticsReply, KeysQuery,
+  type CacheConfig, type CacheKey, type CacheStatistics
 } from '../../schemas/cache-administration.js'
 import { problems, ref } from '../../schemas/common.js'
 import { secondsLeft } from '../../services/cache-item.js'
@@ -175,7 +176,9 @@ function settingsFor (backend: Cache['backend'], body: CacheConfigChanges): Sett
   if (body.strategy !== undefined) changes[`cache.${backend}.strategy`] = builtStrategy(body.strategy)
   for (const name of ['max_memory', 'max_items'] as const) {
     if (body[name] === undefined) continue
-    if (backend === 'redis') throw new UnsupportedOperationError(`${name} of redis is its server's: set maxmemory there, and leave ${name} out here.`)
+    if (backend === 'redis') {
+      throw new UnsupportedOperationError(`${name} of redis is its server's: set maxmemory there, and leave ${name} out here.`)
+    }
     changes[`cache.${backend}.${name}`] = body[name]
   }
   if (body.default_ttl !== undefined) changes[`cache.${backend}.default_ttl`] = body.default_ttl

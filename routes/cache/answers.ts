@@ -1,7 +1,8 @@
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { CacheSetReply } from '../../schemas/cache.js'
-import { secondsLeft } from '../../services/cache-item.js'
+import { cacheItemText, secondsLeft } from '../../services/cache-item.js'
 import type { EncodedValue, Entry } from '../../services/cache/entry.js'
+import { entityTag, isNotModified } from '../../services/preconditions.js'
 
 /** Entries change under any HTTP cache on the way: it has to ask each time, with the ETag. */
 export const NO_CACHE = 'no-cache'
@@ -24,4 +25,23 @@ export function setReply (entry: Entry, backend: CacheSetReply['backend']): Cach
     strategy: entry.strategy,
     version: entry.version
   }
+}
+
+/** Answers a read: the stored text goes out as it is, in text of ours, past the serialiser. */
+export function sendEntry (
+  request: FastifyRequest, reply: FastifyReply, key: string, entry: Entry | undefined, backend: string
+): FastifyReply {
+  reply.header('cache-control', NO_CACHE)
+  if (entry === undefined) {
+    reply.header('cache-status', 'larder; fwd=miss')
+    return sendJsonText(reply, `{"success":true,"found":false,"key":${JSON.stringify(key)},"message":"No such entry"}`)
+  }
+  const now = entry.accessedAt
+  const left = entry.expiresAt === Infinity ? '' : `; ttl=${Math.floor((entry.expiresAt - now) / 1000)}`
+  reply.header('cache-status', `larder; hit${left}`)
+  reply.header('etag', entityTag(entry.version))
+  reply.header('age', Math.max(0, Math.floor((now - entry.createdAt) / 1000)))
+  const noneMatch = request.headers['if-none-match']
+  if (noneMatch !== undefined && isNotModified(noneMatch, entry.version)) return reply.code(304).send()
+  return sendJsonText(reply, cacheItemText(entry, backend, now, '{"success":true,"found":true,"cache_item":', '}'))
 }

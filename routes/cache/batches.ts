@@ -28,7 +28,8 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
     schema: {
       operationId: 'setCacheEntries',
       summary: 'Store many entries',
-      description: 'Stores up to 1000 entries in the order given; one that fails does not keep the others from being stored. `backend` and `namespace` in the query are for entries that name none.',
+      description: 'Stores up to 1000 entries in the order given; one that fails does not keep the others from being stored. ' +
+        '`backend` and `namespace` in the query are for entries that name none.',
       tags,
       querystring: CacheQuery,
       body: ref(NewCacheEntries),
@@ -68,12 +69,13 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
         pieces.push(`{"key":${JSON.stringify(key)},"success":true,"result":{"found":false}}`)
       } else {
         found++
-        pieces.push(cacheItemText(entry, cache.backend, entry.accessedAt, `{"key":${JSON.stringify(key)},"success":true,"result":{"found":true,"cache_item":`, '}}'))
+        const head = `{"key":${JSON.stringify(key)},"success":true,"result":{"found":true,"cache_item":`
+        pieces.push(cacheItemText(entry, cache.backend, entry.accessedAt, head, '}}'))
       }
     }
     const total = body.length
-    pieces.unshift(
-      `{"success":true,"message":"${found} of ${total} keys found","total_keys":${total},"found_count":${found},"not_found_count":${total - found},"results":[`)
+    const counts = `"total_keys":${total},"found_count":${found},"not_found_count":${total - found}`
+    pieces.unshift(`{"success":true,"message":"${found} of ${total} keys found",${counts},"results":[`)
     pieces.push(']}')
     return sendJsonText(reply, joinText(pieces))
   })
@@ -125,7 +127,8 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
     if (namespace !== undefined) place.namespace = namespace
     cacheOf(caches, backend)
     const given = Object.entries(body)
-    const settled = await Promise.allSettled(given.map(async ([key, value]) => store(place, ttl === undefined ? { key, value } : { key, value, ttl })))
+    const settled = await Promise.allSettled(given.map(async ([key, value]) =>
+      store(place, ttl === undefined ? { key, value } : { key, value, ttl })))
     return setBatchReply(given.map(([key]) => key), settled)
   })
 

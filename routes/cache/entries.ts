@@ -1,17 +1,18 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import {
   CacheDeleteReply, CacheExistsReply, CacheGetReply, CacheIncrement, CacheIncrementReply, CacheKeyParams, CacheQuery,
   CacheSetReply, CacheTouch, CacheTouchReply, NewCacheEntry, ReadConditions, WriteConditions
 } from '../../schemas/cache.js'
 import { problems, ref } from '../../schemas/common.js'
-import { cacheItemText, secondsLeft } from '../../services/cache-item.js'
+import { secondsLeft } from '../../services/cache-item.js'
 import type { Condition, Entry } from '../../services/cache/entry.js'
+import type { MaybePromise } from '../../services/cache/stores/store.js'
 import { checkKey } from '../../services/names.js'
 import { toNewEntry } from '../../services/new-entry.js'
-import { entityTag, isNotModified, parsePreconditions, writeIf } from '../../services/preconditions.js'
+import { entityTag, parsePreconditions, writeIf } from '../../services/preconditions.js'
 import type { CacheRoutesOptions } from '../cache.js'
-import { NO_CACHE, sendJsonText, setReply } from './answers.js'
+import { NO_CACHE, sendEntry, setReply } from './answers.js'
 import { agree, cacheOf, DEFAULT_NAMESPACE } from './place.js'
 import { frugalValidators } from './validation.js'
 
@@ -26,7 +27,8 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
     schema: {
       operationId: 'setCacheEntry',
       summary: 'Store an entry',
-      description: 'Stores a value under a key, over whatever was there. `If-None-Match: *` stores only where nothing is, `If-Match: "version"` only over that version.',
+      description: 'Stores a value under a key, over whatever was there. `If-None-Match: *` stores only where nothing is, ' +
+        '`If-Match: "version"` only over that version.',
       tags,
       querystring: CacheQuery,
       headers: WriteConditions,
@@ -40,7 +42,8 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
     checkKey(key, maxKeyLength)
     const given = toNewEntry(body)
     const cache = cacheOf(caches, backend)
-    const entry = await conditionally(request, key, () => cache.peek(namespace, key), (condition) => cache.set(namespace, key, given, condition))
+    const entry = await conditionally(request, key,
+      () => cache.peek(namespace, key), (condition) => cache.set(namespace, key, given, condition))
     void reply.header('etag', entityTag(entry.version))
     return setReply(entry, cache.backend)
   })
@@ -92,7 +95,8 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
     const { params: { key }, query: { backend, namespace = DEFAULT_NAMESPACE } } = request
     checkKey(key, maxKeyLength)
     const cache = cacheOf(caches, backend)
-    const found = await conditionally(request, key, () => cache.peek(namespace, key), (condition) => cache.delete(namespace, key, condition))
+    const found = await conditionally(request, key,
+      () => cache.peek(namespace, key), (condition) => cache.delete(namespace, key, condition))
     return { success: true as const, found, message: found ? 'Entry deleted' : 'No such entry', key }
   })
 
@@ -165,28 +169,12 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
 
 /** Writes under the request's If-Match and If-None-Match, or plainly when it has neither. */
 async function conditionally<T> (
-  { headers }: FastifyRequest, key: string, peek: () => Entry | undefined | Promise<Entry | undefined>, write: (condition?: Condition) => T | Promise<T>
+  { headers }: FastifyRequest, key: string,
+  peek: () => MaybePromise<Entry | undefined>, write: (condition?: Condition) => MaybePromise<T>
 ): Promise<T> {
   const preconditions = parsePreconditions(headers['if-match'], headers['if-none-match'])
   if (preconditions === undefined) return write()
   return writeIf(preconditions, key, async () => (await peek())?.version, async (condition) => write(condition))
-}
-
-/** Answers a read: the stored text goes out as it is, in text of ours, past the serialiser. */
-function sendEntry (request: FastifyRequest, reply: FastifyReply, key: string, entry: Entry | undefined, backend: string): FastifyReply {
-  reply.header('cache-control', NO_CACHE)
-  if (entry === undefined) {
-    reply.header('cache-status', 'larder; fwd=miss')
-    return sendJsonText(reply, `{"success":true,"found":false,"key":${JSON.stringify(key)},"message":"No such entry"}`)
-  }
-  const now = entry.accessedAt
-  const left = entry.expiresAt === Infinity ? '' : `; ttl=${Math.floor((entry.expiresAt - now) / 1000)}`
-  reply.header('cache-status', `larder; hit${left}`)
-  reply.header('etag', entityTag(entry.version))
-  reply.header('age', Math.max(0, Math.floor((now - entry.createdAt) / 1000)))
-  const noneMatch = request.headers['if-none-match']
-  if (noneMatch !== undefined && isNotModified(noneMatch, entry.version)) return reply.code(304).send()
-  return sendJsonText(reply, cacheItemText(entry, backend, now, '{"success":true,"found":true,"cache_item":', '}'))
 }
 
 export default entries

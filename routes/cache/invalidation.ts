@@ -1,5 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { CacheClearReply, CacheInvalidateReply, CacheInvalidation, ClearQuery, InvalidateQuery } from '../../schemas/cache-administration.js'
+import {
+  CacheClearReply, CacheInvalidateReply, CacheInvalidation, ClearQuery, InvalidateQuery
+} from '../../schemas/cache-administration.js'
 import { problems, ref } from '../../schemas/common.js'
 import { InvalidInputError } from '../../services/errors.js'
 import { checkPattern, checkTags } from '../../services/names.js'

@@ -30,7 +30,9 @@ export function sortKeys (body: readonly unknown[], maxKeyLength: number): { val
  * What became of each entry. A backend that is down fails the whole request when nothing at all was stored, so that it is tried
  * again.
  */
-export function setBatchReply (keys: readonly (string | null)[], settled: readonly PromiseSettledResult<CacheSetReply>[]): CacheSetBatchReply {
+export function setBatchReply (
+  keys: readonly (string | null)[], settled: readonly PromiseSettledResult<CacheSetReply>[]
+): CacheSetBatchReply {
   const results = settled.map((outcome, index) => outcome.status === 'fulfilled'
     ? { key: outcome.value.key, success: true as const, result: outcome.value }
     : failure(keys[index] ?? null, outcome.reason))

@@ -60,7 +60,9 @@ function checkBatch (body: unknown) {
 }
 
 function describe ({ instancePath = '', message = 'is not valid', keyword, params = {} }: Fault): string {
-  if (keyword === 'additionalProperties') return `entry${instancePath}/${String(params['additionalProperty']).slice(0, 100)} is not known here.`
+  if (keyword === 'additionalProperties') {
+    return `entry${instancePath}/${String(params['additionalProperty']).slice(0, 100)} is not known here.`
+  }
   if (keyword === 'enum') return `entry${instancePath} must be one of ${(params['allowedValues'] as string[]).join(', ')}.`
   return `entry${instancePath} ${message}.`
 }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { checkKey, checkTags } from '../../services/names.js'
+import { checkKey, checkPattern, checkTags } from '../../services/names.js'
 
 const REFUSED = { code: 'ERR_INVALID_INPUT', statusCode: 400 }
 
@@ -34,4 +34,9 @@ t.test('tags are strings, few and short; each counts once', async (t) => {
   for (const tags of [null, 'user', {}, { length: 1, 0: 'a' }, [''], [1], [null], [['a']], ['a'.repeat(251)], ['é'.repeat(126)], ['a\nb'], ['\u0000'], ['\ud800'], many]) {
     t.throws(() => checkTags(tags, 'metadata.tags'), { ...REFUSED, message: /^metadata\.tags must be / }, JSON.stringify(tags)?.slice(0, 40))
   }
+})
+
+t.test('a pattern has 1 to 250 bytes', async (t) => {
+  for (const pattern of ['*', 'a'.repeat(250), 'é'.repeat(125)]) t.doesNotThrow(() => checkPattern(pattern))
+  for (const pattern of ['', 'a'.repeat(251), 'é'.repeat(126)]) t.throws(() => checkPattern(pattern), { ...REFUSED, message: /^pattern must be / })
 })
