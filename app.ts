@@ -73,7 +73,11 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
 
 function create (config: Config, { logger }: BuildOptions): FastifyInstance {
   // Milliseconds. Node's defaults leave a connection that sends slowly open for minutes, or for ever.
-  const timeouts = { headersTimeout: 10_000, connectionsCheckingInterval: 1000 }
+  const http = {
+    headersTimeout: 10_000,
+    connectionsCheckingInterval: 1000,
+    requireHostHeader: false // plugins/requests.ts refuses it, with a problem instead of Node's empty answer
+  }
   const options: FastifyServerOptions = {
     logger: logger === undefined || typeof logger === 'object' ? { ...log(config), ...logger } : logger,
     logController: new LogController({ disableRequestLogging: true }), // plugins/access-log.ts does it for a third of the price
@@ -85,7 +89,7 @@ function create (config: Config, { logger }: BuildOptions): FastifyInstance {
     frameworkErrors,
     clientErrorHandler,
     bodyLimit: 1024 * 1024,
-    return503OnClosing: true,
+    return503OnClosing: false, // /health/ready says it, in the form of every other answer
     forceCloseConnections: 'idle', // requests in flight are finished, kept-alive connections are not waited for
     schemaController: { compilersFactory: { buildValidator: validators() } },
     routerOptions: {
@@ -94,9 +98,9 @@ function create (config: Config, { logger }: BuildOptions): FastifyInstance {
       caseSensitive: true
     }
   }
-  if (config.tls === undefined) return Fastify({ ...options, http: timeouts })
+  if (config.tls === undefined) return Fastify({ ...options, http })
   const { certFile, keyFile } = config.tls
-  const https = { ...timeouts, cert: readFileSync(certFile), key: readFileSync(keyFile), minVersion: 'TLSv1.2' as const }
+  const https = { ...http, cert: readFileSync(certFile), key: readFileSync(keyFile), minVersion: 'TLSv1.2' as const }
   return Fastify({ ...options, https } as object)
 }
 
