@@ -65,7 +65,7 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   await app.register(configStore, { initial: initialSettings(config), shared: databaseUrl !== undefined })
   const { backend: defaultBackend, ...limits } = config.cache
   if (config.redis) await app.register(redis, { ...config.redis, required: defaultBackend === 'redis' })
-  await app.register(cache, { defaultBackend, limits }) // over Redis where there is one
+  await app.register(cache, { defaultBackend, limits, timed: config.performanceTracking && config.metrics }) // over Redis where there is one
   await app.register(settings) // what is stored wins over the environment
 
   await app.register(routes, { maxKeyLength: config.cache.maxKeyLength })

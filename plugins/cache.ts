@@ -8,6 +8,7 @@ import { CacheRegistry } from '../services/cache/registry.js'
 import { LocalStore } from '../services/cache/stores/local-store.js'
 import { SharedStore } from '../services/cache/stores/shared-store.js'
 import type { Store } from '../services/cache/stores/store.js'
+import { type OperationTimes, TimedCache, type TimedOperation } from '../services/cache/timed-cache.js'
 import type { Sample } from '../services/metrics.js'
 
 declare module 'fastify' {
@@ -22,7 +23,11 @@ declare module 'fastify' {
 export interface CachePluginOptions {
   defaultBackend: 'memory' | 'redis'
   limits: Limits
+  /** Whether to measure how long the API's operations take. Default false. */
+  timed?: boolean
 }
+
+const TIMED: TimedOperation[] = ['get', 'get_many', 'set', 'delete', 'touch', 'increment', 'list', 'invalidate']
 
 /** The part of `max_memory` that each memory tier in front of Redis may take. */
 const TIER_SHARE = 1 / 4
@@ -31,7 +36,7 @@ const TIER_SHARE = 1 / 4
  * Decorates the instance with `cache` and `caches`. With Redis both have a memory tier in front of it that the processes keep
  * coherent; without, they are memory alone, and the API has no `redis` backend.
  */
-export default fp<CachePluginOptions>(async function cache (app, { defaultBackend, limits }) {
+export default fp<CachePluginOptions>(async function cache (app, { defaultBackend, limits, timed = false }) {
   const now = monotonicNow()
   const redis = app.redis as FastifyInstance['redis'] | undefined
 
@@ -42,15 +47,20 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
     return store
   }
   const local = (): Store => new LocalStore({ now, limits })
-  const open = (store: Store, namespace: string): Cache => {
-    const opened = new Cache({ store, now, limits, namespace })
+  const closing = <C extends Cache> (opened: C): C => {
     app.addHook('onClose', async () => { await opened.close() })
     return opened
   }
+  const serve = (store: Store): Cache => {
+    const options = { store, now, limits }
+    if (!timed) return closing(new Cache(options))
+    const times = TIMED.map((operation) => [operation, app.metrics.cacheOperation(store.name, operation)])
+    return closing(new TimedCache(options, Object.fromEntries(times) as Record<TimedOperation, OperationTimes>))
+  }
 
-  const own = open(redis === undefined ? local() : await shared('app'), 'app')
-  const served = [open(local(), 'default')]
-  if (redis !== undefined) served.push(open(await shared('api'), 'default'))
+  const own = closing(new Cache({ store: redis === undefined ? local() : await shared('app'), now, limits, namespace: 'app' }))
+  const served = [serve(local())]
+  if (redis !== undefined) served.push(serve(await shared('api')))
 
   app.decorate('cache', own)
   app.decorate('caches', new CacheRegistry(served, defaultBackend))

@@ -1,14 +1,14 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { ref, timestamp } from './common.js'
-import { MAX_TTL } from './config.js'
+import { MAX_TTL, Strategies } from './config.js'
 
 const words = <const Words extends readonly string[]>(words: Words, options: { description: string, $id?: string, examples?: string[] }) =>
   Type.Unsafe<Words[number]>({ type: 'string', enum: [...words], ...options })
 
 /** Every backend that the API knows by name; what is built is in the registry (`app.caches`). A new backend is a word here. */
 export const BACKENDS = ['memory', 'redis', 'memcached', 'database', 'file'] as const
-/** Every strategy that the API knows by name; what is built is in services/cache/policies. A new policy is a word here. */
-export const STRATEGIES = ['lru', 'lfu', 'fifo', 'ttl', 'write_through', 'write_behind'] as const
+/** Every strategy that the API knows by name: the policies, and what is not built yet. */
+export const STRATEGIES = [...Strategies, 'write_through', 'write_behind'] as const
 export const DATA_TYPES = ['string', 'json', 'binary', 'number', 'boolean', 'list', 'dictionary'] as const
 
 export const CacheBackend = words(BACKENDS, {

@@ -18,7 +18,7 @@ import type {} from '../../plugins/config-store.js'
 import { NO_CACHE } from './answers.js'
 import { agree, cacheOf, DEFAULT_NAMESPACE } from './place.js'
 
-const tags = ['cache']
+const tags = ['Cache']
 
 /** What there is in the caches, how they do, and how they are set up. */
 const administration: FastifyPluginAsyncTypebox = async (app) => {
@@ -39,7 +39,8 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
     if (pattern !== undefined) checkPattern(pattern)
     if (cursor !== undefined && offset > 0) throw new InvalidInputError('A cursor already says where to go on: leave offset out.')
     const asked = { limit, offset, ...(pattern === undefined ? {} : { pattern }), ...(cursor === undefined ? {} : { cursor }) }
-    const { total, entries, cursor: next } = await cacheOf(caches, backend).list(namespace, asked)
+    const cache = cacheOf(caches, backend)
+    const { total, entries, cursor: next } = await cache.list(namespace, asked)
     void reply.header('cache-control', NO_CACHE)
     if (next !== undefined) {
       // Every part is percent-encoded: a pattern may hold what a header cannot.
@@ -49,7 +50,7 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
       }
       void reply.header('link', `<${app.prefix}/keys?${more.toString()}>; rel="next"`)
     }
-    const now = Date.now()
+    const { now } = cache
     return {
       success: true as const,
       total_keys: total,

@@ -14,7 +14,7 @@ import { keyIn, setBatchReply, sortKeys } from './outcomes.js'
 import { agree, cacheOf, DEFAULT_NAMESPACE, type PlaceNames } from './place.js'
 import { batchValidators, entryCheck } from './validation.js'
 
-const tags = ['cache']
+const tags = ['Cache']
 
 /** Many entries at once. Each is judged and answered by itself. */
 const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { maxKeyLength }) => {

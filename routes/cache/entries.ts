@@ -16,7 +16,7 @@ import { NO_CACHE, sendEntry, setReply } from './answers.js'
 import { agree, cacheOf, DEFAULT_NAMESPACE } from './place.js'
 import { frugalValidators } from './validation.js'
 
-const tags = ['cache']
+const tags = ['Cache']
 
 /** Entries one by one. */
 const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { maxKeyLength }) => {
@@ -154,14 +154,15 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
     const { backend, namespace = DEFAULT_NAMESPACE } = agree(request.query, body)
     const { key, by = 1, ttl } = body
     checkKey(key, maxKeyLength)
-    const entry = await cacheOf(caches, backend).increment(namespace, key, by, ttl === undefined ? {} : { ttl })
+    const cache = cacheOf(caches, backend)
+    const entry = await cache.increment(namespace, key, by, ttl === undefined ? {} : { ttl })
     void reply.header('etag', entityTag(entry.version))
     return {
       success: true as const,
       message: 'Counter incremented',
       key,
       value: Number(entry.value),
-      ttl: secondsLeft(entry.expiresAt, Date.now()),
+      ttl: secondsLeft(entry.expiresAt, cache.now),
       version: entry.version
     }
   })

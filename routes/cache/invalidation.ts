@@ -7,7 +7,7 @@ import { InvalidInputError } from '../../services/errors.js'
 import { checkPattern, checkTags } from '../../services/names.js'
 import { agree, cachesOf, DEFAULT_NAMESPACE } from './place.js'
 
-const tags = ['cache']
+const tags = ['Cache']
 
 /** Dropping many entries by what they have in common, in every backend unless one is named. */
 const invalidation: FastifyPluginAsyncTypebox = async (app) => {

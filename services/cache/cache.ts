@@ -59,6 +59,8 @@ export class Cache {
 
   get backend (): Store['name'] { return this.#store.name }
   get limits (): Readonly<Limits> { return this.#limits }
+  /** The time that entries are held against, in milliseconds since the epoch; monotonic, so it may differ from the wall clock. */
+  get now (): number { return this.#now() }
 
   /** The entry, undefined when there is none. Counts as a hit or a miss, and as a use of the entry. */
   get (namespace: string, key: string): MaybePromise<Entry | undefined> {
@@ -74,7 +76,7 @@ export class Cache {
       return entry
     }
     const fetched = this.#store.fetch(namespace, key)
-    if (fetched instanceof Promise) return fetched.then((entry) => this.#seen(entry))
+    if (fetched instanceof Promise) return fetched.then((entry) => this.#seen(entry, namespace))
     counters.misses++
     return undefined
   }
@@ -254,7 +256,7 @@ export class Cache {
   }
 
   /** A read that was answered from behind the memory tier. */
-  #seen (entry: StoredEntry | undefined, namespace = entry?.namespace ?? this.namespace): Entry | undefined {
+  #seen (entry: StoredEntry | undefined, namespace: string): Entry | undefined {
     const counters = this.#statistics.of(namespace)
     if (entry === undefined || entry.expiresAt <= this.#now()) {
       counters.misses++
