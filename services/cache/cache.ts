@@ -193,7 +193,8 @@ export class Cache {
    * Each caller gets a copy of its own.
    */
   async getOrSet<T> (key: string, loader: Loader<T>, options: GetOrSetOptions<T> = {}): Promise<T> {
-    return (await this.read(key, loader, options)).value
+    const reading = this.read(key, loader, options)
+    return reading instanceof Promise ? (await reading).value : reading.value
   }
 
   /** The same as ready bytes, with what happened. */

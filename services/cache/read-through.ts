@@ -112,12 +112,12 @@ export class ReadThrough {
     const counters = this.#statistics.of(namespace)
     counters.hits++
     counters.memoryHits++
-    const entry = memory.entry(slot)
-    if (options.refreshAfter !== undefined && this.#isDue(entry, options.refreshAfter)) {
+    const content = memory.content(slot)
+    if (options.refreshAfter !== undefined && this.#isDue(content, options.refreshAfter)) {
       const name = nameOf(namespace, key)
       if (!this.#isLeftAlone(name)) this.#inBackground(name, this.#load(namespace, key, loader, options), options)
     }
-    return new Reading<T>(entry, 'hit', true, this.#now())
+    return new Reading<T>(content, 'hit', true, this.#now())
   }
 
   async #replace (operation: Operation, entry: StoredEntry): Promise<boolean> {

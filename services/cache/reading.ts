@@ -1,5 +1,5 @@
 import { decode } from './encoding.js'
-import type { EncodedValue, Entry, StoredEntry } from './entry.js'
+import type { EncodedValue, StoredEntry } from './entry.js'
 import { formatVersion } from './version.js'
 
 /**
@@ -10,33 +10,35 @@ import { formatVersion } from './version.js'
  */
 export type ReadingStatus = 'hit' | 'stale' | 'miss' | 'coalesced' | 'bypass'
 
+/** What a reading tells of an entry. */
+export type Content = Pick<StoredEntry, 'value' | 'version' | 'createdAt' | 'expiresAt'>
+
 /** The answer of a read-through: the value as ready bytes, and what happened. */
 export class Reading<T> {
   readonly status: ReadingStatus
   /** Whether the value is in the cache now. */
   readonly stored: boolean
   readonly encoded: EncodedValue
-  readonly version: string
-  /** Milliseconds since the epoch. */
-  readonly createdAt: number
-  /** Milliseconds since the epoch, Infinity when never. */
-  readonly expiresAt: number
-  /** Seconds since the value was loaded. */
-  readonly age: number
-  /** Seconds until it goes stale; negative when it is, Infinity when it never does. */
-  readonly ttl: number
+  #content: Content
+  #now: number
 
-  constructor (entry: Entry | StoredEntry, status: ReadingStatus, stored: boolean, now: number) {
+  constructor (content: Content, status: ReadingStatus, stored: boolean, now: number) {
     this.status = status
     this.stored = stored
-    this.encoded = entry.value
-    this.version = typeof entry.version === 'string' ? entry.version : formatVersion(entry.version)
-    this.createdAt = entry.createdAt
-    this.expiresAt = entry.expiresAt
-    this.age = Math.max(0, (now - entry.createdAt) / 1000)
-    this.ttl = (entry.expiresAt - now) / 1000
+    this.encoded = content.value
+    this.#content = content
+    this.#now = now
   }
 
+  get version (): string { return formatVersion(this.#content.version) }
+  /** Milliseconds since the epoch. */
+  get createdAt (): number { return this.#content.createdAt }
+  /** Milliseconds since the epoch, Infinity when never. */
+  get expiresAt (): number { return this.#content.expiresAt }
+  /** Seconds since the value was loaded. */
+  get age (): number { return Math.max(0, (this.#now - this.createdAt) / 1000) }
+  /** Seconds until it goes stale; negative when it is, Infinity when it never does. */
+  get ttl (): number { return (this.expiresAt - this.#now) / 1000 }
   /** A copy of the value of the caller's own. */
   get value (): T { return decode(this.encoded) as T }
 }

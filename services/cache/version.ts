@@ -2,6 +2,8 @@ import { randomInt } from 'node:crypto'
 
 const EPOCH = Date.UTC(2024, 0, 1)
 const WRITERS = 2 ** 14
+/** Both halves of a version split here are small integers, which print several times faster than large ones. */
+const HALF = 2 ** 26
 
 /**
  * Makes the versions of entries: 39 bits of milliseconds since 2024 and 14 bits that tell this process from others, in one
@@ -18,11 +20,11 @@ export function versionSource (now: () => number): () => number {
   }
 }
 
-/** The text that callers see and send back in `If-Match`; two small numbers are several times cheaper to print than one in base 36. */
-export const formatVersion = (version: number): string => `${Math.floor(version / WRITERS)}v${version % WRITERS}`
+/** The text that callers see and send back in `If-Match`. */
+export const formatVersion = (version: number): string => `${Math.floor(version / HALF)}v${version % HALF}`
 
 /** The number behind the text, or NaN (which equals no version) for a text that is none. */
 export function parseVersion (text: string): number {
-  const parts = /^(\d{1,12})v(\d{1,5})$/.exec(text)
-  return parts === null ? NaN : Number(parts[1]) * WRITERS + Number(parts[2])
+  const parts = /^(\d{1,9})v(\d{1,8})$/.exec(text)
+  return parts === null ? NaN : Number(parts[1]) * HALF + Number(parts[2])
 }
