@@ -111,7 +111,9 @@ export function unpackFacts (namespace: string, key: string, record: Buffer, ske
 /** Undefined when the text was damaged. */
 function parseExtras (text: string): { t?: string[], m?: string } | undefined {
   try {
-    return JSON.parse(text) as { t?: string[], m?: string }
+    const extras = JSON.parse(text) as { t?: string[], m?: string }
+    const { t = [], m = '' } = extras
+    return Array.isArray(t) && t.every((tag) => typeof tag === 'string') && typeof m === 'string' ? extras : undefined
   } catch {
     return undefined
   }
