@@ -104,18 +104,26 @@ export class SharedStore implements Store, ChangeListener {
   async fill (operation: Operation, entry: StoredEntry): Promise<WriteOutcome> {
     if (operation.supersededAt > 0 || this.#now() - entry.createdAt > this.#retireAfter) return 'superseded'
     const outcome = await this.#backend.fill({ ...entry, stamp: operation.stamp })
-    if (typeof outcome === 'object') this.#keep({ ...entry, stamp: operation.stamp }, operation)
+    if (typeof outcome === 'object') {
+      this.#keep({ ...entry, stamp: operation.stamp }, operation)
+      this.#inFlight.supersedeOlder(operation)
+    }
     return outcome
   }
 
   async replace (operation: Operation, entry: StoredEntry): Promise<WriteOutcome> {
     this.#inFlight.supersede(operation.name, operation)
     this.memory.delete(entry.namespace, entry.key)
-    if (operation.supersededAt > 0) {
+    if (operation.supersededAt > 0 || this.#hasFallen(entry, operation)) {
       await this.forget(entry.namespace, entry.key)
       return 'superseded'
     }
     const outcome = await this.#backend.replace({ ...entry, stamp: operation.stamp })
+    // The backend has given it a new stamp, above any invalidation that came while the change was made.
+    if (this.#hasFallen(entry, operation)) {
+      await this.forget(entry.namespace, entry.key)
+      return 'superseded'
+    }
     if (typeof outcome === 'object') this.#keep({ ...entry, stamp: outcome.stamp }, operation)
     return outcome
   }
@@ -260,6 +268,11 @@ export class SharedStore implements Store, ChangeListener {
     return isThere && entry.version === condition.version ? condition : 'precondition'
   }
 
+  /** Whether a hard invalidation came since the operation began. */
+  #hasFallen ({ namespace, key, tags }: StoredEntry, { stamp }: Operation): boolean {
+    return this.#ledger.namespace(namespace).verdict(key, tags, stamp, 0)?.soft === false
+  }
+
   /** The fetched entry if it may be seen, put into the memory tier if it may be kept. */
   #accept (entry: StoredEntry | undefined, operation: Operation): StoredEntry | undefined {
     if (entry === undefined || this.#owedKeys.has(operation.name)) return undefined
@@ -350,8 +363,11 @@ export class SharedStore implements Store, ChangeListener {
     }
     for (const owed of this.#owedInvalidations) {
       try {
-        this.#ledger.record(owed.namespace, owed.what, await this.#backend.invalidate(owed.namespace, owed.what))
+        await this.#backend.invalidate(owed.namespace, owed.what)
+        const inForce = await this.#backend.inForce()
+        // First the provisional marker goes: being the newest of all, it leaves no room for others of its tag.
         this.#ledger.withdraw(owed.namespace, owed.marker)
+        this.#apply(inForce)
         this.#owedInvalidations.delete(owed)
       } catch {
         return
