@@ -6,7 +6,7 @@ import { isoTime } from './iso-time.js'
  * The text around it is what `before` and `after` add.
  */
 export function cacheItemText (entry: Entry, backend: string, now: number, before: string, after: string): EncodedValue {
-  const head = `${before}{"key":${JSON.stringify(entry.key)},"value":`
+  const head = `${before}{"key":${quoted(entry.key)},"value":`
   const tail = `,"data_type":"${entry.dataType}","ttl":${secondsLeft(entry.expiresAt, now)},"created_at":"${isoTime(entry.createdAt)}` +
     `","accessed_at":"${isoTime(entry.accessedAt)}","access_count":${entry.accessCount},"size":${entry.size}` +
     `,"metadata":${entry.metadata ?? '{}'},"backend":"${backend}","strategy":"${entry.strategy}","version":"${entry.version}"}${after}`
@@ -18,8 +18,15 @@ export function secondsLeft (expiresAt: number, now: number): number {
   return expiresAt === Infinity ? 0 : Math.max(1, Math.round(expiresAt - now)) / 1000
 }
 
+/** A string as JSON text. Most need no escapes, and to see that takes half as long as to look for each. */
+export const quoted = (text: string): string => /^[ !#-[\]-~]*$/.test(text) ? `"${text}"` : JSON.stringify(text)
+
 /** Pieces of JSON text in one piece: text while all are, bytes as soon as one is. */
 export function joinText (pieces: readonly EncodedValue[]): EncodedValue {
-  if (pieces.every((piece) => typeof piece === 'string')) return pieces.join('')
-  return Buffer.concat(pieces.map((piece) => typeof piece === 'string' ? Buffer.from(piece) : piece))
+  let text = ''
+  for (const piece of pieces) {
+    if (typeof piece !== 'string') return Buffer.concat(pieces.map((piece) => typeof piece === 'string' ? Buffer.from(piece) : piece))
+    text += piece // put together once, in the end: join would do so twice
+  }
+  return text
 }

@@ -4,7 +4,7 @@ import {
   CacheDeleteBatchReply, CacheGetBatchReply, CacheKeys, CacheSetBatchReply, NewCacheEntries, WarmCacheEntries, WarmQuery
 } from '../../schemas/cache-batches.js'
 import { problems, ref } from '../../schemas/common.js'
-import { cacheItemText, joinText } from '../../services/cache-item.js'
+import { cacheItemText, joinText, quoted } from '../../services/cache-item.js'
 import type { EncodedValue } from '../../services/cache/entry.js'
 import { checkKey } from '../../services/names.js'
 import { toNewEntry } from '../../services/new-entry.js'
@@ -66,10 +66,10 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
       if (fault !== undefined) {
         pieces.push(JSON.stringify(fault))
       } else if (entry === undefined) {
-        pieces.push(`{"key":${JSON.stringify(key)},"success":true,"result":{"found":false}}`)
+        pieces.push(`{"key":${quoted(key)},"success":true,"result":{"found":false}}`)
       } else {
         found++
-        const head = `{"key":${JSON.stringify(key)},"success":true,"result":{"found":true,"cache_item":`
+        const head = `{"key":${quoted(key)},"success":true,"result":{"found":true,"cache_item":`
         pieces.push(cacheItemText(entry, cache.backend, entry.accessedAt, head, '}}'))
       }
     }
