@@ -11,8 +11,8 @@ export interface RedisPluginOptions {
   required: boolean
 }
 
-/** How long a request waits for Redis, in milliseconds. */
-const DEADLINE = 200
+/** How long a command may go without an answer, in milliseconds; the cache has a shorter deadline of its own. */
+const DEADLINE = 1000
 /** How long the start waits for Redis, in milliseconds; then the service runs without it until it comes. */
 const START_PATIENCE = 2000
 

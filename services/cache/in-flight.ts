@@ -3,6 +3,8 @@ export interface Operation {
   readonly name: string
   /** The stamp at which it began. */
   readonly stamp: number
+  /** False while the shared backend cannot be asked for a stamp: what it brings cannot be put in order, and is not to be kept. */
+  readonly isOrdered: boolean
   /**
    * The stamp of the newest change of the key since it began, 0 when there was none. What it brings is not to be kept unless it is
    * at least as new as that change.
@@ -14,8 +16,8 @@ export interface Operation {
 export class InFlight {
   #operations = new Map<string, Set<Operation>>()
 
-  begin (name: string, stamp: number): Operation {
-    const operation: Operation = { name, stamp, supersededAt: 0 }
+  begin (name: string, stamp: number, isOrdered = true): Operation {
+    const operation: Operation = { name, stamp, isOrdered, supersededAt: 0 }
     const others = this.#operations.get(name)
     if (others === undefined) this.#operations.set(name, new Set([operation]))
     else others.add(operation)

@@ -35,7 +35,7 @@ export interface GetOrSetOptions<T = unknown> {
 }
 
 interface Loaded { entry: StoredEntry, stored: boolean }
-/** A load under way. It has no operation before it began, and none while the shared tier is away. */
+/** A load under way. It has no operation before it began. */
 interface Load { readonly result: Promise<Loaded>, readonly began: { operation: Operation | undefined } }
 
 const DEFAULT_TIMEOUT = 30_000
@@ -88,13 +88,13 @@ export class ReadThrough {
 
   /** See `Cache.update`. */
   async update<T> (namespace: string, key: string, change: () => Promise<T>, options: GetOrSetOptions<T>): Promise<T> {
-    const operation = await this.#begin(namespace, key)
+    const operation = await this.#store.begin(namespace, key)
     const end = this.#limited(operation)
     const startedAt = this.#now()
     try {
       const value = await change()
       this.#statistics.of(namespace).sets++
-      if (operation === undefined || !await this.#replace(operation, this.#entry(namespace, key, value, startedAt, options))) {
+      if (!await this.#replace(operation, this.#entry(namespace, key, value, startedAt, options))) {
         await this.#store.forget(namespace, key)
       }
       return value
@@ -130,19 +130,8 @@ export class ReadThrough {
     }
   }
 
-  /** Undefined when the shared tier is away: then nothing may be kept, because it could not be ordered among the others' changes. */
-  async #begin (namespace: string, key: string): Promise<Operation | undefined> {
-    try {
-      return await this.#store.begin(namespace, key)
-    } catch (error) {
-      if (isOutage(error)) return undefined
-      throw error
-    }
-  }
-
   /** What ends the operation, at the latest when it is given up. */
-  #limited (operation: Operation | undefined): () => void {
-    if (operation === undefined) return () => {}
+  #limited (operation: Operation): () => void {
     const timer = setTimeout(() => {
       operation.supersededAt = Infinity
       this.#store.end(operation)
@@ -234,7 +223,7 @@ export class ReadThrough {
   ): Promise<Loaded> {
     const counters = this.#statistics.of(namespace)
     counters.loads++
-    const operation = await this.#begin(namespace, key)
+    const operation = await this.#store.begin(namespace, key)
     began.operation = operation
     const end = this.#limited(operation)
     const startedAt = this.#now()
@@ -242,7 +231,7 @@ export class ReadThrough {
       const value = await loader()
       const entry = this.#entry(namespace, key, value, startedAt, options)
       this.#leftAloneUntil.delete(nameOf(namespace, key))
-      const outcome = operation === undefined ? 'superseded' : await this.#fill(operation, entry)
+      const outcome = await this.#fill(operation, entry)
       return { entry, stored: typeof outcome === 'object' }
     } catch (error) {
       counters.loadFailures++
@@ -265,6 +254,7 @@ export class ReadThrough {
   #entry<T> (namespace: string, key: string, value: T, createdAt: number, options: GetOrSetOptions<T>): StoredEntry {
     const { defaultTtl, strategy } = this.#limits()
     let ttl = (typeof options.ttl === 'function' ? options.ttl(value) : options.ttl) ?? defaultTtl
+    if (Number.isNaN(ttl)) throw new RangeError(`The TTL of "${key}" is not a number`)
     if (options.jitter !== undefined) ttl *= 1 - Math.random() * options.jitter
     const expiresAt = ttl === 0 ? Infinity : this.#now() + ttl * 1000
     return {

@@ -9,11 +9,11 @@ import { DATA_TYPES, NO_TAGS, STRATEGIES, type StoredEntry } from './entry.js'
  * |---|---|---|
  * | 0 | 1 | `L` |
  * | 1 | 1 | format, 1 |
- * | 2 | 1 | 0 an entry, 1 a tombstone (stamp only) |
+ * | 2 | 1 | 0 an entry, 1 a tombstone (up to the order) |
  * | 3 | 1 | data type |
  * | 4 | 1 | strategy |
  * | 5 | 3 | reserved |
- * | 8 | 8 | stamp |
+ * | 8 | 8 | order: the stamp of the write, which later writes of the key are held against |
  * | 16 | 8 | version |
  * | 24 | 8 | created |
  * | 32 | 8 | expires |
@@ -21,8 +21,9 @@ import { DATA_TYPES, NO_TAGS, STRATEGIES, type StoredEntry } from './entry.js'
  * | 48 | 8 | accessed |
  * | 56 | 4 | reads |
  * | 60 | 4 | length of the JSON that follows |
+ * | 64 | 8 | stamp: see `StoredEntry` |
  */
-export const HEADER_LENGTH = 64
+export const HEADER_LENGTH = 72
 const MAGIC = 0x4c
 const FORMAT = 1
 const ENTRY = 0
@@ -49,6 +50,7 @@ export function packRecord (entry: StoredEntry, skew: number): Buffer {
   record.writeDoubleLE(entry.accessedAt + skew, 48)
   record.writeUInt32LE(entry.accessCount, 56)
   record.writeUInt32LE(extrasLength, 60)
+  record.writeDoubleLE(entry.stamp, 64)
   record.write(extras, HEADER_LENGTH)
   if (typeof entry.value === 'string') record.write(entry.value, HEADER_LENGTH + extrasLength)
   else entry.value.copy(record, HEADER_LENGTH + extrasLength)
@@ -98,7 +100,7 @@ export function unpackFacts (namespace: string, key: string, record: Buffer, ske
     strategy,
     tags,
     metadata,
-    stamp: record.readDoubleLE(8),
+    stamp: record.readDoubleLE(64),
     version: record.readDoubleLE(16),
     createdAt: record.readDoubleLE(24) - skew,
     expiresAt: record.readDoubleLE(32) - skew,

@@ -24,7 +24,7 @@ export async function openSharedCache (owner: Owner, url: string, options: Share
   const { now = monotonicNow(), retireAfter } = options
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
   const client = new Redis(url, {
-    commandTimeout: 200,
+    commandTimeout: 1000,
     maxRetriesPerRequest: 1,
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,

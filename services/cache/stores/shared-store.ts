@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Change, ChangeListener, InForce, ScannedEntry, SharedBackend } from '../backends/backend.js'
 import { MemoryBackend } from '../backends/memory.js'
 import type { Now } from '../clock.js'
@@ -13,6 +14,8 @@ import type { ListQuery, Listing, Store, Usage, WriteCondition, WriteOutcome } f
 /** How long an answer waits for entries to be counted, in milliseconds; reclaiming goes on behind it. */
 const COUNTING_TIME = 2000
 const RETIRE_AFTER = 120_000
+/** How often a sweep begins anew when the backend went away in the middle of it. */
+const RECLAIM_TRIES = 20
 /** Between two tries to pay what the backend is owed, in milliseconds. */
 const SETTLE_INTERVAL = 250
 
@@ -86,7 +89,13 @@ export class SharedStore implements Store, ChangeListener {
   }
 
   async begin (namespace: string, key: string): Promise<Operation> {
-    return this.#inFlight.begin(nameOf(namespace, key), await this.#backend.stamp())
+    const name = nameOf(namespace, key)
+    try {
+      return this.#inFlight.begin(name, await this.#backend.stamp())
+    } catch (error) {
+      if (!isOutage(error)) throw error
+      return this.#inFlight.begin(name, this.#ledger.stamp, false)
+    }
   }
 
   end (operation: Operation): void { this.#inFlight.end(operation) }
@@ -102,7 +111,7 @@ export class SharedStore implements Store, ChangeListener {
   }
 
   async fill (operation: Operation, entry: StoredEntry): Promise<WriteOutcome> {
-    if (operation.supersededAt > 0 || this.#now() - entry.createdAt > this.#retireAfter) return 'superseded'
+    if (operation.supersededAt > 0 || !operation.isOrdered || this.#now() - entry.createdAt > this.#retireAfter) return 'superseded'
     const outcome = await this.#backend.fill({ ...entry, stamp: operation.stamp })
     if (typeof outcome === 'object') {
       this.#keep({ ...entry, stamp: operation.stamp }, operation)
@@ -114,17 +123,12 @@ export class SharedStore implements Store, ChangeListener {
   async replace (operation: Operation, entry: StoredEntry): Promise<WriteOutcome> {
     this.#inFlight.supersede(operation.name, operation)
     this.memory.delete(entry.namespace, entry.key)
-    if (operation.supersededAt > 0 || this.#hasFallen(entry, operation)) {
+    if (operation.supersededAt > 0 || !operation.isOrdered) {
       await this.forget(entry.namespace, entry.key)
       return 'superseded'
     }
     const outcome = await this.#backend.replace({ ...entry, stamp: operation.stamp })
-    // The backend has given it a new stamp, above any invalidation that came while the change was made.
-    if (this.#hasFallen(entry, operation)) {
-      await this.forget(entry.namespace, entry.key)
-      return 'superseded'
-    }
-    if (typeof outcome === 'object') this.#keep({ ...entry, stamp: outcome.stamp }, operation)
+    if (typeof outcome === 'object') this.#keep({ ...entry, stamp: operation.stamp }, operation)
     return outcome
   }
 
@@ -268,11 +272,6 @@ export class SharedStore implements Store, ChangeListener {
     return isThere && entry.version === condition.version ? condition : 'precondition'
   }
 
-  /** Whether a hard invalidation came since the operation began. */
-  #hasFallen ({ namespace, key, tags }: StoredEntry, { stamp }: Operation): boolean {
-    return this.#ledger.namespace(namespace).verdict(key, tags, stamp, 0)?.soft === false
-  }
-
   /** The fetched entry if it may be seen, put into the memory tier if it may be kept. */
   #accept (entry: StoredEntry | undefined, operation: Operation): StoredEntry | undefined {
     if (entry === undefined || this.#owedKeys.has(operation.name)) return undefined
@@ -326,16 +325,20 @@ export class SharedStore implements Store, ChangeListener {
   }
 
   async #reclaim (namespace: string, what: Invalidation, marker: Marker, progress: { count: number }): Promise<void> {
-    try {
-      const ledger = this.#ledger.namespace(namespace)
-      for await (const entries of this.#backend.scan(namespace)) {
-        const fallen = entries.filter((entry) => ledger.verdict(entry.key, entry.tags, entry.stamp, 0) === marker && !marker.soft)
-        progress.count += await this.#backend.discard(namespace, fallen)
+    const ledger = this.#ledger.namespace(namespace)
+    for (let tries = 1; ; tries++) {
+      try {
+        for await (const entries of this.#backend.scan(namespace)) {
+          const fallen = entries.filter((entry) => ledger.verdict(entry.key, entry.tags, entry.stamp, 0) === marker && !marker.soft)
+          progress.count += await this.#backend.discard(namespace, fallen)
+        }
+        break
+      } catch (error) {
+        if (!isOutage(error)) throw error
+        // The invalidation holds all the same, and what is not reclaimed expires.
+        if (tries === RECLAIM_TRIES) return
+        await delay(SETTLE_INTERVAL, undefined, { ref: false })
       }
-    } catch (error) {
-      // The invalidation holds all the same; what was not reclaimed expires.
-      if (isOutage(error)) return
-      throw error
     }
     const timer = setTimeout(() => {
       this.#retiring.delete(timer)

@@ -27,7 +27,7 @@ export interface Store {
   /** The entry as it is now, past a memory tier that may lag behind. */
   latest (namespace: string, key: string): MaybePromise<StoredEntry | undefined>
 
-  /** Marks the start of a load or of a change to the origin; `end` must follow. */
+  /** Marks the start of a load or of a change to the origin; `end` must follow. An outage is no error: see `Operation.isOrdered`. */
   begin (namespace: string, key: string): MaybePromise<Operation>
   end (operation: Operation): void
   /**

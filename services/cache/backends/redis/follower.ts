@@ -1,9 +1,12 @@
 import type { Redis } from 'ioredis'
+import { withDeadline } from '../../deadline.js'
 import type { Invalidation } from '../../ledger.js'
 import type { ChangeListener, InForce } from '../backend.js'
 
 /** How often the connection is proved, in milliseconds. With the commands' deadline on top it bounds how long a lost bus goes unnoticed. */
 const PULSE_INTERVAL = 250
+/** How long the subscription may take to answer, in milliseconds. */
+const SUBSCRIBE_DEADLINE = 300
 
 /** What travels on the channel behind the stamp: who (`s`), in which namespace (`n`), and the key (`k`) or the invalidation (`i`). */
 export interface Announcement { v: 1, s: string, n: string, k?: string, i?: Invalidation }
@@ -53,7 +56,7 @@ export class RedisFollower {
     this.#beating = true
     try {
       // Subscribing again is harmless, and answers only over a connection that lives.
-      await this.#options.subscriber.subscribe(this.#options.channel)
+      await withDeadline(this.#options.subscriber.subscribe(this.#options.channel), SUBSCRIBE_DEADLINE)
       const pulse = await this.#options.pulse()
       const missed = this.#last === undefined || pulse.epoch !== this.#epoch || pulse.stamp < this.#last ||
         (this.#awaited !== undefined && this.#last < this.#awaited) || (!this.isFollowing && pulse.stamp !== this.#last)

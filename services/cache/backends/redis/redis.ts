@@ -2,6 +2,7 @@ import { BrokenCircuitError, circuitBreaker, CircuitState, ConsecutiveBreaker, h
 import type { ChainableCommander, Redis, RedisOptions as ClientOptions } from 'ioredis'
 import { randomBytes } from 'node:crypto'
 import type { Now } from '../../clock.js'
+import { withDeadline } from '../../deadline.js'
 import type { StoredEntry } from '../../entry.js'
 import { BackendFullError, BackendUnavailableError } from '../../errors.js'
 import type { Invalidation } from '../../ledger.js'
@@ -15,6 +16,9 @@ const TOMBSTONE_LIFETIME = 120_000
 /** Bytes that hold header, tags and metadata of nearly every entry. */
 const PREFIX = HEADER_LENGTH + 448
 const SCAN_COUNT = 1000
+/** How long an operation may take, and a step of a pass over everything, in milliseconds. */
+const DEADLINE = 200
+const SCAN_DEADLINE = 1000
 /** Consecutive outages after which Redis is left alone, and for how many milliseconds. */
 const BREAK_AFTER = 5
 const LEAVE_ALONE = 1000
@@ -23,7 +27,7 @@ const ACCESS_INTERVAL = 250
 const ACCESS_BOUND = 10_000
 
 export interface RedisOptions {
-  /** For commands: with a `commandTimeout`, without an offline queue. Not closed here. */
+  /** For commands: without an offline queue, and with a `commandTimeout` of some seconds, behind the shorter one here. Not closed here. */
   client: Redis
   /** Before every key and channel, `larder:app` for instance. */
   prefix: string
@@ -126,7 +130,7 @@ export class RedisBackend implements SharedBackend {
     const prefix = namespace === undefined ? `${this.#prefix}:entry:` : this.#entry(namespace, '')
     let cursor = '0'
     do {
-      const [next, names] = await this.#timed(() => this.#client.scan(cursor, 'MATCH', `${prefix}*`, 'COUNT', SCAN_COUNT))
+      const [next, names] = await this.#timed(() => this.#client.scan(cursor, 'MATCH', `${prefix}*`, 'COUNT', SCAN_COUNT), SCAN_DEADLINE)
       cursor = next
       if (names.length > 0) yield await this.#facts(names)
     } while (cursor !== '0')
@@ -134,7 +138,7 @@ export class RedisBackend implements SharedBackend {
 
   async discard (namespace: string, entries: readonly ScannedEntry[]): Promise<number> {
     const gone = await this.#run(() => Promise.all(
-      entries.map(({ key, version }) => this.#client.larderDiscard(this.#entry(namespace, key), double(version)))))
+      entries.map(({ key, version }) => this.#client.larderDiscard(this.#entry(namespace, key), double(version)))), SCAN_DEADLINE)
     return gone.reduce((sum, count) => sum + count, 0)
   }
 
@@ -196,7 +200,7 @@ export class RedisBackend implements SharedBackend {
       const pipeline: ChainableCommander = this.#client.pipeline()
       for (const name of names) pipeline.getrangeBuffer(name, 0, PREFIX - 1).strlen(name)
       return await pipeline.exec() ?? []
-    })
+    }, SCAN_DEADLINE)
     const found: ScannedEntry[] = []
     for (const [at, name] of names.entries()) {
       let record = answers[2 * at]?.[1] as Buffer | null
@@ -223,19 +227,19 @@ export class RedisBackend implements SharedBackend {
   }
 
   /** A command that deals in times has to know Redis' clock first. */
-  async #timed<T> (command: () => Promise<T>): Promise<T> {
+  async #timed<T> (command: () => Promise<T>, deadline = DEADLINE): Promise<T> {
     if (this.#firstPulse === undefined) {
       const first = this.#pulse()
       this.#firstPulse = first
       first.catch(() => { this.#firstPulse = undefined })
     }
     await this.#firstPulse
-    return await this.#run(command)
+    return await this.#run(command, deadline)
   }
 
-  async #run<T> (command: () => Promise<T>): Promise<T> {
+  async #run<T> (command: () => Promise<T>, deadline = DEADLINE): Promise<T> {
     try {
-      return await this.#breaker.execute(command)
+      return await this.#breaker.execute(async () => await withDeadline(command(), deadline))
     } catch (error) {
       if (error instanceof Error && error.message.startsWith('OOM')) throw new BackendFullError(this.name)
       if (isOutage(error) || error instanceof BrokenCircuitError) {

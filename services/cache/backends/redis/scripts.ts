@@ -36,7 +36,11 @@ local function permits(kind, wanted, live, version)
 end
 `
 
-/** KEYS entry, counter. ARGV record, lifetime in ms or '', mode, since, condition, version, channel, message, tombstone, its lifetime. */
+/**
+ * A `set` is true from now on, so invalidations before it do not concern it. What a load brought, and what a change of the origin
+ * resulted in, was true when that began: it keeps that stamp, but a change (`replace`) is a write of now to the loads that follow.
+ *
+ * KEYS entry, counter. ARGV record, lifetime in ms or '', mode, since, condition, version, channel, message, tombstone, its lifetime. */
 const SET = `${COMMON}
 local known, live, stamp, version = read(KEYS[1])
 if not permits(ARGV[5], ARGV[6], live, version) then return {-2, 0} end
@@ -51,6 +55,7 @@ end
 local n = take(KEYS[2])
 if ARGV[2] == '' then redis.call('SET', KEYS[1], ARGV[1]) else redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
 if ARGV[3] ~= 'fill' then redis.call('SETRANGE', KEYS[1], 8, struct.pack('<d', n)) end
+if ARGV[3] == 'set' then redis.call('SETRANGE', KEYS[1], 64, struct.pack('<d', n)) end
 announce(ARGV[7], n, ARGV[8])
 return {n, live and 1 or 0}
 `

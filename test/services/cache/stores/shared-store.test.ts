@@ -173,6 +173,60 @@ t.test('a load under way in one process is not kept when another', async (t) => 
   })
 })
 
+t.test('an update in one process is not kept when another', async (t) => {
+  const [a, b] = await pair(t)
+  const changes: [name: string, act: () => Promise<unknown>][] = [
+    ['invalidates its tag', async () => await b.cache.invalidate(NS, { tags: ['u'] })],
+    ['updates it too, and ends first', async () => await b.cache.update('u', async () => 'newer', { tags: ['u'] })],
+    ['deletes it', async () => { await b.cache.forget('u') }]
+  ]
+  for (const [name, act] of changes) {
+    t.test(name, async (t) => {
+      const { loader, begun, release } = heldLoader('older')
+      const updating = a.cache.update('u', loader, { tags: ['u'] })
+      await begun
+      await act()
+      release()
+      t.equal(await updating, 'older', 'who asked for it gets it')
+      t.not(await valueIn(a.cache, 'u'), 'older')
+      await eventually(async () => await valueIn(b.cache, 'u') !== 'older', 'nor does B have it')
+    })
+  }
+
+  t.test('an update keeps loads that began before it from bringing the old value', async (t) => {
+    const { loader, begun, release } = heldLoader('old')
+    const reading = b.cache.read('w', loader)
+    await begun
+    await a.cache.update('w', async () => 'new')
+    release()
+    await reading
+    t.equal(await valueIn(a.cache, 'w'), 'new')
+    await eventually(async () => await valueIn(b.cache, 'w') === 'new', 'B has the new one')
+  })
+})
+
+t.test('an invalidation that Redis could not be told of', async (t) => {
+  const server = await startRedis(t)
+  const [a, b] = await pair(t, server.url)
+  await a.cache.getOrSet('k', () => 'before', { tags: ['owed'], ttl: 60 })
+  server.pause()
+  await eventually(() => !a.store.isTrusted, 'it is known to be away')
+  await a.cache.outdate({ tags: ['owed'] })
+  const { loader, begun, release } = heldLoader('while away')
+  const reading = a.cache.read('k', loader, { tags: ['owed'] })
+  await begun
+  await a.cache.forget('k')
+  const after = a.cache.read('k', () => 'after the deletion')
+  t.equal((await after).value, 'after the deletion', 'who comes after a deletion does not join the load before it')
+  release()
+  await reading
+  server.resume()
+  await eventually(async () => a.store.isTrusted && b.store.isTrusted && await valueIn(b.cache, 'k') === undefined, 'B hears of it')
+  t.equal(await valueIn(a.cache, 'k'), undefined)
+  t.equal(await a.cache.getOrSet('k', () => 'fresh', { tags: ['owed'] }), 'fresh')
+  t.equal(await valueIn(a.cache, 'k'), 'fresh', 'and it does not outlive what it was for')
+})
+
 t.test('writes that race', async (t) => {
   const [a, b] = await pair(t)
 
@@ -216,7 +270,9 @@ t.test('writes that race', async (t) => {
 t.test('lists', async (t) => {
   const { cache } = await openSharedCache(t, await redisUrl(t))
   const keys = Array.from({ length: 2500 }, (_, i) => `key:${String(i).padStart(4, '0')}`)
-  await Promise.all(keys.map(async (key, i) => await cache.set(NS, key, entry(i, { tags: i % 2 === 0 ? ['even'] : [] }))))
+  for (let from = 0; from < keys.length; from += 250) {
+    await Promise.all(keys.slice(from, from + 250).map(async (key, i) => await cache.set(NS, key, entry(i, { tags: i % 2 === 0 ? ['even'] : [] }))))
+  }
   await cache.delete(NS, 'key:0000')
 
   t.test('page by cursor and by offset, without the deleted ones', async (t) => {
