@@ -1,17 +1,13 @@
 import t from 'tap'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { MemoryBackend } from '../../../../services/cache/backends/memory.js'
 import { encode } from '../../../../services/cache/encoding.js'
 import { type EncodedValue, ENTRY_OVERHEAD, NO_TAGS, sizeOf, STRATEGIES, type StoredEntry, type Strategy } from '../../../../services/cache/entry.js'
 import { type Invalidation, Ledger } from '../../../../services/cache/ledger.js'
 import { DEFAULT_LIMITS, type Limits } from '../../../../services/cache/limits.js'
+import { heldMemory } from '../../../support/heap.js'
 import { Random } from '../random.js'
 import { ManualClock } from '../setup.js'
 import { type Held, orders } from '../textbook.js'
-
-setFlagsFromString('--expose-gc')
-const collectGarbage = runInNewContext('gc') as () => void
 
 function setUp (changes: Partial<Limits> = {}) {
   const clock = new ManualClock()
@@ -414,25 +410,16 @@ t.test('a sweep leaves the event loop to others', async (t) => {
 })
 
 t.test('the bytes counted are honest', async (t) => {
-  const used = async (): Promise<number> => {
-    // What a collection frees outside the heap is counted a little later.
-    for (let round = 0; round < 3; round++) {
-      collectGarbage()
-      await new Promise((resolve) => { setImmediate(resolve) })
-    }
-    const { heapUsed, external } = process.memoryUsage()
-    return heapUsed + external
-  }
   const inMiB = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`
 
   await t.test('many large entries through a small limit keep memory flat', async (t) => {
     const maxMemory = 20 * 2 ** 20
     const { memory, put } = setUp({ maxItems: 1e6, maxMemory })
-    const before = await used()
+    const before = await heldMemory()
     for (let at = 0; at < 10_000; at++) {
       put(`k${at}`, { value: encode(`${at % 2 === 0 ? 'é' : 'e'}${at}`.padEnd(at % 2 === 0 ? 100_000 : 10_000, 'x')) })
     }
-    const growth = await used() - before
+    const growth = await heldMemory() - before
     t.ok(growth > maxMemory * 0.7 && growth < maxMemory * 1.3 + 4 * 2 ** 20, `${inMiB(growth)} for ${inMiB(memory.bytes)}`)
   })
 
@@ -442,14 +429,14 @@ t.test('the bytes counted are honest', async (t) => {
   ]
   for (const [name, encoded, slack] of kinds) {
     await t.test(`a hundred thousand entries of short ${name} text`, async (t) => {
-      const before = await used()
+      const before = await heldMemory()
       const { memory, put } = setUp({ maxItems: 1e6, maxMemory: 1e9 })
       for (let at = 0; at < 100_000; at++) {
         put(`a key of some length:${at}`, { value: encoded(at) })
         // What else goes on in the process must not be kept alive by a small value beside it.
         for (let other = 0; other < 5; other++) Buffer.from(`something short-lived ${other}`)
       }
-      const growth = await used() - before
+      const growth = await heldMemory() - before
       t.ok(growth < memory.bytes * slack, `${inMiB(growth)} for ${inMiB(memory.bytes)}`)
     })
   }
