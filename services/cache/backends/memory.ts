@@ -44,7 +44,8 @@ export class MemoryBackend {
   #ledger: Ledger
   #spaces = new Map<string, Space>()
   #slots: Slots<Space>
-  #policies: Policy[] = STRATEGIES.map((name) => new policies[name]())
+  /** By strategy, from its first entry on: each takes memory for every slot there is. */
+  #policies: (Policy | undefined)[] = STRATEGIES.map(() => undefined)
   #populations = STRATEGIES.map(() => 0)
   #items = 0
   #bytes = 0
@@ -55,7 +56,7 @@ export class MemoryBackend {
     this.#now = now
     this.#limits = limits
     this.#ledger = ledger
-    this.#slots = new Slots((capacity) => { for (const policy of this.#policies) policy.resize(capacity) })
+    this.#slots = new Slots((capacity) => { for (const policy of this.#policies) policy?.resize(capacity) })
   }
 
   get items (): number { return this.#items }
@@ -152,7 +153,7 @@ export class MemoryBackend {
       this.#slots.keys[slot] = entry.key
       this.#items++
       this.#populations[strategy]!++
-      this.#policies[strategy]!.admit(slot, entry.expiresAt)
+      this.#policy(strategy).admit(slot, entry.expiresAt)
     } else {
       this.#replace(slot, strategy, size, entry.expiresAt)
     }
@@ -276,10 +277,20 @@ export class MemoryBackend {
     return false
   }
 
+  #policy (strategy: number): Policy {
+    let policy = this.#policies[strategy]
+    if (policy === undefined) {
+      policy = new policies[STRATEGIES[strategy]!]()
+      policy.resize(this.#slots.capacity)
+      this.#policies[strategy] = policy
+    }
+    return policy
+  }
+
   #replace (slot: number, strategy: number, size: number, expiresAt: number): void {
     const old = this.#slots.strategies[slot] as number
     const growth = size - (this.#slots.sizes[slot] as number)
-    const policy = this.#policies[strategy]!
+    const policy = this.#policy(strategy)
     if (old === strategy) {
       policy.replace(slot, expiresAt, true)
       while (this.#isOver(growth, 0) && policy.victim() !== slot) this.#evict(policy.victim())
@@ -332,8 +343,8 @@ export class MemoryBackend {
 
   #makeRoom (bytes: number, items: number, strategy: number): void {
     while (this.#isOver(bytes, items)) {
-      let victim = this.#policies[strategy]!.victim()
-      if (victim === -1) victim = this.#policies[this.#populations.indexOf(Math.max(...this.#populations))]!.victim()
+      let victim = this.#policies[strategy]?.victim() ?? -1
+      if (victim === -1) victim = this.#policies[this.#populations.indexOf(Math.max(...this.#populations))]?.victim() ?? -1
       if (victim === -1) return
       this.#evict(victim)
     }
