@@ -4,9 +4,11 @@ import { join } from 'node:path'
 import { pinned, SERVER_CORE } from './machine.mjs'
 
 const running = new Set()
+let over = false
 
 /** Starts a program on one core, to be ended by `stop` or `stopAll`. */
 export function start (core, command, args, options) {
+  if (over) throw new Error('Interrupted.')
   const child = spawn(...pinned(core, command, args), options)
   running.add(child)
   child.once('exit', () => running.delete(child))
@@ -22,7 +24,9 @@ export async function stop (child) {
   clearTimeout(timer)
 }
 
+/** Ends everything; nothing starts from then on. */
 export async function stopAll () {
+  over = true
   await Promise.all([...running].map(stop))
 }
 
@@ -52,10 +56,13 @@ export async function startServer (script, order, stdout = 'ignore') {
 }
 
 async function answer (child) {
-  const message = await Promise.race([
-    once(child, 'message').then(([first]) => first),
-    once(child, 'exit').then(() => undefined)
-  ])
-  if (message === undefined) throw new Error('The server that is measured ended by itself.')
-  return message
+  const answered = new AbortController()
+  const died = once(child, 'exit', answered).then(() => { throw new Error('The server that is measured ended by itself.') })
+  try {
+    const [message] = await Promise.race([once(child, 'message', answered), died])
+    return message
+  } finally {
+    died.catch(() => {})
+    answered.abort()
+  }
 }
