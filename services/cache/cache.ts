@@ -2,11 +2,11 @@ import type { WriteCondition, WriteOutcome } from './backends/backend.js'
 import type { Now } from './clock.js'
 import { decode, encode } from './encoding.js'
 import { type Condition, type Entry, type NewEntry, NO_TAGS, sizeOf, type StoredEntry } from './entry.js'
-import { InvalidCursorError, PreconditionFailedError, WrongTypeError } from './errors.js'
+import { InvalidCursorError, isOutage, type OnFault, PreconditionFailedError, warnOfFault, WrongTypeError } from './errors.js'
 import { nameOf } from './in-flight.js'
 import type { Invalidation } from './ledger.js'
 import { DEFAULT_LIMITS, type Limits } from './limits.js'
-import { type GetOrSetOptions, isOutage, type Loader, ReadThrough } from './read-through.js'
+import { type GetOrSetOptions, type Loader, ReadThrough } from './read-through.js'
 import type { Reading } from './reading.js'
 import { type Counters, Statistics } from './statistics.js'
 import type { ListQuery, Listing, MaybePromise, Store, Usage } from './stores/store.js'
@@ -18,6 +18,8 @@ export interface CacheOptions {
   limits?: Limits
   /** Where `getOrSet` and its siblings keep their entries. Default `default`. */
   namespace?: string
+  /** Is told when a cleaning pass fails. Default: a warning of the process. */
+  onFault?: OnFault
 }
 
 export interface CacheStatistics extends Counters, Usage {
@@ -39,13 +41,15 @@ export class Cache {
   #now: Now
   #limits: Limits
   #version: () => number
+  #onFault: OnFault
   #statistics = new Statistics()
   #readThrough: ReadThrough
   /** Increments of one key wait for each other, so that they contend with other processes only. */
   #increments = new Map<string, Promise<unknown>>()
   #cleaning: NodeJS.Timeout | undefined
 
-  constructor ({ store, now, limits = DEFAULT_LIMITS, namespace = 'default' }: CacheOptions) {
+  constructor ({ store, now, limits = DEFAULT_LIMITS, namespace = 'default', onFault = warnOfFault }: CacheOptions) {
+    this.#onFault = onFault
     this.#store = store
     this.#now = now
     this.#limits = { ...limits }
@@ -236,7 +240,7 @@ export class Cache {
     // Timers overflow past 24.8 days; an interval that long is as good as once in 24 days.
     const interval = Math.min(this.#limits.cleanupInterval * 1000, 2 ** 31 - 1)
     this.#cleaning = setInterval(() => {
-      this.#store.clean().catch((error: unknown) => { if (!isOutage(error)) throw error })
+      this.#store.clean().catch((error: unknown) => { if (!isOutage(error)) this.#onFault(error) })
     }, interval)
     this.#cleaning.unref()
   }
@@ -267,9 +271,20 @@ export class Cache {
       return undefined
     }
     counters.hits++
-    const read = { ...entry, accessCount: entry.accessCount + 1, accessedAt: this.#now() }
+    const read = this.#touched(entry)
     this.#store.noteRead(read, entry.version)
     return snapshot(read)
+  }
+
+  /** The entry with this read counted, in memory as well when it is kept there: the next read counts on. */
+  #touched (entry: StoredEntry): StoredEntry {
+    const { memory, isTrusted } = this.#store
+    const slot = isTrusted ? memory.find(entry.namespace, entry.key) : -1
+    if (slot === -1 || memory.versionAt(slot) !== entry.version) {
+      return { ...entry, accessCount: entry.accessCount + 1, accessedAt: this.#now() }
+    }
+    memory.touch(slot)
+    return memory.stored(slot)
   }
 
   #newEntry (namespace: string, key: string, { value, dataType, ttl, grace = 0, tags, metadata, strategy }: NewEntry): StoredEntry {

@@ -20,7 +20,7 @@ export interface Marker {
   removed: number
 }
 
-interface Ban { readonly marker: Marker, readonly pattern: string, readonly matches: Matcher }
+interface Ban { readonly marker: Marker, readonly matches: Matcher }
 
 /** The markers of one namespace. */
 export class NamespaceLedger {
@@ -32,10 +32,11 @@ export class NamespaceLedger {
   #softTags = new Map<string, Marker>()
   /** The stamp of the newest marker of any tag. */
   #newestTag = 0
-  #bans: Ban[] = []
+  /** The newest ban of each pattern, by `banName`. */
+  #bans = new Map<string, Ban>()
 
   get isEmpty (): boolean {
-    return this.#all === undefined && this.#softAll === undefined && this.#tags.size === 0 && this.#softTags.size === 0 && this.#bans.length === 0
+    return this.#all === undefined && this.#softAll === undefined && this.#tags.size === 0 && this.#softTags.size === 0 && this.#bans.size === 0
   }
 
   add (what: Invalidation, marker: Marker): void {
@@ -49,10 +50,18 @@ export class NamespaceLedger {
     if (what.tags !== undefined && what.tags.length > 0) this.#newestTag = Math.max(this.#newestTag, marker.stamp)
     for (const tag of what.tags ?? []) tags.set(tag, newer(tags.get(tag), marker))
     if (what.pattern !== undefined) {
-      const { pattern } = what
-      this.#bans = this.#bans.filter((ban) => ban.pattern !== pattern || ban.marker.soft !== marker.soft || ban.marker.stamp > marker.stamp)
-      this.#bans.push({ marker, pattern, matches: compileGlob(pattern) })
+      const name = banName(what.pattern, marker.soft)
+      const ban = this.#bans.get(name)
+      if (ban === undefined || ban.marker.stamp <= marker.stamp) this.#bans.set(name, { marker, matches: ban?.matches ?? compileGlob(what.pattern) })
     }
+  }
+
+  /** Whether an invalidation is recorded already, at this stamp or a later one. */
+  knows ({ tags = [], pattern, all, soft = false }: Invalidation, stamp: number): boolean {
+    const isKnown = (marker: Marker | undefined): boolean => marker !== undefined && marker.stamp >= stamp
+    if (all === true) return isKnown(soft ? this.#softAll : this.#all)
+    const known = soft ? this.#softTags : this.#tags
+    return tags.every((tag) => isKnown(known.get(tag))) && (pattern === undefined || isKnown(this.#bans.get(banName(pattern, soft))?.marker))
   }
 
   /**
@@ -70,7 +79,7 @@ export class NamespaceLedger {
       const marker = this.#softTags.get(tag)
       if (marker !== undefined && concerns(marker, stamp, checked)) soft = marker
     }
-    for (const { marker, matches } of this.#bans) {
+    for (const { marker, matches } of this.#bans.values()) {
       if (concerns(marker, stamp, checked) && matches(key)) {
         if (!marker.soft) return marker
         soft = marker
@@ -92,11 +101,13 @@ export class NamespaceLedger {
     for (const tags of [this.#tags, this.#softTags]) {
       for (const [tag, marker] of tags) if (isOver(marker)) tags.delete(tag)
     }
-    this.#bans = this.#bans.filter((ban) => !isOver(ban.marker))
+    for (const [name, { marker }] of this.#bans) if (isOver(marker)) this.#bans.delete(name)
   }
 }
 
 const concerns = (marker: Marker, stamp: number, checked: number): boolean => marker.revision > checked && marker.stamp > stamp
+
+const banName = (pattern: string, soft: boolean): string => `${soft ? 's' : 'h'}${pattern}`
 
 const newer = (existing: Marker | undefined, marker: Marker): Marker =>
   existing !== undefined && existing.stamp > marker.stamp ? existing : marker
@@ -145,10 +156,13 @@ export class Ledger {
    * @param revision every entry has been checked at or after it
    * @param oldestLoad the stamp of the oldest load still under way, Infinity when there is none
    * @param isNeeded namespaces whose ledger someone holds
+   * @param isInForce markers that entries elsewhere may still fall to; default none
    */
-  retire (revision: number, oldestLoad: number, isNeeded: (namespace: string) => boolean): void {
+  retire (
+    revision: number, oldestLoad: number, isNeeded: (namespace: string) => boolean, isInForce: (marker: Marker) => boolean = () => false
+  ): void {
     for (const [name, ledger] of this.#namespaces) {
-      ledger.retire((marker) => marker.revision <= revision && marker.stamp <= oldestLoad)
+      ledger.retire((marker) => marker.revision <= revision && marker.stamp <= oldestLoad && !isInForce(marker))
       if (ledger.isEmpty && !isNeeded(name)) this.#namespaces.delete(name)
     }
   }

@@ -1,7 +1,7 @@
 import type { Now } from './clock.js'
 import { encode } from './encoding.js'
 import { NO_TAGS, type StoredEntry } from './entry.js'
-import { BackendFullError, BackendUnavailableError, EntryTooLargeError, LoadTimeoutError } from './errors.js'
+import { EntryTooLargeError, isOutage, LoadTimeoutError } from './errors.js'
 import { nameOf, type Operation } from './in-flight.js'
 import type { Limits } from './limits.js'
 import { Reading, type ReadingStatus } from './reading.js'
@@ -313,6 +313,3 @@ export class ReadThrough {
     }
   }
 }
-
-/** The cache is down or full, which is never the caller's fault. */
-export const isOutage = (error: unknown): boolean => error instanceof BackendUnavailableError || error instanceof BackendFullError

@@ -10,6 +10,7 @@ export interface SharedCacheOptions {
   now?: () => number
   limits?: Partial<Limits>
   retireAfter?: number
+  onFault?: (error: unknown) => void
 }
 
 export interface SharedCache {
@@ -22,6 +23,7 @@ export interface SharedCache {
 /** A cache over Redis with connections of its own: two of them are to each other what two processes are. */
 export async function openSharedCache (owner: Owner, url: string, options: SharedCacheOptions = {}): Promise<SharedCache> {
   const { now = monotonicNow(), retireAfter } = options
+  const fault = options.onFault === undefined ? {} : { onFault: options.onFault }
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
   const client = new Redis(url, {
     commandTimeout: 1000,
@@ -34,9 +36,9 @@ export async function openSharedCache (owner: Owner, url: string, options: Share
   client.on('error', () => {}) // outages are what some of these tests are about
   await new Promise((resolve) => client.once('ready', resolve))
   const backend = new RedisBackend({ client, prefix: 'larder:test', now })
-  const store = new SharedStore({ backend, now, limits, ...retireAfter === undefined ? {} : { retireAfter } })
+  const store = new SharedStore({ backend, now, limits, ...retireAfter === undefined ? {} : { retireAfter }, ...fault })
   await store.open()
-  const cache = new Cache({ store, now, limits })
+  const cache = new Cache({ store, now, limits, ...fault })
   owner.teardown(async () => {
     await cache.close()
     client.disconnect()

@@ -3,12 +3,13 @@ import type { Change, ChangeListener, InForce, ScannedEntry, SharedBackend } fro
 import { MemoryBackend } from '../backends/memory.js'
 import type { Now } from '../clock.js'
 import { sizeOf, type StoredEntry } from '../entry.js'
-import { BackendFullError, BackendUnavailableError } from '../errors.js'
+import { isOutage, type OnFault, warnOfFault } from '../errors.js'
 import { compileGlob } from '../glob.js'
 import { InFlight, nameOf, type Operation } from '../in-flight.js'
 import { type Invalidation, Ledger, type Marker } from '../ledger.js'
 import type { Limits } from '../limits.js'
 import { formatVersion } from '../version.js'
+import { Retirement } from './retirement.js'
 import type { ListQuery, Listing, Store, Usage, WriteCondition, WriteOutcome } from './store.js'
 
 /** How long an answer waits for entries to be counted, in milliseconds; reclaiming goes on behind it. */
@@ -16,6 +17,8 @@ const COUNTING_TIME = 2000
 const RETIRE_AFTER = 120_000
 /** How often a sweep begins anew when the backend went away in the middle of it. */
 const RECLAIM_TRIES = 20
+/** Deletions and invalidations that are remembered one by one while the backend is away. */
+const DEBTS = 10_000
 /** Between two tries to pay what the backend is owed, in milliseconds. */
 const SETTLE_INTERVAL = 250
 
@@ -26,6 +29,8 @@ export interface SharedStoreOptions {
   limits: Limits
   /** Milliseconds that an invalidation outlives the sweep that reclaimed its entries. Default two minutes, longer than any load may take. */
   retireAfter?: number
+  /** Is told of faults in work that nobody waits for. Default: a warning of the process. */
+  onFault?: OnFault
 }
 
 /**
@@ -46,15 +51,19 @@ export class SharedStore implements Store, ChangeListener {
   #settling: NodeJS.Timeout
   #isSettling = false
   #retireAfter: number
-  #retiring = new Set<NodeJS.Timeout>()
+  #retirement: Retirement
 
-  constructor ({ backend, now, limits, retireAfter = RETIRE_AFTER }: SharedStoreOptions) {
+  constructor ({ backend, now, limits, retireAfter = RETIRE_AFTER, onFault = warnOfFault }: SharedStoreOptions) {
     this.#retireAfter = retireAfter
     this.name = backend.name
     this.#backend = backend
     this.#now = now
     this.memory = new MemoryBackend({ now, limits, ledger: this.#ledger })
-    this.#settling = setInterval(() => { void this.#settle() }, SETTLE_INTERVAL)
+    this.#retirement = new Retirement({ backend, ledger: this.#ledger, now, after: retireAfter, onFault })
+    this.#settling = setInterval(() => {
+      void this.#settle()
+      void this.#retirement.run()
+    }, SETTLE_INTERVAL)
     this.#settling.unref()
   }
 
@@ -144,6 +153,7 @@ export class SharedStore implements Store, ChangeListener {
     } catch (error) {
       if (!isOutage(error)) throw error
       this.#owedKeys.set(nameOf(namespace, key), { namespace, key })
+      this.#boundDebts()
     }
   }
 
@@ -157,9 +167,9 @@ export class SharedStore implements Store, ChangeListener {
   }
 
   async invalidate (namespace: string, what: Invalidation): Promise<number> {
-    const marker = this.#ledger.record(namespace, what, await this.#backend.invalidate(namespace, what))
+    const marker = await this.#record(namespace, what)
     const progress = { count: 0 }
-    const sweeping = this.#reclaim(namespace, what, marker, progress)
+    const sweeping = this.#reclaim(namespace, marker, progress)
     let timer: NodeJS.Timeout | undefined
     const enough = new Promise<void>((resolve) => { timer = setTimeout(resolve, COUNTING_TIME) })
     await Promise.race([sweeping, enough]).finally(() => { clearTimeout(timer) })
@@ -168,12 +178,11 @@ export class SharedStore implements Store, ChangeListener {
 
   async outdate (namespace: string, what: Invalidation): Promise<void> {
     try {
-      this.#ledger.record(namespace, what, await this.#backend.invalidate(namespace, what))
+      await this.#record(namespace, what)
     } catch (error) {
       if (!isOutage(error)) throw error
-      // No stamp can be had, so everything counts as older until the backend knows of it.
-      const marker = this.#ledger.record(namespace, what, Number.MAX_VALUE)
-      this.#owedInvalidations.add({ namespace, what, marker })
+      this.#owe(namespace, what)
+      this.#boundDebts()
     }
   }
 
@@ -221,13 +230,14 @@ export class SharedStore implements Store, ChangeListener {
     if (!this.isTrusted || this.#owedInvalidations.size > 0) return
     const inForce = await this.#backend.inForce()
     // What the backend has forgotten, no entry there can fall to; and every entry here has just been held against it.
-    this.#ledger.retire(revision, this.#inFlight.oldest(), (namespace) => this.memory.holds(namespace))
+    const stamps = new Set(inForce.map(({ stamp }) => stamp))
+    this.#ledger.retire(revision, this.#inFlight.oldest(), (namespace) => this.memory.holds(namespace), ({ stamp }) => stamps.has(stamp))
     this.#apply(inForce)
+    this.#retirement.adopt(inForce)
   }
 
   async close (): Promise<void> {
     clearInterval(this.#settling)
-    for (const timer of this.#retiring) clearTimeout(timer)
     await this.#backend.close()
   }
 
@@ -313,7 +323,16 @@ export class SharedStore implements Store, ChangeListener {
   }
 
   #apply (inForce: InForce[]): void {
-    for (const { namespace, what, stamp } of inForce) this.#ledger.record(namespace, what, stamp)
+    for (const { namespace, what, stamp } of inForce) {
+      if (!this.#ledger.namespace(namespace).knows(what, stamp)) this.#ledger.record(namespace, what, stamp)
+    }
+  }
+
+  /** Makes an invalidation hold, here and elsewhere. */
+  async #record (namespace: string, what: Invalidation): Promise<Marker> {
+    const marker = this.#ledger.record(namespace, what, await this.#backend.invalidate(namespace, what))
+    this.#retirement.add(namespace, what, marker.stamp)
+    return marker
   }
 
   async * #standing (namespace: string | undefined): AsyncIterable<ScannedEntry[]> {
@@ -324,28 +343,40 @@ export class SharedStore implements Store, ChangeListener {
     }
   }
 
-  async #reclaim (namespace: string, what: Invalidation, marker: Marker, progress: { count: number }): Promise<void> {
-    const ledger = this.#ledger.namespace(namespace)
+  /** Drops what has fallen to an invalidation, so that it takes no space and can be counted. */
+  async #reclaim (namespace: string, { soft, stamp }: Marker, progress: { count: number }): Promise<void> {
+    if (soft) return
     for (let tries = 1; ; tries++) {
       try {
         for await (const entries of this.#backend.scan(namespace)) {
-          const fallen = entries.filter((entry) => ledger.verdict(entry.key, entry.tags, entry.stamp, 0) === marker && !marker.soft)
+          const ledger = this.#ledger.namespace(namespace)
+          const fallen = entries.filter((entry) => ledger.verdict(entry.key, entry.tags, entry.stamp, 0)?.stamp === stamp)
           progress.count += await this.#backend.discard(namespace, fallen)
         }
-        break
+        return
       } catch (error) {
         if (!isOutage(error)) throw error
-        // The invalidation holds all the same, and what is not reclaimed expires.
+        // The invalidation holds all the same, and what is left is dropped before it is withdrawn.
         if (tries === RECLAIM_TRIES) return
         await delay(SETTLE_INTERVAL, undefined, { ref: false })
       }
     }
-    const timer = setTimeout(() => {
-      this.#retiring.delete(timer)
-      this.#backend.withdraw(namespace, what, marker.stamp).catch((error: unknown) => { if (!isOutage(error)) throw error })
-    }, this.#retireAfter)
-    timer.unref()
-    this.#retiring.add(timer)
+  }
+
+  #owe (namespace: string, what: Invalidation): void {
+    // No stamp can be had, so everything counts as older until the backend knows of it.
+    const marker = this.#ledger.record(namespace, what, Number.MAX_VALUE)
+    this.#owedInvalidations.add({ namespace, what, marker })
+  }
+
+  /** An outage may last: what is too much to be remembered one by one is owed as all of its namespace. */
+  #boundDebts (): void {
+    if (this.#owedKeys.size + this.#owedInvalidations.size <= DEBTS) return
+    const namespaces = new Set([...this.#owedKeys.values(), ...this.#owedInvalidations].map(({ namespace }) => namespace))
+    for (const { namespace, marker } of this.#owedInvalidations) this.#ledger.withdraw(namespace, marker)
+    this.#owedKeys.clear()
+    this.#owedInvalidations.clear()
+    for (const namespace of namespaces) this.#owe(namespace, { all: true })
   }
 
   /** Tells the backend what it could not be told before. */
@@ -359,6 +390,8 @@ export class SharedStore implements Store, ChangeListener {
     for (const [name, owed] of this.#owedKeys) {
       try {
         await this.#backend.delete(owed.namespace, owed.key)
+        // A read under way may be about to bring the value that has just gone.
+        this.#inFlight.supersede(name)
         if (this.#owedKeys.get(name) === owed) this.#owedKeys.delete(name)
       } catch {
         return // Still away: the next round tries again.
@@ -366,7 +399,7 @@ export class SharedStore implements Store, ChangeListener {
     }
     for (const owed of this.#owedInvalidations) {
       try {
-        await this.#backend.invalidate(owed.namespace, owed.what)
+        this.#retirement.add(owed.namespace, owed.what, await this.#backend.invalidate(owed.namespace, owed.what))
         const inForce = await this.#backend.inForce()
         // First the provisional marker goes: being the newest of all, it leaves no room for others of its tag.
         this.#ledger.withdraw(owed.namespace, owed.marker)
@@ -378,8 +411,6 @@ export class SharedStore implements Store, ChangeListener {
     }
   }
 }
-
-const isOutage = (error: unknown): boolean => error instanceof BackendUnavailableError || error instanceof BackendFullError
 
 /** A listing shows everything about an entry but its value. */
 function listed ({ valueLength, version, stamp: _, ...facts }: ScannedEntry): Listing['entries'][number] {

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis'
 import { withDeadline } from '../../deadline.js'
 import type { Invalidation } from '../../ledger.js'
 import type { ChangeListener, InForce } from '../backend.js'
+import { parsed } from './parsed.js'
 
 /** How often the connection is proved, in milliseconds. With the commands' deadline on top it bounds how long a lost bus goes unnoticed. */
 const PULSE_INTERVAL = 250
@@ -57,8 +58,12 @@ export class RedisFollower {
     try {
       // Subscribing again is harmless, and answers only over a connection that lives.
       await withDeadline(this.#options.subscriber.subscribe(this.#options.channel), SUBSCRIBE_DEADLINE)
+      const heard = this.#last
       const pulse = await this.#options.pulse()
-      const missed = this.#last === undefined || pulse.epoch !== this.#epoch || pulse.stamp < this.#last ||
+      // What was heard before the question is in the answer; what comes behind it may have been heard first.
+      const isAnew = pulse.epoch !== this.#epoch || (heard !== undefined && pulse.stamp < heard)
+      if (isAnew) this.#last = undefined
+      const missed = this.#last === undefined ||
         (this.#awaited !== undefined && this.#last < this.#awaited) || (!this.isFollowing && pulse.stamp !== this.#last)
       this.#epoch = pulse.epoch
       this.#awaited = pulse.stamp
@@ -80,14 +85,15 @@ export class RedisFollower {
   #hear (message: string): void {
     const space = message.indexOf(' ')
     const stamp = Number(message.slice(0, space))
-    const { v, s, n, k, i } = JSON.parse(message.slice(space + 1)) as Announcement
+    const announcement = Number.isSafeInteger(stamp) ? readAnnouncement(message.slice(space + 1)) : undefined
     const gap = this.#last !== undefined && stamp > this.#last + 1
-    if (this.#last === undefined || stamp > this.#last) this.#last = stamp
-    if (v !== 1 || gap) {
+    if (announcement !== undefined && (this.#last === undefined || stamp > this.#last)) this.#last = stamp
+    if (announcement === undefined || gap) {
       this.isFollowing = false
-      void this.#resync(stamp).then(() => { this.isFollowing = true }, () => { this.#last = undefined })
+      void this.#resync(this.#last ?? 0).then(() => { this.isFollowing = true }, () => { this.#last = undefined })
     }
-    if (s === this.#options.source) return
+    if (announcement === undefined || announcement.s === this.#options.source) return
+    const { n, k, i } = announcement
     if (k !== undefined) this.#options.listener.onChange({ kind: 'key', namespace: n, key: k, stamp })
     if (i !== undefined) this.#options.listener.onChange({ kind: 'invalidation', namespace: n, what: i, stamp })
   }
@@ -99,4 +105,13 @@ export class RedisFollower {
     }).finally(() => { this.#resyncing = undefined })
     await this.#resyncing
   }
+}
+
+/** Undefined for what is no announcement of this version: it may mean anything. */
+function readAnnouncement (text: string): Announcement | undefined {
+  const { v, s, n, k, i } = parsed<Partial<Announcement>>(text) ?? {}
+  const { tags = [], pattern = '' } = i ?? {}
+  const isSound = v === 1 && typeof s === 'string' && typeof n === 'string' && (k === undefined || typeof k === 'string') &&
+    Array.isArray(tags) && tags.every((tag) => typeof tag === 'string') && typeof pattern === 'string'
+  return isSound ? { v, s, n, ...k === undefined ? {} : { k }, ...i === undefined ? {} : { i } } : undefined
 }

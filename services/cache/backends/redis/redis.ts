@@ -9,6 +9,7 @@ import type { Invalidation } from '../../ledger.js'
 import { HEADER_LENGTH, packRecord, packTombstone, prefixLength, unpackFacts, unpackRecord } from '../../record.js'
 import type { ChangeListener, InForce, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome } from '../backend.js'
 import { type Announcement, type Pulse, RedisFollower } from './follower.js'
+import { parsed } from './parsed.js'
 import { type Scripted, scripts } from './scripts.js'
 
 /** How long a deletion is remembered, in milliseconds: longer than any load may take. */
@@ -119,10 +120,12 @@ export class RedisBackend implements SharedBackend {
 
   async inForce (): Promise<InForce[]> {
     const fields = await this.#run(() => this.#client.hgetall(this.#ledger))
-    return Object.entries(fields).map(([field, stamp]) => {
-      const [kind, namespace, what, soft] = JSON.parse(field) as [string, string, string, boolean]
+    return Object.entries(fields).flatMap(([field, stamp]) => {
+      const [kind, namespace, what, soft] = parsed<[string, string, string, boolean]>(field) ?? []
+      // Not one of ours.
+      if (typeof namespace !== 'string' || typeof what !== 'string' || typeof soft !== 'boolean') return []
       const invalidation: Invalidation = kind === 'tag' ? { tags: [what] } : kind === 'pattern' ? { pattern: what } : { all: true }
-      return { namespace, what: { ...invalidation, soft }, stamp: Number(stamp) }
+      return [{ namespace, what: { ...invalidation, soft }, stamp: Number(stamp) }]
     })
   }
 
@@ -199,7 +202,10 @@ export class RedisBackend implements SharedBackend {
     const answers = await this.#run(async () => {
       const pipeline: ChainableCommander = this.#client.pipeline()
       for (const name of names) pipeline.getrangeBuffer(name, 0, PREFIX - 1).strlen(name)
-      return await pipeline.exec() ?? []
+      const answers = await pipeline.exec() ?? []
+      // It resolves with the errors of its commands. That a key is no string is one of them, and its owner's business.
+      for (const [error] of answers) if (error !== null && isOutage(error)) throw error
+      return answers
     }, SCAN_DEADLINE)
     const found: ScannedEntry[] = []
     for (const [at, name] of names.entries()) {
@@ -241,7 +247,7 @@ export class RedisBackend implements SharedBackend {
     try {
       return await this.#breaker.execute(async () => await withDeadline(command(), deadline))
     } catch (error) {
-      if (error instanceof Error && error.message.startsWith('OOM')) throw new BackendFullError(this.name)
+      if (error instanceof Error && NO_ROOM.test(error.message)) throw new BackendFullError(this.name)
       if (isOutage(error) || error instanceof BrokenCircuitError) {
         throw new BackendUnavailableError('Redis does not answer: try again in a moment; if it stays so, check REDIS_URL and the server.')
       }
@@ -276,7 +282,9 @@ export class RedisBackend implements SharedBackend {
   get #channel (): string { return `${this.#prefix}:changes` }
 }
 
-const OUTAGES = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOAUTH|WRONGPASS|NOREPLICAS|BUSY)\b/
+const OUTAGES = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOAUTH|NOPERM|WRONGPASS|NOREPLICAS|BUSY)\b/
+/** Memory that is used up, and a disk: reads go on. */
+const NO_ROOM = /^(OOM|MISCONF)\b/
 
 /** Anything but an answer of Redis that says the command itself was wrong. */
 function isOutage (error: unknown): boolean {

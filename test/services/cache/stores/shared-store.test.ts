@@ -1,9 +1,13 @@
 import t from 'tap'
+import { rmSync } from 'node:fs'
 import type { Cache } from '../../../../services/cache/cache.js'
 import { decode, encode } from '../../../../services/cache/encoding.js'
 import type { NewEntry } from '../../../../services/cache/entry.js'
+import { BackendUnavailableError } from '../../../../services/cache/errors.js'
 import { eventually, openSharedCache, type SharedCache } from '../../../support/caches.js'
+import { heldMemory } from '../../../support/heap.js'
 import { type Owner, redisUrl, startRedis } from '../../../support/servers.js'
+import { Gate } from '../setup.js'
 
 const NS = 'default'
 const entry = (value: unknown, more: Partial<NewEntry> = {}): NewEntry => ({ value: encode(value), dataType: 'json', ...more })
@@ -383,4 +387,70 @@ t.test('Redis in trouble', async (t) => {
     await client.config('SET', 'maxmemory', '0')
     await eventually(async () => await cache.peek(NS, 'k') === undefined && await client.getBuffer('larder:test:entry:default:k').then((record) => record?.[2] === 1), 'and reaches Redis when there is room')
   })
+  t.test('unable to save: writes are refused as such, and cached reads do not fail', async (t) => {
+    const { cache, client } = await openSharedCache(t, (await startRedis(t)).url)
+    await cache.set(NS, 'k', entry('x'))
+    const [, folder] = await client.config('GET', 'dir') as [string, string]
+    await client.config('SET', 'save', '1 1')
+    rmSync(folder, { recursive: true, force: true })
+    await eventually(async () => {
+      await client.bgsave().catch(() => {})
+      return (await client.info('persistence')).includes('rdb_last_bgsave_status:err')
+    }, 'it knows that it cannot save')
+    await t.rejects(Promise.resolve(cache.set(NS, 'k', entry('y'))), { code: 'ERR_BACKEND_FULL' })
+    t.equal(await cache.getOrSet('loaded', () => 1), 1)
+    await cache.forget('k')
+    t.equal(await valueIn(cache, 'k'), undefined, 'a deletion holds in this process')
+  })
+
+  t.test('away for long: what is owed takes bounded memory, and holds', async (t) => {
+    const server = await startRedis(t)
+    const [a, b] = await pair(t, server.url)
+    await b.cache.getOrSet('k', () => 'old', { ttl: 1000 })
+    server.pause()
+    await eventually(() => !a.store.isTrusted, 'it is known to be away')
+    const before = await heldMemory()
+    await a.cache.forget('k')
+    for (let at = 0; at < 100; at++) await a.cache.forget(...Array.from({ length: 1000 }, (_, i) => `a key that was written:${at}:${i}`))
+    const growth = (await heldMemory() - before) / 2 ** 20
+    t.ok(growth < 8, `${growth.toFixed(1)} MiB for 100 000 keys`)
+    server.resume()
+    await eventually(async () => b.store.isTrusted && await valueIn(b.cache, 'k') === undefined, 'the first of them holds for the other process too')
+    t.equal(await a.cache.getOrSet('k', () => 'new'), 'new')
+  })
+
+  t.test('back again: a read under way does not bring back what is deleted late', async (t) => {
+    const { cache, store, backend } = await openSharedCache(t, await redisUrl(t))
+    await cache.set(NS, 'k', entry('old'))
+    const pay = backend.delete.bind(backend)
+    backend.delete = async () => { throw new BackendUnavailableError('Away for this moment.') }
+    await cache.forget('k')
+    const get = backend.get.bind(backend)
+    const answered = new Gate()
+    const paid = new Gate()
+    backend.get = async (namespace, key) => {
+      const found = await get(namespace, key)
+      answered.open()
+      await paid.promise
+      return found
+    }
+    const reading = cache.get(NS, 'k')
+    await answered.promise
+    backend.delete = async (...change) => {
+      const outcome = await pay(...change)
+      setImmediate(paid.open)
+      return outcome
+    }
+    await reading
+    backend.get = get
+    t.ok(store.isTrusted)
+    t.equal(await valueIn(cache, 'k'), undefined)
+  })
+})
+
+t.test('reads are counted on from Redis to memory', async (t) => {
+  const [a, b] = await pair(t)
+  await eventually(() => b.store.isTrusted, 'it follows')
+  await a.cache.set(NS, 'k', entry(1))
+  for (const reads of [1, 2, 3]) t.equal((await b.cache.get(NS, 'k'))?.accessCount, reads)
 })
