@@ -3,6 +3,7 @@ import type { Item, ItemChanges, ItemListReply, NewItem } from '../schemas/items
 import type { Database } from './database.js'
 import { InvalidInputError, NotFoundError, UnsupportedHereError } from './errors.js'
 import { MAX_PAGE, nextPage, positionOf, type PageRequest } from './page.js'
+import { toJsonText } from './values.js'
 
 /** What `list` answers: the members of a reply that are data. */
 export type ItemList = Omit<ItemListReply, 'cached'>
@@ -49,10 +50,10 @@ export class ItemService {
     return itemOf(row)
   }
 
-  /** @throws InvalidInputError when the fields have an `id` of their own */
+  /** @throws InvalidInputError when the fields have an `id` of their own, or hold a number that JSON text cannot carry (1e400) */
   async create (id: string, fields: NewItem): Promise<Item> {
     if (Object.hasOwn(fields, 'id')) throw new InvalidInputError('id is given by the service: leave it out of a new item.')
-    await this.#database.query(SQL`INSERT INTO items (id, body) VALUES (${id}, ${JSON.stringify(fields)})`)
+    await this.#database.query(SQL`INSERT INTO items (id, body) VALUES (${id}, ${toJsonText(fields, 'The item')})`)
     return { id, ...fields }
   }
 
@@ -63,7 +64,7 @@ export class ItemService {
       const { rows: [row] } = await transaction.query<Row>(SQL`SELECT id, body FROM items WHERE id = ${id} FOR UPDATE`)
       if (row === undefined) throw absent()
       const fields = { ...fieldsOf(row), ...changes }
-      const body = JSON.stringify(fields)
+      const body = toJsonText(fields, 'The item')
       if (Buffer.byteLength(body) > MAX_SIZE) {
         throw new UnsupportedHereError(`With these fields the item would have more than ${MAX_SIZE} bytes: set fewer or shorter ones.`)
       }

@@ -94,6 +94,16 @@ export default function items (t: Test, app: FastifyInstance): void {
     t.equal((await send('GET /items?nocache=true')).statusCode, 200)
   })
 
+  t.test('a number that JSON text cannot carry is refused, and not stored as null', async (t) => {
+    const { id } = await create({ a: 1 })
+    for (const [method, url] of [['POST', '/items'], ['PUT', `/items/${id}`]] as const) {
+      const refused = await app.inject({ method, url, headers: { 'content-type': 'application/json' }, payload: '{"a":{"b":[1e400]}}' })
+      t.equal(refused.statusCode, 400)
+      t.match(refused.json(), { detail: /number outside the range of a double/ })
+    }
+    t.strictSame((await read(id)).item, { id, a: 1 })
+  })
+
   t.test('anything but an object is refused', async (t) => {
     for (const payload of ['[]', '"x"', '1', 'null', '{"__proto__":{"x":1}}', '{']) {
       const response = await app.inject({ method: 'POST', url: '/items', headers: { 'content-type': 'application/json' }, payload })
