@@ -3,6 +3,8 @@ import { ConflictError, InvalidInputError, UnavailableError } from '../errors.js
 
 /** Another process uses the embedded database. */
 export const DataDirLockedError = createError<[why: string]>('ERR_DATA_DIR_LOCKED', '%s', 503)
+/** The folder of the embedded database cannot be made, or not be written to. */
+export const DataDirUnusableError = createError<[why: string]>('ERR_DATA_DIR_UNUSABLE', '%s', 503)
 
 /** Seconds after which a request that the database could not answer is worth repeating. */
 const RETRY_AFTER = 1

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { DataDirLockedError } from './errors.js'
+import { DataDirLockedError, DataDirUnusableError } from './errors.js'
 import { isRunning, processStart } from './process-start.js'
 
 interface Claim { pid: number, start: string | undefined, host: string }
@@ -29,14 +29,12 @@ export class FolderLock {
     this.#beat = setInterval(() => { beat(file) }, BEAT).unref()
   }
 
-  /** @throws DataDirLockedError when another process, or another part of this one, has the folder */
+  /** @throws DataDirLockedError when another process, or another part of this one, has the folder · DataDirUnusableError */
   static async acquire (folder: string): Promise<FolderLock> {
-    mkdirSync(folder, { recursive: true })
     const claim: Claim = { pid: process.pid, start: processStart(process.pid), host: hostname() }
     for (let attempt = 1; ; attempt++) {
       const file = join(folder, `postgres.${process.pid}-${randomUUID()}.lock`)
-      writeFileSync(`${file}.new`, JSON.stringify(claim))
-      renameSync(`${file}.new`, file)
+      putDown(file, claim)
       const holder = holderBeside(folder, file)
       if (holder === undefined) return new FolderLock(file)
       rmSync(file, { force: true })
@@ -49,6 +47,31 @@ export class FolderLock {
   release (): void {
     clearInterval(this.#beat)
     rmSync(this.#file, { force: true })
+  }
+}
+
+/** @throws DataDirUnusableError when the folder cannot be made, or not be written to */
+function putDown (file: string, claim: Claim): void {
+  const folder = dirname(file)
+  try {
+    makeFolder(resolve(folder))
+    writeFileSync(`${file}.new`, JSON.stringify(claim))
+    renameSync(`${file}.new`, file)
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    throw Object.assign(new DataDirUnusableError(`DATA_DIR=${folder} cannot be used (${code ?? message}): give a folder that Larder can write to.`), { cause: error })
+  }
+}
+
+/** One folder after the other: `recursive` never comes back from where nothing can be made, such as /proc. */
+function makeFolder (folder: string): void {
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true) return
+  if (dirname(folder) !== folder) makeFolder(dirname(folder))
+  try {
+    mkdirSync(folder)
+  } catch (error) {
+    // Made by another that starts at the same time.
+    if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) throw error
   }
 }
 

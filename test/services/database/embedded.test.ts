@@ -82,6 +82,19 @@ t.test('one process cannot open a folder twice', async (t) => {
   again.release()
 })
 
+t.test('a folder that cannot be used is named, with the setting that says it', async (t) => {
+  const file = join(temporaryFolder(t), 'file')
+  writeFileSync(file, '')
+  // Nothing can be made in /proc, which a recursive mkdir tries for ever.
+  for (const folder of [file, join(file, 'below'), '/proc/larder/data']) {
+    await t.rejects(FolderLock.acquire(folder), { code: 'ERR_DATA_DIR_UNUSABLE', message: `DATA_DIR=${folder} cannot be used (E` })
+  }
+  const made = join(temporaryFolder(t), 'one', 'two')
+  const lock = await FolderLock.acquire(made)
+  t.equal(claims(made).length, 1)
+  lock.release()
+})
+
 t.test('of many that start at once no more than one gets the folder', async (t) => {
   const folder = temporaryFolder(t)
   const attempts = await Promise.allSettled(Array.from({ length: 8 }, async () => await FolderLock.acquire(folder)))
