@@ -19,9 +19,9 @@ export const CachedListQuery = Type.Object({
 
 /** The conditions of a cached read, for the document; plugins/cache-aside.ts reads them. */
 export const CachedReadHeaders = Type.Object({
-  'if-none-match': Type.Optional(Type.String({ description: 'Answer 304 while the data still has this ETag', examples: ['"1f2q9z4k0c8"'] })),
+  'if-none-match': Type.Optional(Type.String({ description: 'Answer 304 while the data still has this ETag' })),
   'cache-control': Type.Optional(Type.String({
-    description: '`no-cache` goes past the cache and refreshes it; `no-store` neither reads nor writes it', examples: ['no-cache']
+    description: '`no-cache` goes past the cache and refreshes it; `no-store` neither reads nor writes it'
   }))
 })
 

@@ -75,17 +75,15 @@ export const CacheKeyParams = Type.Object({
 /** The conditions of a write, for the document; services/preconditions.ts reads them. */
 export const WriteConditions = Type.Object({
   'if-match': Type.Optional(Type.String({
-    description: 'Write only over one of these versions: `"version"`, or `*` for any',
-    examples: ['"1f2q9z4k0c8"']
+    description: 'Write only over one of these versions: `"version"`, or `*` for any'
   })),
-  'if-none-match': Type.Optional(Type.String({ description: '`*`: write only where nothing is', examples: ['*'] }))
+  'if-none-match': Type.Optional(Type.String({ description: '`*`: write only where nothing is' }))
 })
 
 /** The condition of a read. */
 export const ReadConditions = Type.Object({
   'if-none-match': Type.Optional(Type.String({
-    description: 'Answer 304 while the entry is still this version',
-    examples: ['"1f2q9z4k0c8"']
+    description: 'Answer 304 while the entry is still this version'
   }))
 })
 

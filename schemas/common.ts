@@ -77,9 +77,12 @@ export const offset = Type.Optional(Type.Integer({
   minimum: 0, maximum: Number.MAX_SAFE_INTEGER, default: 0, description: 'How many to leave out first', examples: [0]
 }))
 
-/** `cursor` of a list: `next_cursor` of the page before, opaque. */
+/**
+ * `cursor` of a list: `next_cursor` of the page before, opaque. It has no example, as no header of a condition has one: Swagger UI
+ * fills its form with examples, and sends what nobody asked for.
+ */
 export const cursor = Type.Optional(Type.String({
-  minLength: 1, maxLength: 1024, description: 'Where to go on: `next_cursor` of the page before, as it came', examples: ['bzoxMDA']
+  minLength: 1, maxLength: 1024, description: 'Where to go on: `next_cursor` of the page before, as it came'
 }))
 
 /** `next_cursor` of a page; absent on the last one. */

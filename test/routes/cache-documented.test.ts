@@ -10,6 +10,12 @@ import { Api, startApp } from './cache/api.js'
 const app = await startApp(t, { REDIS_URL: '' })
 const cache = new Api(app, 'memory')
 
+interface Tried {
+  operationId: string
+  parameters?: Array<{ in: string, name: string, example?: unknown, schema?: { examples?: unknown[], default?: unknown } }>
+  requestBody?: { content: Record<string, { example?: object }> }
+}
+
 /** Answers that are put together from text pass no serialiser that would hold them to their schema. */
 function faultsIn (schema: Parameters<typeof ref>[0], answer: unknown): unknown {
   const holder = Fastify()
@@ -26,6 +32,24 @@ void t.test('answers made from text are as documented', async (t) => {
   for (const key of ['a', 'b"\\', 'c']) t.equal(faultsIn(CacheGetReply, (await cache.read(key)).body), undefined, key)
   t.equal(faultsIn(CacheGetBatchReply, (await cache.post('/get-batch', ['a', 'b"\\', 'c', '', 5])).body), undefined)
   t.ok(faultsIn(CacheGetReply, { success: true, found: true }), 'and a wrong one would be noticed')
+})
+
+void t.test('an operation that is tried with the examples of its documentation succeeds, unless they name what is not there', async (t) => {
+  const { paths } = (await app.inject('/openapi.json')).json<{ paths: Record<string, Record<string, Tried>> }>()
+  for (const [path, operations] of Object.entries(paths)) {
+    for (const [method, { operationId, parameters = [], requestBody }] of Object.entries(operations)) {
+      // As Swagger UI fills its form.
+      const filled = parameters.map(({ in: place, name, example, schema }) => ({ place, name, value: example ?? schema?.examples?.[0] ?? schema?.default }))
+        .filter(({ value }) => value !== undefined)
+      const of = (place: string) => Object.fromEntries(filled.filter((one) => one.place === place).map(({ name, value }) => [name, String(value)]))
+      const url = Object.entries(of('path')).reduce((url, [name, value]) => url.replace(`{${name}}`, encodeURIComponent(value)), path)
+      const payload = requestBody?.content['application/json']?.example
+      const { statusCode } = await app.inject({
+        method: method.toUpperCase() as 'GET', url, query: of('query'), headers: of('header'), ...(payload === undefined ? {} : { payload })
+      })
+      t.ok(statusCode < 300 || statusCode === 404, `${operationId} answers ${statusCode}`)
+    }
+  }
 })
 
 void t.test('every operation is in the document under its own name', async (t) => {
