@@ -1,7 +1,7 @@
 // Builds dist/ from the TypeScript sources and gathers the browser assets that Larder serves itself.
 // It runs before `npm start` and `npm test`, so it has to be quick: esbuild only strips the types here
 // (`npm run typecheck` is what checks them).
-import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -27,7 +27,10 @@ const typescriptIn = (directory) => readdirSync(join(root, directory), { recursi
 
 const vendor = join(root, 'public', 'vendor')
 mkdirSync(vendor, { recursive: true })
-cpSync(createRequire(import.meta.url).resolve('redoc/bundles/redoc.standalone.js'), join(vendor, 'redoc.standalone.js'))
+// ReDoc shows its maker's logo from its maker's host: nothing is to be asked of another.
+const redoc = readFileSync(createRequire(import.meta.url).resolve('redoc/bundles/redoc.standalone.js'), 'utf8')
+const nothing = 'data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=='
+writeFileSync(join(vendor, 'redoc.standalone.js'), redoc.replaceAll('https://cdn.redoc.ly/redoc/logo-mini.svg', nothing))
 
 rmSync(dist, { recursive: true, force: true })
 await esbuild.build({

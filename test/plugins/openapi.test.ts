@@ -172,6 +172,14 @@ t.test('our own assets name no other host, and all are served', async (t) => {
   await app.close()
 })
 
+t.test('ReDoc comes without the logo of its maker, which is on another host', async (t) => {
+  const app = await bare()
+  const { statusCode, body } = await app.inject('/assets/vendor/redoc.standalone.js')
+  t.equal(statusCode, 200)
+  t.notMatch(body, /cdn\.redoc\.ly/)
+  await app.close()
+})
+
 t.test('Swagger UI asks nobody to validate the document', async (t) => {
   const app = await bare()
   t.match((await app.inject('/docs/static/swagger-initializer.js')).body, /validatorUrl: null/)
