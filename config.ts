@@ -4,7 +4,7 @@ import { createSecureContext } from 'node:tls'
 import { parseEnv } from 'node:util'
 import { KindGuard, type TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { Environment, type RunTimeSettings, type Setting } from './schemas/config.js'
+import { Environment, type RunTimeSettings, type Setting, type Strategies } from './schemas/config.js'
 
 /** Everything the environment decides. Read once, at the start; passed on as an argument. */
 export interface Config {
@@ -32,7 +32,7 @@ export interface Config {
   memcachedUrl?: string
   cache: {
     backend: 'memory' | 'redis'
-    strategy: 'lru' | 'lfu' | 'fifo' | 'ttl'
+    strategy: typeof Strategies[number]
     /** Bytes. */
     maxMemory: number
     maxItems: number

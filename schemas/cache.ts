@@ -20,7 +20,9 @@ export type CacheBackend = Static<typeof CacheBackend>
 
 export const CacheStrategy = words(STRATEGIES, {
   $id: 'CacheStrategy',
-  description: 'Which entry goes first when a limit is reached. `write_through` and `write_behind` are not built yet: they answer 422.',
+  description: 'Which entry goes first when a limit is reached: the least recently used (`lru`), the least often used (`lfu`), the one ' +
+    'written first (`fifo`), the one that expires first (`ttl`), or who did not earn to stay by the rules of SIEVE (`sieve`), of S3-FIFO ' +
+    '(`s3fifo`), or of the one that does best of W-TinyLFU with several windows, LRU and S3-FIFO (`adaptive`). `write_through` and `write_behind` are not built yet: they answer 422.',
   examples: ['lru']
 })
 export type CacheStrategy = Static<typeof CacheStrategy>

@@ -27,7 +27,7 @@ const TEBIBYTE = 2 ** 40
 export const MAX_TTL = 3_155_760_000
 
 /** The eviction policies, as in `services/cache/policies`. A new policy is a word here. */
-export const Strategies = ['lru', 'lfu', 'fifo', 'ttl'] as const
+export const Strategies = ['lru', 'lfu', 'fifo', 'ttl', 'sieve', 's3fifo', 'adaptive'] as const
 export const LogLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 
 /**

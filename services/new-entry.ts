@@ -1,5 +1,5 @@
 import type { NewCacheEntry } from '../schemas/cache.js'
-import type { NewEntry, Strategy } from './cache/entry.js'
+import { type NewEntry, STRATEGIES, type Strategy } from './cache/entry.js'
 import { UnsupportedOperationError } from './cache/errors.js'
 import { InvalidInputError } from './errors.js'
 import { checkTags } from './names.js'
@@ -27,7 +27,7 @@ export function toNewEntry ({ value, data_type: dataType, ttl, strategy, metadat
 /** @throws UnsupportedOperationError for a strategy that the API knows and the cache does not have */
 export function builtStrategy (strategy: NonNullable<NewCacheEntry['strategy']>): Strategy {
   if (strategy === 'write_through' || strategy === 'write_behind') {
-    throw new UnsupportedOperationError(`The strategy ${strategy} is not built yet: use lru, lfu, fifo or ttl.`)
+    throw new UnsupportedOperationError(`The strategy ${strategy} is not built yet: use one of ${STRATEGIES.join(', ')}.`)
   }
   return strategy
 }

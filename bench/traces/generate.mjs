@@ -13,7 +13,9 @@ const makers = {
     let left = 0
     return fill(length, () => {
       if (left === 0 && random() < 1 / 2000) left = 1000
-      return left-- > 0 ? fresh++ : (left = 0, popular())
+      if (left === 0) return popular()
+      left--
+      return fresh++
     })
   },
   /** Round and round over more keys than fit. */

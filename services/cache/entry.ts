@@ -49,8 +49,8 @@ export interface Entry {
   readonly size: number
 }
 
-/** The eviction policies: see `policies/`. */
-export const STRATEGIES = ['lru', 'lfu', 'fifo', 'ttl'] as const
+/** The eviction policies: see `policies/`. Stored entries name theirs by its place here: a new one comes last. */
+export const STRATEGIES = ['lru', 'lfu', 'fifo', 'ttl', 'sieve', 's3fifo', 'adaptive'] as const
 export type Strategy = typeof STRATEGIES[number]
 
 /** What a conditional write asks of the entry that is there: nothing may be (`absent`), or exactly this version. */

@@ -5,6 +5,7 @@ import { EntryTooLargeError, InvalidCursorError } from '../errors.js'
 import { compileGlob, type Matcher } from '../glob.js'
 import type { Ledger, NamespaceLedger } from '../ledger.js'
 import type { Limits } from '../limits.js'
+import { hashKey } from '../policies/hash.js'
 import { policies } from '../policies/index.js'
 import type { Policy } from '../policies/policy.js'
 import type { Content } from '../reading.js'
@@ -153,7 +154,7 @@ export class MemoryBackend {
       this.#slots.keys[slot] = entry.key
       this.#items++
       this.#populations[strategy]!++
-      this.#policy(strategy).admit(slot, entry.expiresAt)
+      this.#admit(slot, this.#policy(strategy), entry.expiresAt)
     } else {
       this.#replace(slot, strategy, size, entry.expiresAt)
     }
@@ -297,11 +298,17 @@ export class MemoryBackend {
       if (!this.#isOver(growth, 0)) return
     }
     // Out of its policy while room is made, so that it cannot be the victim of its own growth.
-    this.#policies[old]!.forget(slot)
+    this.#policies[old]!.forget(slot, false)
     this.#populations[old]!--
     this.#makeRoom(growth, 0, strategy)
-    policy.admit(slot, expiresAt)
+    this.#admit(slot, policy, expiresAt)
     this.#populations[strategy]!++
+  }
+
+  #admit (slot: number, policy: Policy, expiresAt: number): void {
+    const { keys, spaces } = this.#slots
+    const hash = policy.usesHash === true ? hashKey(keys[slot] as string, hashKey((spaces[slot] as Space).name)) : 0
+    policy.admit(slot, expiresAt, hash)
   }
 
   #write (slot: number, strategy: number, size: number, entry: StoredEntry): void {
@@ -326,12 +333,12 @@ export class MemoryBackend {
     slots.dataTypes[slot] = DATA_TYPES.indexOf(entry.dataType)
   }
 
-  #release (slot: number): void {
+  #release (slot: number, evicted = false): void {
     const slots = this.#slots
     const space = slots.spaces[slot] as Space
     const strategy = slots.strategies[slot] as number
     space.index.delete(slots.keys[slot] as string)
-    this.#policies[strategy]!.forget(slot)
+    this.#policies[strategy]!.forget(slot, evicted)
     this.#populations[strategy]!--
     this.#items--
     this.#bytes -= slots.sizes[slot] as number
@@ -357,7 +364,7 @@ export class MemoryBackend {
   #evict (victim: number): void {
     if (this.#slots.goneAt[victim] as number > this.#now()) this.counters.evictions++
     else this.counters.expirations++
-    this.#release(victim)
+    this.#release(victim, true)
   }
 
   async #sweepOnce (): Promise<void> {

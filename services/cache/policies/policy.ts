@@ -1,26 +1,40 @@
 /**
  * An eviction policy: it orders entries and names the next victim. It knows entries by their slot, a small integer that the
  * memory backend gives out and reuses, and stores neither keys nor values, so that its state fits in typed arrays.
+ *
+ * How many entries fit is not told: limits by bytes may bind before the limit by count, and both may change. When a victim is
+ * asked for, what is held is what fits.
  */
 export interface Policy {
-  /** An entry is stored in a free slot. `expiresAt` in milliseconds, Infinity when never. */
-  admit (slot: number, expiresAt: number): void
+  /** Whether `admit` is to be given the hash of the key; without it the hash is 0. */
+  readonly usesHash?: boolean
+  /**
+   * An entry is stored in a free slot, after room was made for it. `expiresAt` in milliseconds, Infinity when never; `hash` is
+   * what tells keys that come back (see `hash.ts`): 32 bits, as a signed integer.
+   */
+  admit (slot: number, expiresAt: number, hash: number): void
   /** The entry was read. */
   touch (slot: number): void
   /** The entry was overwritten under its key, or its expiry changed (`written` tells which). */
   replace (slot: number, expiresAt: number, written: boolean): void
-  /** The entry to evict next, -1 when there is none. Asking changes nothing: the caller evicts, then calls `forget`. */
+  /** The entry to evict next, -1 when there is none. Asking again gives the same: the caller evicts, then calls `forget`. */
   victim (): number
-  /** The entry left: evicted, expired, deleted. */
-  forget (slot: number): void
+  /** The entry left: `evicted` to make room, or else because it expired, fell to an invalidation, or moved to another policy. */
+  forget (slot: number, evicted: boolean): void
   /** Slots up to `capacity` (exclusive) may come; what is held stays. */
   resize (capacity: number): void
 }
 
 /** A longer copy of a typed array. */
-export function grown (array: Int32Array<ArrayBuffer>, length: number, fill = 0): Int32Array<ArrayBuffer> {
+export function grown (array: Int32Array<ArrayBuffer>, length: number): Int32Array<ArrayBuffer> {
   const copy = new Int32Array(length)
-  if (fill !== 0) copy.fill(fill, array.length)
+  copy.set(array)
+  return copy
+}
+
+/** A longer copy of an array of bytes. */
+export function grownBytes (array: Uint8Array<ArrayBuffer>, length: number): Uint8Array<ArrayBuffer> {
+  const copy = new Uint8Array(length)
   copy.set(array)
   return copy
 }

@@ -7,6 +7,9 @@ export class SlotList {
   #next = new Int32Array(0)
   #previous = new Int32Array(0)
 
+  /** The slot that came after this one, -1 at the tail. */
+  next (slot: number): number { return this.#next[slot] as number }
+
   append (slot: number): void {
     this.#previous[slot] = this.tail
     this.#next[slot] = -1

@@ -36,7 +36,7 @@ for (const name of STRATEGIES) {
         const free = Array.from({ length: capacity }, (_, slot) => slot).filter((slot) => !held.has(slot))
         if (free.length === 0) return
         const entry = { slot: random.pick(free), uses: 1, used: step, written: step, expiresAt: expiry() }
-        policy.admit(entry.slot, entry.expiresAt)
+        policy.admit(entry.slot, entry.expiresAt, random.below(40))
         held.set(entry.slot, entry)
       },
       function touch () {
@@ -63,13 +63,13 @@ for (const name of STRATEGIES) {
       function forget () {
         if (held.size === 0) return
         const entry = random.pick([...held.values()])
-        policy.forget(entry.slot)
+        policy.forget(entry.slot, false)
         held.delete(entry.slot)
       },
       function evict () {
         const victim = policy.victim()
         if (victim === -1) return
-        policy.forget(victim)
+        policy.forget(victim, true)
         held.delete(victim)
       }
     ]
@@ -82,7 +82,7 @@ for (const name of STRATEGIES) {
     }
     const left = held.size
     for (let victim = policy.victim(); victim !== -1; victim = policy.victim()) {
-      policy.forget(victim)
+      policy.forget(victim, true)
       if (!held.delete(victim)) wrong(`${victim} was evicted twice`)
       check()
     }
@@ -94,10 +94,10 @@ t.test('lru evicts by the last use, lfu by the number of uses and then the last 
   const victims = (name: Strategy): number[] => {
     const policy = new policies[name]()
     policy.resize(8)
-    policy.admit(0, 400)
-    policy.admit(1, 300)
-    policy.admit(2, Infinity)
-    policy.admit(3, 200)
+    policy.admit(0, 400, 0)
+    policy.admit(1, 300, 0)
+    policy.admit(2, Infinity, 0)
+    policy.admit(3, 200, 0)
     policy.touch(0)
     policy.touch(3)
     policy.touch(0)
@@ -106,7 +106,7 @@ t.test('lru evicts by the last use, lfu by the number of uses and then the last 
     const order: number[] = []
     for (let victim = policy.victim(); victim !== -1; victim = policy.victim()) {
       order.push(victim)
-      policy.forget(victim)
+      policy.forget(victim, true)
     }
     return order
   }
@@ -120,9 +120,9 @@ t.test('lfu keeps nothing of use counts that nobody has any more', async (t) => 
   const Lfu = policies.lfu
   const policy = new Lfu()
   policy.resize(4)
-  policy.admit(0, Infinity)
-  policy.admit(1, Infinity)
-  policy.forget(1)
+  policy.admit(0, Infinity, 0)
+  policy.admit(1, Infinity, 0)
+  policy.forget(1, false)
   const before = process.memoryUsage().heapUsed
   for (let use = 0; use < 2_000_000; use++) policy.touch(0)
   const growth = (process.memoryUsage().heapUsed - before) / 2 ** 20

@@ -1,0 +1,58 @@
+import { FrequencySketch } from './frequency-sketch.js'
+import type { Policy } from './policy.js'
+import { type Regime, Regions } from './regions.js'
+import { Trials } from './trials.js'
+
+/** Accesses per entry after which the sketch halves its counts. */
+const MEMORY = 10
+
+/** From frequency alone to recency alone (LRU), and S3-FIFO. */
+const REGIMES: readonly [Regime, ...Regime[]] = [
+  { window: 0.01, fifo: false },
+  { window: 0.2, fifo: false },
+  { window: 0.6, fifo: false },
+  { window: 1, fifo: false },
+  { window: 0.1, fifo: true }
+]
+
+/**
+ * W-TinyLFU with a window that adapts, or S3-FIFO: whichever has the most hits lately in small trials on a sample of the keys.
+ * The trials see every window at once, where climbing a hill (Einziger, Eytan, Friedman and Manes, "Adaptive Software Cache
+ * Management", Middleware 2018) has to change the real one to learn anything.
+ */
+export class AdaptivePolicy implements Policy {
+  readonly usesHash = true
+  #sketch = new FrequencySketch()
+  #trials = new Trials(this.#sketch, REGIMES)
+  #regions = new Regions(this.#sketch, REGIMES[0])
+
+  admit (slot: number, _expiresAt: number, hash: number): void {
+    this.#count(hash)
+    this.#regions.admit(slot, hash)
+  }
+
+  touch (slot: number): void {
+    this.#count(this.#regions.hashOf(slot))
+    this.#regions.touch(slot)
+  }
+
+  replace (slot: number, _expiresAt: number, written: boolean): void { if (written) this.touch(slot) }
+  victim (): number { return this.#regions.victim() }
+
+  forget (slot: number, evicted: boolean): void {
+    if (!evicted) this.#trials.remove(this.#regions.hashOf(slot))
+    this.#regions.forget(slot, evicted)
+  }
+
+  resize (capacity: number): void {
+    this.#sketch.resize(capacity)
+    this.#regions.resize(capacity)
+  }
+
+  #count (hash: number): void {
+    const { held } = this.#regions
+    this.#sketch.add(hash, MEMORY * Math.max(held, 64))
+    this.#trials.access(hash, held)
+    this.#regions.regime = this.#trials.best
+  }
+}
