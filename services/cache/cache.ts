@@ -2,7 +2,8 @@ import type { WriteCondition, WriteOutcome } from './backends/backend.js'
 import type { Now } from './clock.js'
 import { decode, encode } from './encoding.js'
 import { type Condition, type Entry, type NewEntry, NO_TAGS, sizeOf, type StoredEntry } from './entry.js'
-import { InvalidCursorError, isOutage, type OnFault, PreconditionFailedError, warnOfFault, WrongTypeError } from './errors.js'
+import { InvalidCursorError, PreconditionFailedError, WrongTypeError } from './errors.js'
+import { isOutage, type OnFault, warnOfFault } from './faults.js'
 import { nameOf } from './in-flight.js'
 import type { Invalidation } from './ledger.js'
 import { DEFAULT_LIMITS, type Limits } from './limits.js'
@@ -254,8 +255,11 @@ export class Cache {
       if (slot !== -1 && memory.isFresh(slot)) answers[at] = this.#get(namespace, key) as Entry
       else missing.push(at)
     }
-    const fetched = await this.#store.fetchMany(namespace, missing.map((at) => keys[at] as string))
-    for (const [position, at] of missing.entries()) answers[at] = this.#seen(fetched[position], namespace)
+    // Each key once, however often it is asked for.
+    const wanted = [...new Set(missing.map((at) => keys[at] as string))]
+    const entries = await this.#store.fetchMany(namespace, wanted)
+    const fetched = new Map(wanted.map((key, position) => [key, entries[position]]))
+    for (const at of missing) answers[at] = this.#seen(fetched.get(keys[at] as string), namespace)
     return answers
   }
 

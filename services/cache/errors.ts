@@ -28,12 +28,3 @@ export const LoadTimeoutError = createError<[key: string, milliseconds: number]>
 /** A list was to go on from a place that no page ended at. */
 export const InvalidCursorError = createError(
   'ERR_INVALID_CURSOR', 'The cursor is not one that a page answered with: take next_cursor as it is, or start without one.', 400)
-
-/** The backend is down or full, which is never the caller's fault. */
-export const isOutage = (error: unknown): boolean => error instanceof BackendUnavailableError || error instanceof BackendFullError
-
-/** Is told of a fault in work that nobody waits for. */
-export type OnFault = (error: unknown) => void
-
-/** Where nobody else wants to know, a warning of the process. */
-export const warnOfFault: OnFault = (error) => { process.emitWarning(error instanceof Error ? error : String(error)) }

@@ -1,6 +1,6 @@
 import type { InForce, ScannedEntry, SharedBackend } from '../backends/backend.js'
 import type { Now } from '../clock.js'
-import { isOutage, type OnFault } from '../errors.js'
+import { isOutage, type OnFault } from '../faults.js'
 import type { Invalidation, Ledger } from '../ledger.js'
 
 interface Retiree { namespace: string, what: Invalidation, stamp: number, dueAt: number }

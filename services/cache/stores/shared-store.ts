@@ -3,7 +3,7 @@ import type { Change, ChangeListener, InForce, ScannedEntry, SharedBackend } fro
 import { MemoryBackend } from '../backends/memory.js'
 import type { Now } from '../clock.js'
 import { sizeOf, type StoredEntry } from '../entry.js'
-import { isOutage, type OnFault, warnOfFault } from '../errors.js'
+import { isOutage, type OnFault, warnOfFault } from '../faults.js'
 import { compileGlob } from '../glob.js'
 import { InFlight, nameOf, type Operation } from '../in-flight.js'
 import { type Invalidation, Ledger, type Marker } from '../ledger.js'
