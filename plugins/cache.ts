@@ -40,9 +40,11 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
   const now = monotonicNow()
   const redis = app.redis as FastifyInstance['redis'] | undefined
 
+  const onFault = (err: unknown): void => { app.log.error({ err }, 'The cache could not be tidied up: it is tried again later') }
+
   const shared = async (name: string): Promise<Store> => {
     const backend = new RedisBackend({ client: app.redis, prefix: `larder:${name}`, now })
-    const store = new SharedStore({ backend, now, limits: { ...limits, maxMemory: Math.max(1, Math.floor(limits.maxMemory * TIER_SHARE)) } })
+    const store = new SharedStore({ backend, now, onFault, limits: { ...limits, maxMemory: Math.max(1, Math.floor(limits.maxMemory * TIER_SHARE)) } })
     await store.open()
     return store
   }
@@ -52,13 +54,13 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
     return opened
   }
   const serve = (store: Store): Cache => {
-    const options = { store, now, limits }
+    const options = { store, now, limits, onFault }
     if (!timed) return closing(new Cache(options))
     const times = TIMED.map((operation) => [operation, app.metrics.cacheOperation(store.name, operation)])
     return closing(new TimedCache(options, Object.fromEntries(times) as Record<TimedOperation, OperationTimes>))
   }
 
-  const own = closing(new Cache({ store: redis === undefined ? local() : await shared('app'), now, limits, namespace: 'app' }))
+  const own = closing(new Cache({ store: redis === undefined ? local() : await shared('app'), now, limits, onFault, namespace: 'app' }))
   const served = [serve(local())]
   if (redis !== undefined) served.push(serve(await shared('api')))
 
