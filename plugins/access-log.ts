@@ -20,6 +20,8 @@ export default fp<AccessLogOptions>(async function accessLog (app, { enabled, si
     app.decorate('accessLog', undefined)
     return
   }
+  // Unheard, the end of whoever reads it would end the process. Its own log goes on without a reader in the same way.
+  if (sink === process.stdout && !process.stdout.listeners('error').includes(goOn)) process.stdout.on('error', goOn)
   const log = new AccessLog(sink)
   app.decorate('accessLog', log)
   // Standard output is written synchronously when it is a file or a pipe: nothing is lost when the process ends by itself.
@@ -30,3 +32,5 @@ export default fp<AccessLogOptions>(async function accessLog (app, { enabled, si
     flush()
   })
 }, { name: 'access-log', fastify: '5.x' })
+
+function goOn (): void {}
