@@ -109,9 +109,9 @@ function complete (document: Document): Document {
   return document
 }
 
-/** What the frame answers before the operation is asked: a faulty address or query, a body that is none, too large or not JSON. */
+/** What the frame answers before the operation is asked: a faulty address or query, a foreign page, a body that is none, too large or not JSON. */
 function always (method: string, path: string): ProblemStatus[] {
-  return [400, ...path.includes('{') ? [414 as const] : [], ...method === 'get' ? [] : [413 as const, 415 as const], 500]
+  return [400, ...path.includes('{') ? [414 as const] : [], ...method === 'get' ? [] : [403 as const, 413 as const, 415 as const], 500]
 }
 
 function completeOperation (operation: Operation, schemas: Record<string, Json>): void {

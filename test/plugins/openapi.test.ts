@@ -107,7 +107,7 @@ t.test('every operation is documented, with an example of everything that it tak
   }
   for (const [name, { description, examples }] of Object.entries(schemas)) t.ok(description && examples?.length, `${name} is explained`)
   const post = paths['/deep/cupboards']?.post
-  t.strictSame(Object.keys(post?.responses ?? {}), ['201', '202', '400', '409', '413', '415', '500', '503'])
+  t.strictSame(Object.keys(post?.responses ?? {}), ['201', '202', '400', '403', '409', '413', '415', '500', '503'])
   t.same(post?.responses[202]?.content?.['application/json']?.example, { height: 9 })
   t.match(post?.responses[409]?.content?.['application/problem+json'], { schema: { $ref: '#/components/schemas/Problem' }, example: { status: 409 } })
   await app.close()

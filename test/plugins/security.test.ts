@@ -46,3 +46,30 @@ t.test('any origin is allowed without credentials alone', async (t) => {
   t.equal(response.headers['access-control-allow-credentials'], undefined)
   await app.close()
 })
+
+t.test('a page of another site changes nothing', async (t) => {
+  const app = await bare({ allowedOrigins: [ours] })
+  app.post('/change', { config: { scope: 'public' } }, async () => 'changed')
+  const status = async (headers: Record<string, string>, method: 'POST' | 'GET' = 'POST') =>
+    (await app.inject({ method, url: method === 'POST' ? '/change' : '/user', headers: { host: 'localhost:8000', ...headers } })).statusCode
+  const evil = 'https://evil.example'
+  t.equal(await status({}), 200, 'no browser')
+  t.equal(await status({ origin: 'http://localhost:8000', 'sec-fetch-site': 'same-origin' }), 200)
+  t.equal(await status({ origin: 'https://behind-a-proxy.example', 'sec-fetch-site': 'same-origin' }), 200)
+  t.equal(await status({ 'sec-fetch-site': 'none' }), 200, 'typed by a person')
+  t.equal(await status({ origin: 'http://localhost:8000' }), 200, 'an older browser')
+  t.equal(await status({ origin: ours, 'sec-fetch-site': 'cross-site' }), 200, 'allowed')
+  t.equal(await status({ origin: ours }), 200)
+  const foreign: Record<string, string>[] = [
+    { origin: evil, 'sec-fetch-site': 'cross-site' }, { 'sec-fetch-site': 'cross-site' }, { origin: 'http://localhost:3000', 'sec-fetch-site': 'same-site' },
+    { origin: evil }, { origin: 'null' }, { origin: 'http://localhost:3000' }
+  ]
+  for (const headers of foreign) {
+    t.equal(await status(headers), 403, JSON.stringify(headers))
+    t.equal(await status(headers, 'GET'), 200)
+  }
+  const refused = await app.inject({ method: 'POST', url: '/change', headers: { origin: evil } })
+  t.match(refused.json(), { type: '/problems/forbidden', status: 403, detail: /ALLOWED_ORIGINS/ })
+  t.equal(refused.headers['access-control-allow-origin'], undefined)
+  await app.close()
+})
