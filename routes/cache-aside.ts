@@ -42,7 +42,7 @@ const cacheAside: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'clearCacheAside',
       summary: 'Clear the cache of the sample resources',
       tags,
-      response: { 200: ref(CacheClearedReply), ...problems(503) }
+      response: { 200: ref(CacheClearedReply), ...problems(503, 507) }
     }
   }, async () => {
     const cleared = await cache.clear(cache.namespace)

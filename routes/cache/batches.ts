@@ -1,3 +1,4 @@
+import createError from '@fastify/error'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { CacheQuery, type CacheSetReply, type NewCacheEntry } from '../../schemas/cache.js'
 import {
@@ -15,6 +16,12 @@ import { agree, cacheOf, DEFAULT_NAMESPACE, type PlaceNames } from './place.js'
 import { batchValidators, entryCheck } from './validation.js'
 
 const tags = ['Cache']
+
+/** Bytes of an answer: a batch may name a large entry a thousand times. */
+const MAX_ANSWER = 64 * 1024 * 1024
+
+const AnswerTooLargeError = createError(
+  'ERR_CONTENT_TOO_LARGE', `The entries together take more than ${MAX_ANSWER} bytes: ask for fewer keys at once.`, 413)
 
 /** Many entries at once. Each is judged and answered by itself. */
 const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { maxKeyLength }) => {
@@ -46,16 +53,17 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
     schema: {
       operationId: 'getCacheEntries',
       summary: 'Read many entries',
-      description: 'Reads up to 1000 keys and answers them in the order given.',
+      description: 'Reads up to 1000 keys and answers them in the order given. Entries of more than 64 MiB together are refused with 413.',
       tags,
       querystring: CacheQuery,
       body: ref(CacheKeys),
-      response: { 200: ref(CacheGetBatchReply), ...problems(400, 422, 503) }
+      response: { 200: ref(CacheGetBatchReply), ...problems(400, 413, 422, 503) }
     }
   }, async ({ query: { backend, namespace = DEFAULT_NAMESPACE }, body }, reply) => {
     const cache = cacheOf(caches, backend)
     const { valid, faults } = sortKeys(body, maxKeyLength)
     const entries = await cache.getMany(namespace, valid)
+    if (entries.reduce((bytes, entry) => bytes + (entry?.size ?? 0), 0) > MAX_ANSWER) throw new AnswerTooLargeError()
     const pieces: EncodedValue[] = []
     let next = 0
     let found = 0
@@ -90,7 +98,7 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
       tags,
       querystring: CacheQuery,
       body: ref(CacheKeys),
-      response: { 200: ref(CacheDeleteBatchReply), ...problems(400, 422, 503) }
+      response: { 200: ref(CacheDeleteBatchReply), ...problems(400, 422, 503, 507) }
     }
   }, async ({ query: { backend, namespace = DEFAULT_NAMESPACE }, body }) => {
     const { valid, faults } = sortKeys(body, maxKeyLength)

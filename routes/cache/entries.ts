@@ -89,7 +89,7 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
       params: CacheKeyParams,
       querystring: CacheQuery,
       headers: WriteConditions,
-      response: { 200: ref(CacheDeleteReply), ...problems(400, 412, 422, 503) }
+      response: { 200: ref(CacheDeleteReply), ...problems(400, 412, 422, 503, 507) }
     }
   }, async (request) => {
     const { params: { key }, query: { backend, namespace = DEFAULT_NAMESPACE } } = request

@@ -21,7 +21,7 @@ const invalidation: FastifyPluginAsyncTypebox = async (app) => {
       description: 'Deletes every entry of the namespace, or those whose key matches the pattern.',
       tags,
       querystring: ClearQuery,
-      response: { 200: ref(CacheClearReply), ...problems(400, 422, 503) }
+      response: { 200: ref(CacheClearReply), ...problems(400, 422, 503, 507) }
     }
   }, async ({ query: { pattern, backend, namespace = DEFAULT_NAMESPACE }, body }) => {
     refuseFields(body)
@@ -39,7 +39,7 @@ const invalidation: FastifyPluginAsyncTypebox = async (app) => {
       tags,
       querystring: InvalidateQuery,
       body: ref(CacheInvalidation),
-      response: { 200: ref(CacheInvalidateReply), ...problems(400, 422, 503) }
+      response: { 200: ref(CacheInvalidateReply), ...problems(400, 422, 503, 507) }
     }
   }, async ({ query, body }) => {
     const { backend, namespace = DEFAULT_NAMESPACE } = agree(query, body)

@@ -232,3 +232,17 @@ void t.test('no mixture of fields gives a 500', async (t) => {
   }
   t.ok(statuses.has(200) && statuses.has(400))
 })
+
+void t.test('a batch that names a large entry over and over is refused before its answer is made', async (t) => {
+  for (const backend of ['memory', 'redis']) {
+    const cache = new Api(app, backend)
+    await cache.set('large', 'é'.repeat(200_000))
+    t.match(await cache.post('/get-batch', Array(10).fill('large')), { status: 200, body: { found_count: 10 } })
+    const before = process.memoryUsage().rss
+    const { status, body } = await cache.post('/get-batch', Array(1000).fill('large'))
+    t.equal(status, 413)
+    t.match(body, { type: '/problems/content-too-large', detail: /fewer keys/ })
+    const growth = (process.memoryUsage().rss - before) / 2 ** 20
+    t.ok(growth < 200, `${backend}: ${growth.toFixed(0)} MiB for an answer of 400 MB`)
+  }
+})
