@@ -63,12 +63,12 @@ function putDown (file: string, claim: Claim): void {
   }
 }
 
-/** One folder after the other: `recursive` never comes back from where nothing can be made, such as /proc. */
+/** For nobody else on this machine. One folder after the other: `recursive` never comes back from where nothing can be made, such as /proc. */
 function makeFolder (folder: string): void {
   if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true) return
   if (dirname(folder) !== folder) makeFolder(dirname(folder))
   try {
-    mkdirSync(folder)
+    mkdirSync(folder, { mode: 0o700 })
   } catch (error) {
     // Made by another that starts at the same time.
     if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) throw error

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -127,4 +127,11 @@ t.test('claims that hold are respected', async (t) => {
     claim(folder, 'remote', { pid: 1, start: 'whenever', host: 'elsewhere' })
     await t.rejects(FolderLock.acquire(folder), /process 1 on elsewhere/)
   })
+})
+
+t.test('a folder that is made is for nobody else', async (t) => {
+  const folder = join(temporaryFolder(t), 'new', 'data')
+  const lock = await FolderLock.acquire(folder)
+  t.teardown(() => { lock.release() })
+  t.equal(statSync(folder).mode & 0o777, 0o700)
 })
