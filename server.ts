@@ -4,6 +4,8 @@ import { ConfigError, loadConfig, maskUrl, type Config } from './config.js'
 
 /** Milliseconds that requests under way get to finish, and after which the process ends in any case. */
 const DRAIN = 8000
+/** Milliseconds after which a kept connection whose request was under way is let go. */
+const IDLE = 100
 const GRACE = 10_000
 
 const config = configured()
@@ -17,7 +19,10 @@ closeWithGrace({ delay: GRACE, logger: false }, async ({ err, signal }) => {
   if (err) app.log.fatal({ err }, 'stopping: an error that nothing caught')
   else app.log.info(`${signal ?? 'end of work'}: finishing what is under way`)
   const impatience = setTimeout(() => app.server.closeAllConnections(), DRAIN)
+  // Node lets go of the connections that are idle when it begins to close, and waits for those that become so later.
+  const idleness = setInterval(() => app.server.closeIdleConnections(), IDLE)
   await app.close()
+  clearInterval(idleness)
   clearTimeout(impatience)
 })
 

@@ -38,12 +38,12 @@ function start (t: Test, env: Record<string, string>, { cwd, imports = [] }: { c
   return { child, ended, logged, listening, kill: (signal: NodeJS.Signals) => child.kill(signal) }
 }
 
-/** Begins a request that is not finished until its last byte is sent. */
+/** Begins a request that is not finished until its last byte is sent, on a connection that is to be kept. */
 async function beginRequest (port: number): Promise<{ socket: Socket, finish: () => Promise<string> }> {
   const socket = connect(port, '127.0.0.1')
   await once(socket, 'connect')
   const body = JSON.stringify({ key: 'greeting', value: 'hello' })
-  socket.write(`POST /api/cache/set HTTP/1.1\r\nhost: larder\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nexpect: 100-continue\r\n\r\n`)
+  socket.write(`POST /api/cache/set HTTP/1.1\r\nhost: larder\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\nexpect: 100-continue\r\n\r\n`)
   // The answer to `expect` tells that the service has the request.
   await once(socket, 'readable')
   socket.write(body.slice(0, 5))
@@ -98,9 +98,11 @@ t.test('on a bare machine', async (t) => {
     larder.kill('SIGTERM')
     await larder.logged(/SIGTERM: finishing what is under way/)
     await t.rejects(fetch(`http://127.0.0.1:${port}/health`), 'new connections are refused')
+    const finished = performance.now()
     t.match(await finish(), /HTTP\/1\.1 200 OK/)
     const { code, out, err } = await larder.ended
     t.equal(code, 0)
+    t.ok(performance.now() - finished < 6000, 'and does not wait for a kept connection to be used again')
     t.equal(err, '')
     t.notMatch(out, /s3cret/, 'no secret was logged')
   })
