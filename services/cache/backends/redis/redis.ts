@@ -169,6 +169,8 @@ export class RedisBackend implements SharedBackend {
       pulse: async () => await this.#pulse(),
       inForce: async () => await this.inForce()
     })
+    // Where commands cannot be sent, there is nothing to wait for: the heartbeat tells when there is.
+    if (this.#client.status !== 'ready') return
     await connected(this.#subscriber)
     await this.#follower.beat()
   }

@@ -1,7 +1,9 @@
+import { Redis } from 'ioredis'
 import t from 'tap'
+import { RedisBackend } from '../../../../../services/cache/backends/redis/redis.js'
 import { encode } from '../../../../../services/cache/encoding.js'
 import { eventually, openSharedCache } from '../../../../support/caches.js'
-import { redisUrl } from '../../../../support/servers.js'
+import { redisUrl, startRedis } from '../../../../support/servers.js'
 
 const NS = 'default'
 
@@ -41,4 +43,22 @@ t.test('memory outlives the writes of others, whichever of pulse and announcemen
     if (at % 50 === 0) for (const end = Date.now() + 5; Date.now() < end;);
   }
   t.ok(a.store.memory.find(NS, 'kept') !== -1)
+})
+
+t.test('a server that hangs is not waited for, and followed once it is back', async (t) => {
+  const server = await startRedis(t)
+  server.pause()
+  const client = new Redis(server.url, { enableOfflineQueue: false, commandTimeout: 1000, retryStrategy: () => 50 })
+  client.on('error', () => {})
+  const backend = new RedisBackend({ client, prefix: 'larder:test', now: Date.now })
+  t.teardown(async () => {
+    await backend.close()
+    client.disconnect()
+  })
+  const begun = Date.now()
+  await backend.follow({ onChange () {}, onResync () {} })
+  t.ok(Date.now() - begun < 500)
+  t.notOk(backend.isFollowing)
+  server.resume()
+  await eventually(() => backend.isFollowing, 'it is followed')
 })
