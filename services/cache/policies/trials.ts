@@ -11,7 +11,7 @@ const FADE = 0.85
 
 /**
  * Tries regimes out on a sample of the keys, in caches that are smaller in the same proportion, and tells which one has the most
- * hits. One regime is left for another only when the difference is more than chance.
+ * hits. One regime is left for another only when the difference is more than chance, in two rounds running.
  * (Miniature simulation: Waldspurger, Saemundsson, Ahmad and Park, "Cache Modeling and Optimization using Miniature
  * Simulations", USENIX ATC 2017.)
  */
@@ -25,11 +25,13 @@ export class Trials {
   #rate = 1
   #accesses = 0
   #weight = 0
+  /** Whether another regime was ahead in the round before. */
+  #wasAhead = false
 
-  constructor (sketch: FrequencySketch, regimes: readonly [Regime, ...Regime[]]) {
+  constructor (sketch: FrequencySketch, regimes: readonly Regime[], first: Regime) {
     this.#sketch = sketch
     this.#regimes = regimes
-    this.best = regimes[0]
+    this.best = first
     this.#begin()
   }
 
@@ -59,6 +61,7 @@ export class Trials {
     this.#scores = this.#regimes.map(() => 0)
     this.#accesses = 0
     this.#weight = 0
+    this.#wasAhead = false
   }
 
   #endRound (): void {
@@ -72,7 +75,9 @@ export class Trials {
     }
     this.#weight = this.#weight * FADE + this.#accesses
     this.#accesses = 0
-    const chance = 0.005 * this.#weight + 0.5 * Math.sqrt(this.#weight)
-    if ((this.#scores[leader] as number) > (this.#scores[current] as number) + chance) this.best = this.#regimes[leader] as Regime
+    const chance = 0.005 * this.#weight + 0.4 * Math.sqrt(this.#weight)
+    const isAhead = (this.#scores[leader] as number) > (this.#scores[current] as number) + chance
+    if (isAhead && this.#wasAhead) this.best = this.#regimes[leader] as Regime
+    this.#wasAhead = isAhead && !this.#wasAhead
   }
 }

@@ -2,6 +2,7 @@ import t from 'tap'
 import { STRATEGIES, type Strategy } from '../../../services/cache/entry.js'
 import { policies } from '../../../services/cache/policies/index.js'
 import { Random } from './random.js'
+import { entryOf, localCache } from './setup.js'
 import { type Held, orders } from './textbook.js'
 
 t.test('every strategy has a policy', async (t) => {
@@ -87,6 +88,28 @@ for (const name of STRATEGIES) {
       check()
     }
     t.equal(held.size, 0, `the ${left} entries left are evicted once each, ${seed}`)
+  })
+}
+
+for (const strategy of STRATEGIES) {
+  t.test(`under ${strategy} limits hold at every moment, and what was just written is there`, async (t) => {
+    const random = new Random()
+    const { cache } = localCache(t, { maxItems: 300, maxMemory: 100_000, strategy })
+    const wrong: string[] = []
+    for (let step = 1; step <= 10_000; step++) {
+      if (step % 2000 === 0) cache.configure({ maxItems: 20 + random.below(600), maxMemory: 5000 + random.below(300_000) })
+      const key = `k${Math.floor(3000 * random.next() ** 3)}`
+      const isDeletion = random.chance(0.05)
+      if (isDeletion) await cache.delete('n', key)
+      else if (await cache.get('n', key) === undefined || random.chance(0.1)) {
+        await cache.set('n', key, entryOf('x'.repeat(random.below(random.chance(0.05) ? 4000 : 200))))
+      }
+      const { items, bytes } = cache.memoryUsage
+      if (items > cache.limits.maxItems || bytes > cache.limits.maxMemory) wrong.push(`${items} entries, ${bytes} bytes at ${step}`)
+      if ((await cache.peek('n', key) === undefined) !== isDeletion) wrong.push(`${key} at ${step}`)
+    }
+    t.strictSame(wrong.slice(0, 3), [], `seed ${random.seed}`)
+    t.ok(cache.counters().evictions > 1000)
   })
 }
 
