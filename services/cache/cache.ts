@@ -19,7 +19,7 @@ export interface CacheOptions {
   limits?: Limits
   /** Where `getOrSet` and its siblings keep their entries. Default `default`. */
   namespace?: string
-  /** Is told when a cleaning pass fails. Default: a warning of the process. */
+  /** Is told of faults in work that nobody waits for. Default: a warning of the process. */
   onFault?: OnFault
 }
 
@@ -57,7 +57,7 @@ export class Cache {
     this.#version = versionSource(now)
     this.namespace = namespace
     this.#readThrough = new ReadThrough({
-      store, statistics: this.#statistics, now, version: this.#version, limits: () => this.#limits
+      store, statistics: this.#statistics, now, version: this.#version, limits: () => this.#limits, onFault
     })
     this.#scheduleCleaning()
   }

@@ -2,7 +2,7 @@ import type { Now } from './clock.js'
 import { encode } from './encoding.js'
 import { NO_TAGS, type StoredEntry } from './entry.js'
 import { EntryTooLargeError, LoadTimeoutError } from './errors.js'
-import { isOutage } from './faults.js'
+import { isOutage, type OnFault } from './faults.js'
 import { nameOf, type Operation } from './in-flight.js'
 import type { Limits } from './limits.js'
 import { Reading, type ReadingStatus } from './reading.js'
@@ -57,6 +57,7 @@ export interface ReadThroughOptions {
   now: Now
   version: () => number
   limits: () => Limits
+  onFault: OnFault
 }
 
 /**
@@ -69,10 +70,12 @@ export class ReadThrough {
   #now: Now
   #version: () => number
   #limits: () => Limits
+  #onFault: OnFault
   #loads = new Map<string, Load>()
   #leftAloneUntil = new Map<string, number>()
 
-  constructor ({ store, statistics, now, version, limits }: ReadThroughOptions) {
+  constructor ({ store, statistics, now, version, limits, onFault }: ReadThroughOptions) {
+    this.#onFault = onFault
     this.#store = store
     this.#statistics = statistics
     this.#now = now
@@ -296,7 +299,7 @@ export class ReadThrough {
 
   /** Nobody waits for this load (any more). When it fails, the loader is left alone like after a failure that somebody met. */
   #inBackground (name: string, loading: Promise<unknown>, { graceOn, graceBackoff = DEFAULT_BACKOFF }: GetOrSetOptions<never>): void {
-    loading.catch((error: unknown) => { if (graceOn?.(error) !== false) this.#leaveAlone(name, graceBackoff) })
+    loading.catch((error: unknown) => { if (graceOn?.(error) !== false) this.#leaveAlone(name, graceBackoff) }).catch(this.#onFault)
   }
 
   #isDue ({ createdAt, expiresAt }: { createdAt: number, expiresAt: number }, fraction: number): boolean {

@@ -1,7 +1,10 @@
 import t from 'tap'
 import { mock } from 'node:test'
+import { Cache } from '../../../services/cache/cache.js'
+import { DEFAULT_LIMITS } from '../../../services/cache/limits.js'
 import { Reading } from '../../../services/cache/reading.js'
-import { Gate, localCache, settled } from './setup.js'
+import { LocalStore } from '../../../services/cache/stores/local-store.js'
+import { Gate, localCache, ManualClock, settled } from './setup.js'
 
 const isPromise = (value: unknown): boolean => value instanceof Promise
 const failing = (message = 'origin away') => async (): Promise<never> => { throw new Error(message) }
@@ -300,4 +303,19 @@ t.test('what is too large to keep is answered all the same', async (t) => {
   await cache.getOrSet('u', () => 'small')
   t.equal(await cache.update('u', async () => large), large)
   t.equal(cache.get('app', 'u'), undefined, 'and the old value is not kept in its place')
+})
+
+t.test('a graceOn that throws in the background is told as a fault, and ends nothing', async (t) => {
+  const faults: unknown[] = []
+  const clock = new ManualClock()
+  const store = new LocalStore({ now: clock.now, limits: DEFAULT_LIMITS })
+  const cache = new Cache({ store, now: clock.now, onFault: (fault) => { faults.push(fault) } })
+  t.teardown(async () => { await cache.close() })
+  await cache.getOrSet('k', () => 'kept', { ttl: 100 })
+  clock.advance(50)
+  const fault = new Error('a mistake')
+  const value = await cache.getOrSet('k', () => { throw new Error('down') }, { ttl: 100, refreshAfter: 0.1, graceOn: () => { throw fault } })
+  t.equal(value, 'kept')
+  await settled()
+  t.same(faults, [fault])
 })
