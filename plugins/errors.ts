@@ -12,6 +12,9 @@ export interface ReportedError extends Partial<FastifyError> {
   retryAfter?: number
   /** Headers that the answer needs, `www-authenticate` for instance. */
   headers?: Record<string, string>
+  /** The one field that is at fault, and what is wrong with it: see `invalidField`. */
+  field?: string
+  fault?: string
 }
 
 const CONTENT_TYPE = 'application/problem+json; charset=utf-8'
@@ -113,7 +116,7 @@ function sendProblem (error: unknown, request: FastifyRequest, reply: FastifyRep
     reply.header('retry-after', String(Math.max(1, Math.ceil(fault.retryAfter ?? 1))))
   }
   const issues = fault.validation === undefined ? undefined : issuesOf(fault)
-  return send(request, reply, status, slug, detailOf(fault, status, slug, issues), issues)
+  return send(request, reply, status, slug, detailOf(fault, status, slug, issues), issues ?? fieldOf(fault, request))
 }
 
 /** Only a number that an error answer can have counts; a bug has none. */
@@ -159,6 +162,14 @@ function issuesOf ({ validation = [], validationContext }: ReportedError): Valid
     }
     return { path, message: message ?? 'is not valid' }
   })
+}
+
+/** A fault that a service found in one field: the service does not know in which part of the request it came. */
+function fieldOf ({ field, fault }: ReportedError, { params, query }: FastifyRequest): ValidationIssue[] | undefined {
+  if (field === undefined || fault === undefined) return undefined
+  const has = (part: unknown): boolean => typeof part === 'object' && part !== null && Object.hasOwn(part, field)
+  const part = has(params) ? 'params' : has(query) ? 'query' : 'body'
+  return [{ path: `${part}/${field.replaceAll('.', '/')}`, message: fault }]
 }
 
 function send (

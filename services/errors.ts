@@ -7,5 +7,9 @@ import createError from '@fastify/error'
 export const NotFoundError = createError<[what: string]>('ERR_NOT_FOUND', '%s', 404)
 export const ConflictError = createError<[why: string]>('ERR_CONFLICT', '%s', 409)
 export const InvalidInputError = createError<[why: string]>('ERR_INVALID_INPUT', '%s', 400)
+/** A fault of one field of the request; the answer names the field in `errors` too. */
+export function invalidField (field: string, fault: string): InstanceType<typeof InvalidInputError> {
+  return Object.assign(new InvalidInputError(`${field} ${fault}`), { field, fault })
+}
 export const UnsupportedHereError = createError<[why: string]>('ERR_UNSUPPORTED_HERE', '%s', 422)
 export const UnavailableError = createError<[why: string]>('ERR_UNAVAILABLE', '%s', 503)

@@ -1,7 +1,7 @@
 import SQL from '@nearform/sql'
 import type { Item, ItemChanges, ItemListReply, NewItem } from '../schemas/items.js'
 import type { Database } from './database.js'
-import { InvalidInputError, NotFoundError, UnsupportedHereError } from './errors.js'
+import { invalidField, NotFoundError, UnsupportedHereError } from './errors.js'
 import { MAX_PAGE, nextPage, positionOf, type PageRequest } from './page.js'
 import { toJsonText } from './values.js'
 
@@ -52,14 +52,14 @@ export class ItemService {
 
   /** @throws InvalidInputError when the fields have an `id` of their own, or hold a number that JSON text cannot carry (1e400) */
   async create (id: string, fields: NewItem): Promise<Item> {
-    if (Object.hasOwn(fields, 'id')) throw new InvalidInputError('id is given by the service: leave it out of a new item.')
+    if (Object.hasOwn(fields, 'id')) throw invalidField('id', 'is given by the service: leave it out of a new item.')
     await this.#database.query(SQL`INSERT INTO items (id, body) VALUES (${id}, ${toJsonText(fields, 'The item')})`)
     return { id, ...fields }
   }
 
   /** Sets the fields given; the others stay. An `id` among them must be the item's. @throws NotFoundError · InvalidInputError · UnsupportedHereError */
   async update (id: string, { id: given = id, ...changes }: ItemChanges): Promise<Item> {
-    if (given !== id && (typeof given !== 'string' || given.toLowerCase() !== id)) throw new InvalidInputError('id must be the one in the path, or left out.')
+    if (given !== id && (typeof given !== 'string' || given.toLowerCase() !== id)) throw invalidField('id', 'must be the one in the path, or left out.')
     return await this.#database.transaction(async (transaction) => {
       const { rows: [row] } = await transaction.query<Row>(SQL`SELECT id, body FROM items WHERE id = ${id} FOR UPDATE`)
       if (row === undefined) throw absent()

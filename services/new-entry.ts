@@ -1,7 +1,7 @@
 import type { NewCacheEntry } from '../schemas/cache.js'
 import { type NewEntry, STRATEGIES, type Strategy } from './cache/entry.js'
 import { UnsupportedOperationError } from './cache/errors.js'
-import { InvalidInputError } from './errors.js'
+import { invalidField } from './errors.js'
 import { checkTags } from './names.js'
 import { toJsonText, toTypedValue } from './values.js'
 
@@ -36,7 +36,7 @@ function metadataText (metadata: object): string {
   const text = toJsonText(metadata, 'metadata')
   const size = Buffer.byteLength(text)
   if (size > MAX_METADATA) {
-    throw new InvalidInputError(`metadata must not take more than ${MAX_METADATA} bytes of JSON: this takes ${size}.`)
+    throw invalidField('metadata', `must not take more than ${MAX_METADATA} bytes of JSON: this takes ${size}.`)
   }
   return text
 }

@@ -1,4 +1,4 @@
-import { InvalidInputError } from './errors.js'
+import { invalidField } from './errors.js'
 
 /** Which part of a list is asked for: what comes after `cursor`, `limit` at most. */
 export interface PageRequest {
@@ -17,7 +17,7 @@ const CURSOR = /^after:(0|[1-9]\d{0,17})$/
 export function positionOf (cursor: string | undefined): string {
   if (cursor === undefined) return '0'
   const position = CURSOR.exec(Buffer.from(cursor, 'base64url').toString('latin1'))?.[1]
-  if (position === undefined) throw new InvalidInputError('cursor must be the next_cursor of the page before, as it came.')
+  if (position === undefined) throw invalidField('cursor', 'must be the next_cursor of the page before, as it came.')
   return position
 }
 

@@ -1,7 +1,7 @@
 import SQL from '@nearform/sql'
 import type { NewProduct, Product, ProductChanges, ProductListReply } from '../schemas/products.js'
 import type { Queryable } from './database.js'
-import { InvalidInputError, NotFoundError } from './errors.js'
+import { invalidField, NotFoundError } from './errors.js'
 import { MAX_PAGE, pageOf, positionOf, type PageRequest } from './page.js'
 
 /** The cache key of the list that is not asked for by page. */
@@ -75,6 +75,6 @@ function productOf ({ price, created_at: createdAt, updated_at: updatedAt, ...fi
 /** The price in decimal digits. What JSON writes as 29.99 is the double nearest to it, which is written as 29.99 again. */
 function decimalOf (price: number): string {
   const digits = String(price)
-  if (!/^\d+(\.\d{1,2})?$/.test(digits)) throw new InvalidInputError('price must have at most two decimals.')
+  if (!/^\d+(\.\d{1,2})?$/.test(digits)) throw invalidField('price', 'must have at most two decimals.')
   return digits
 }

@@ -1,6 +1,6 @@
 import { encodeText } from './cache/encoding.js'
 import type { DataType, EncodedValue } from './cache/entry.js'
-import { InvalidInputError } from './errors.js'
+import { invalidField } from './errors.js'
 
 /** A value as the cache keeps it. */
 export interface TypedValue {
@@ -41,7 +41,7 @@ export function inferDataType (value: unknown): DataType {
 export function toTypedValue (value: unknown, dataType: DataType = inferDataType(value)): TypedValue {
   const check = CHECKS[dataType]
   if (!check.accepts(value)) {
-    throw new InvalidInputError(`value must be ${check.expected}, since its data_type is "${dataType}".`)
+    throw invalidField('value', `must be ${check.expected}, since its data_type is "${dataType}".`)
   }
   return { value: encodeText(toJsonText(value, 'value')), dataType }
 }
@@ -55,7 +55,7 @@ export function toJsonText (value: unknown, name: string): string {
   const text = JSON.stringify(value)
   // JSON.parse reads 1e400 as Infinity, which JSON.stringify would quietly write as null.
   if (text.includes('null') && holdsInfinity(value)) {
-    throw new InvalidInputError(`${name} holds a number outside the range of a double: send it as a string.`)
+    throw invalidField(name, 'holds a number outside the range of a double: send it as a string.')
   }
   return text
 }

@@ -2,7 +2,7 @@ import type { CacheSetReply } from '../../schemas/cache.js'
 import type { CacheEntryFailure, CacheSetBatchReply } from '../../schemas/cache-batches.js'
 import { PROBLEMS, type ProblemSlug } from '../../schemas/problems.js'
 import { BackendUnavailableError } from '../../services/cache/errors.js'
-import { InvalidInputError } from '../../services/errors.js'
+import { invalidField } from '../../services/errors.js'
 import { keyFault } from '../../services/names.js'
 
 /** The key of an entry as a caller gave it, whatever that is; null when it is no string. */
@@ -19,9 +19,9 @@ export function sortKeys (body: readonly unknown[], maxKeyLength: number): { val
   const valid: string[] = []
   const faults = new Map<number, CacheEntryFailure>()
   for (const [index, key] of body.entries()) {
-    const fault = typeof key === 'string' ? keyFault(key, maxKeyLength) : 'key must be a string.'
+    const fault = typeof key === 'string' ? keyFault(key, maxKeyLength) : 'must be a string.'
     if (fault === undefined) valid.push(key as string)
-    else faults.set(index, failure(typeof key === 'string' ? key : null, new InvalidInputError(fault)))
+    else faults.set(index, failure(typeof key === 'string' ? key : null, invalidField('key', fault)))
   }
   return { valid, faults }
 }
