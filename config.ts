@@ -134,7 +134,6 @@ export function initialSettings ({ logLevel, cache }: Config): Partial<RunTimeSe
     'cache.memory.max_items': cache.maxItems,
     'cache.memory.default_ttl': cache.defaultTtl,
     'cache.memory.cleanup_interval': cache.cleanupInterval,
-    'cache.redis.strategy': cache.strategy,
     'cache.redis.default_ttl': cache.defaultTtl,
     'cache.redis.cleanup_interval': cache.cleanupInterval
   }

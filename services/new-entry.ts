@@ -5,6 +5,8 @@ import { invalidField } from './errors.js'
 import { checkTags } from './names.js'
 import { toJsonText, toTypedValue } from './values.js'
 
+type Backend = 'memory' | 'redis'
+
 /** Bytes of JSON text. */
 const MAX_METADATA = 16_384
 
@@ -13,10 +15,10 @@ const MAX_METADATA = 16_384
  * the metadata.
  * @throws InvalidInputError, UnsupportedOperationError
  */
-export function toNewEntry ({ value, data_type: dataType, ttl, strategy, metadata }: NewCacheEntry): NewEntry {
+export function toNewEntry ({ value, data_type: dataType, ttl, strategy, metadata }: NewCacheEntry, backend: Backend): NewEntry {
   const entry: NewEntry = toTypedValue(value, dataType)
   if (ttl !== undefined) entry.ttl = ttl
-  if (strategy !== undefined) entry.strategy = builtStrategy(strategy)
+  if (strategy !== undefined) entry.strategy = builtStrategy(strategy, backend)
   if (metadata !== undefined) {
     if (metadata.tags !== undefined) entry.tags = checkTags(metadata.tags, 'metadata/tags')
     entry.metadata = metadataText(metadata)
@@ -24,10 +26,14 @@ export function toNewEntry ({ value, data_type: dataType, ttl, strategy, metadat
   return entry
 }
 
-/** @throws UnsupportedOperationError for a strategy that the API knows and the cache does not have */
-export function builtStrategy (strategy: NonNullable<NewCacheEntry['strategy']>): Strategy {
+/** @throws UnsupportedOperationError for a strategy that the API knows and the cache does not have, or that the backend cannot honour */
+export function builtStrategy (strategy: NonNullable<NewCacheEntry['strategy']>, backend: Backend): Strategy {
   if (strategy === 'write_through' || strategy === 'write_behind') {
     throw new UnsupportedOperationError(`The strategy ${strategy} is not built yet: use one of ${STRATEGIES.join(', ')}.`)
+  }
+  if (backend === 'redis' && strategy !== 'lru') {
+    throw new UnsupportedOperationError(
+      `Redis evicts by its own maxmemory-policy, so ${strategy} cannot be promised there: set the policy on its server, and leave strategy out.`)
   }
   return strategy
 }

@@ -40,8 +40,8 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
     const { backend, namespace = DEFAULT_NAMESPACE } = agree(request.query, body)
     const { key } = body
     checkKey(key, maxKeyLength)
-    const given = toNewEntry(body)
     const cache = cacheOf(caches, backend)
+    const given = toNewEntry(body, cache.backend)
     const entry = await conditionally(request, key,
       () => cache.peek(namespace, key), (condition) => cache.set(namespace, key, given, condition))
     void reply.header('etag', entityTag(entry.version))

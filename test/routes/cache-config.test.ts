@@ -35,8 +35,8 @@ void t.test('configuration', async (t) => {
     t.match((await memory.set('a', 1)).body, { ttl: 60, strategy: 'fifo' })
     t.equal((await memory.get('/stats')).body.config.strategy, 'fifo')
     t.match((await redis.set('a', 1)).body, { ttl: 3600, strategy: 'lru' }, 'another backend keeps its own')
-    await redis.post('/config', { default_ttl: 0, strategy: 'ttl' })
-    t.match((await redis.set('a', 1)).body, { ttl: 0, strategy: 'ttl' })
+    await redis.post('/config', { default_ttl: 0 })
+    t.match((await redis.set('a', 1)).body, { ttl: 0, strategy: 'lru' })
     t.strictSame((await memory.post('/config', {})).body.config, { ...MEMORY, default_ttl: 60, strategy: 'fifo' })
   })
 
@@ -66,7 +66,7 @@ void t.test('configuration', async (t) => {
     const before = (await memory.get('/config')).body
     for (const [cache, body, said] of [
       [memory, { compression_enabled: true }, /compression_enabled is not built yet/], [memory, { encryption_enabled: true, default_ttl: 1 }, /encryption_enabled is not built yet/],
-      [memory, { strategy: 'write_through' }, /write_through is not built yet/], [redis, { max_items: 5 }, /max_items of redis/], [redis, { max_memory: 5 }, /max_memory of redis/]
+      [memory, { strategy: 'write_through' }, /write_through is not built yet/], [redis, { max_items: 5 }, /max_items of redis/], [redis, { strategy: 'ttl' }, /maxmemory-policy/], [redis, { max_memory: 5 }, /max_memory of redis/]
     ] as const) {
       t.match(await cache.post('/config', body), { status: 422, body: { type: '/problems/unsupported-here', detail: said } }, JSON.stringify(body))
     }

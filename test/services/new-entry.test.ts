@@ -2,8 +2,8 @@ import t from 'tap'
 import { builtStrategy, toNewEntry } from '../../services/new-entry.js'
 
 t.test('what a caller gives becomes what the cache takes', async (t) => {
-  t.strictSame(toNewEntry({ key: 'k', value: 1 }), { value: '1', dataType: 'number' })
-  t.strictSame(toNewEntry({ key: 'k', value: [1], data_type: 'list', ttl: 0, strategy: 'fifo', metadata: { tags: ['a', 'a'], source: 'database' } }), {
+  t.strictSame(toNewEntry({ key: 'k', value: 1 }, 'memory'), { value: '1', dataType: 'number' })
+  t.strictSame(toNewEntry({ key: 'k', value: [1], data_type: 'list', ttl: 0, strategy: 'fifo', metadata: { tags: ['a', 'a'], source: 'database' } }, 'memory'), {
     value: '[1]',
     dataType: 'list',
     ttl: 0,
@@ -11,20 +11,27 @@ t.test('what a caller gives becomes what the cache takes', async (t) => {
     tags: ['a'],
     metadata: '{"tags":["a","a"],"source":"database"}'
   })
-  t.strictSame(toNewEntry({ key: 'k', value: null, metadata: {} }), { value: 'null', dataType: 'json', metadata: '{}' })
+  t.strictSame(toNewEntry({ key: 'k', value: null, metadata: {} }, 'memory'), { value: 'null', dataType: 'json', metadata: '{}' })
 })
 
 t.test('metadata takes at most 16 KiB, and nothing that JSON cannot carry', async (t) => {
-  t.equal(toNewEntry({ key: 'k', value: 1, metadata: { a: 'x'.repeat(16_376) } }).metadata?.length, 16_384)
-  t.throws(() => toNewEntry({ key: 'k', value: 1, metadata: { a: 'x'.repeat(16_377) } }), { code: 'ERR_INVALID_INPUT', message: /^metadata must/ })
-  t.throws(() => toNewEntry({ key: 'k', value: 1, metadata: { a: 'é'.repeat(8_189) } }), { code: 'ERR_INVALID_INPUT', message: /^metadata must/ })
-  t.throws(() => toNewEntry({ key: 'k', value: 1, metadata: { a: Infinity } }), { code: 'ERR_INVALID_INPUT', message: /^metadata holds/ })
-  t.throws(() => toNewEntry({ key: 'k', value: 1, metadata: { tags: [''] } }), { code: 'ERR_INVALID_INPUT', message: /^metadata\/tags must/ })
+  t.equal(toNewEntry({ key: 'k', value: 1, metadata: { a: 'x'.repeat(16_376) } }, 'memory').metadata?.length, 16_384)
+  t.throws(() => toNewEntry({ key: 'k', value: 1, metadata: { a: 'x'.repeat(16_377) } }, 'memory'), { code: 'ERR_INVALID_INPUT', message: /^metadata must/ })
+  t.throws(() => toNewEntry({ key: 'k', value: 1, metadata: { a: 'é'.repeat(8_189) } }, 'memory'), { code: 'ERR_INVALID_INPUT', message: /^metadata must/ })
+  t.throws(() => toNewEntry({ key: 'k', value: 1, metadata: { a: Infinity } }, 'memory'), { code: 'ERR_INVALID_INPUT', message: /^metadata holds/ })
+  t.throws(() => toNewEntry({ key: 'k', value: 1, metadata: { tags: [''] } }, 'memory'), { code: 'ERR_INVALID_INPUT', message: /^metadata\/tags must/ })
 })
 
 t.test('strategies that are not built are refused in words', async (t) => {
-  t.equal(builtStrategy('ttl'), 'ttl')
+  t.equal(builtStrategy('ttl', 'memory'), 'ttl')
   for (const strategy of ['write_through', 'write_behind'] as const) {
-    t.throws(() => builtStrategy(strategy), { statusCode: 422, code: 'ERR_UNSUPPORTED_HERE', message: /not built yet/ })
+    t.throws(() => builtStrategy(strategy, 'memory'), { statusCode: 422, code: 'ERR_UNSUPPORTED_HERE', message: /not built yet/ })
+  }
+})
+
+t.test('redis refuses what its server decides', async (t) => {
+  t.equal(builtStrategy('lru', 'redis'), 'lru')
+  for (const strategy of ['lfu', 'fifo', 'ttl'] as const) {
+    t.throws(() => builtStrategy(strategy, 'redis'), { statusCode: 422, message: /maxmemory-policy/ })
   }
 })
