@@ -1,15 +1,15 @@
-import { BrokenCircuitError, circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhen } from 'cockatiel'
+import { BrokenCircuitError } from 'cockatiel'
 import type { ChainableCommander, Redis, RedisOptions as ClientOptions } from 'ioredis'
 import { randomBytes } from 'node:crypto'
 import type { Now } from '../../clock.js'
-import { withDeadline } from '../../deadline.js'
 import type { StoredEntry } from '../../entry.js'
-import { BackendFullError, BackendUnavailableError } from '../../errors.js'
 import type { Invalidation } from '../../ledger.js'
 import { HEADER_LENGTH, packRecord, packTombstone, prefixLength, unpackFacts, unpackRecord } from '../../record.js'
 import type { ChangeListener, InForce, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome } from '../backend.js'
-import { type Announcement, type Pulse, RedisFollower } from './follower.js'
-import { parsed } from './parsed.js'
+import { type Announcement, Follower, type Pulse } from '../follower.js'
+import { Guard } from '../guard.js'
+import { fieldsOf, invalidationOf } from '../invalidation-fields.js'
+import { ReadReports, type Reads } from '../reads.js'
 import { type Scripted, scripts } from './scripts.js'
 
 /** How long a deletion is remembered, in milliseconds: longer than any load may take. */
@@ -20,12 +20,8 @@ const SCAN_COUNT = 1000
 /** How long an operation may take, and a step of a pass over everything, in milliseconds. */
 const DEADLINE = 200
 const SCAN_DEADLINE = 1000
-/** Consecutive outages after which Redis is left alone, and for how many milliseconds. */
+/** Consecutive outages after which Redis is left alone. */
 const BREAK_AFTER = 5
-const LEAVE_ALONE = 1000
-const ACCESS_INTERVAL = 250
-/** Entries whose reads wait to be reported; more are dropped, as these are only statistics. */
-const ACCESS_BOUND = 10_000
 
 export interface RedisOptions {
   /** For commands: without an offline queue, and with a `commandTimeout` of some seconds, behind the shorter one here. Not closed here. */
@@ -46,30 +42,24 @@ export class RedisBackend implements SharedBackend {
   #prefix: string
   #now: Now
   #source = randomBytes(6).toString('hex')
-  #follower: RedisFollower | undefined
+  #follower: Follower | undefined
   /** Milliseconds that Redis' clock is ahead of ours; known from the first pulse on. */
   #skew = 0
   #firstPulse: Promise<unknown> | undefined
-  #reads = new Map<string, { namespace: string, key: string, version: number, reads: number, at: number }>()
-  #reporting: NodeJS.Timeout
-  #breaker = circuitBreaker(handleWhen(isOutage), { halfOpenAfter: LEAVE_ALONE, breaker: new ConsecutiveBreaker(BREAK_AFTER) })
+  #reads = new ReadReports((reads) => { this.#reportReads(reads) })
+  #guard = new Guard({ name: this.name, away: AWAY, breakAfter: BREAK_AFTER, isOutage, isFull: ({ message }) => NO_ROOM.test(message) })
 
   constructor ({ client, prefix, now }: RedisOptions) {
     for (const [name, script] of Object.entries(scripts)) if (!(name in client)) client.defineCommand(name, script)
     this.#client = client as Redis & Scripted
     this.#prefix = prefix
     this.#now = now
-    this.#reporting = setInterval(() => { this.#reportReads() }, ACCESS_INTERVAL)
-    this.#reporting.unref()
   }
 
   get isFollowing (): boolean { return this.#follower?.isFollowing ?? false }
 
   /** `closed` is the good state; `open` leaves Redis alone for a second. */
-  get breaker (): 'closed' | 'open' | 'half-open' {
-    const { state } = this.#breaker
-    return state === CircuitState.Closed ? 'closed' : state === CircuitState.HalfOpen ? 'half-open' : 'open'
-  }
+  get breaker (): Guard['state'] { return this.#guard.state }
 
   async get (namespace: string, key: string): Promise<StoredEntry | undefined> {
     const record = await this.#timed(() => this.#client.getBuffer(this.#entry(namespace, key)))
@@ -120,13 +110,7 @@ export class RedisBackend implements SharedBackend {
 
   async inForce (): Promise<InForce[]> {
     const fields = await this.#run(() => this.#client.hgetall(this.#ledger))
-    return Object.entries(fields).flatMap(([field, stamp]) => {
-      const [kind, namespace, what, soft] = parsed<[string, string, string, boolean]>(field) ?? []
-      // Not one of ours.
-      if (typeof namespace !== 'string' || typeof what !== 'string' || typeof soft !== 'boolean') return []
-      const invalidation: Invalidation = kind === 'tag' ? { tags: [what] } : kind === 'pattern' ? { pattern: what } : { all: true }
-      return [{ namespace, what: { ...invalidation, soft }, stamp: Number(stamp) }]
-    })
+    return Object.entries(fields).flatMap(([field, stamp]) => invalidationOf(field, Number(stamp)) ?? [])
   }
 
   async * scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> {
@@ -146,14 +130,7 @@ export class RedisBackend implements SharedBackend {
   }
 
   recordAccess (namespace: string, key: string, version: number, reads: number, at: number): void {
-    const name = this.#entry(namespace, key)
-    const waiting = this.#reads.get(name)
-    if (waiting !== undefined && waiting.version === version) {
-      waiting.reads += reads
-      waiting.at = at
-    } else if (this.#reads.size < ACCESS_BOUND) {
-      this.#reads.set(name, { namespace, key, version, reads, at })
-    }
+    this.#reads.note(namespace, key, version, reads, at)
   }
 
   async follow (listener: ChangeListener): Promise<void> {
@@ -161,10 +138,17 @@ export class RedisBackend implements SharedBackend {
     this.#subscriber = (this.#client as Redis).duplicate<Partial<ClientOptions>>({ autoResubscribe: true, enableAutoPipelining: false, retryStrategy: (times) => Math.min(times * 50, 250) })
     // Without a listener Node treats a refused connection as fatal; the heartbeat reports it.
     this.#subscriber.on('error', () => {})
-    this.#follower = new RedisFollower({
-      subscriber: this.#subscriber,
-      channel: this.#channel,
-      source: this.#source,
+    const subscriber = this.#subscriber
+    this.#follower = new Follower({
+      subscription: {
+        listen: (hear, lost) => {
+          subscriber.on('message', (channel, message) => { if (channel === this.#channel) hear(message) })
+          subscriber.on('close', lost)
+        },
+        // Subscribing again is harmless, and answers only over a connection that lives.
+        prove: async () => await subscriber.subscribe(this.#channel)
+      },
+      isOwn: (source) => source === this.#source,
       listener,
       pulse: async () => await this.#pulse(),
       inForce: async () => await this.inForce()
@@ -177,7 +161,7 @@ export class RedisBackend implements SharedBackend {
 
   async close (): Promise<void> {
     this.#follower?.stop()
-    clearInterval(this.#reporting)
+    this.#reads.stop()
     this.#subscriber?.disconnect()
   }
 
@@ -224,13 +208,9 @@ export class RedisBackend implements SharedBackend {
     return found
   }
 
-  #reportReads (): void {
-    if (this.#reads.size === 0) return
-    const waiting = [...this.#reads]
-    this.#reads.clear()
-    for (const [name, { version, reads, at }] of waiting) {
-      // Statistics of an entry that is gone, or of a Redis that is down, are not worth an error.
-      this.#run(() => this.#client.larderAccess(name, double(version), reads, double(at + this.#skew))).catch(() => {})
+  #reportReads (waiting: Reads[]): void {
+    for (const { namespace, key, version, reads, at } of waiting) {
+      this.#run(() => this.#client.larderAccess(this.#entry(namespace, key), double(version), reads, double(at + this.#skew))).catch(() => {})
     }
   }
 
@@ -245,23 +225,11 @@ export class RedisBackend implements SharedBackend {
     return await this.#run(command, deadline)
   }
 
-  async #run<T> (command: () => Promise<T>, deadline = DEADLINE): Promise<T> {
-    try {
-      return await this.#breaker.execute(async () => await withDeadline(command(), deadline))
-    } catch (error) {
-      if (error instanceof Error && NO_ROOM.test(error.message)) throw new BackendFullError(this.name)
-      if (isOutage(error) || error instanceof BrokenCircuitError) {
-        throw new BackendUnavailableError('Redis does not answer: try again in a moment; if it stays so, check REDIS_URL and the server.')
-      }
-      throw error
-    }
-  }
+  async #run<T> (command: () => Promise<T>, deadline = DEADLINE): Promise<T> { return await this.#guard.run(command, deadline) }
 
   #unpack (namespace: string, key: string, record: Buffer): StoredEntry | undefined {
     const entry = unpackRecord(namespace, key, record, this.#skew)
-    if (entry === undefined) return undefined
-    const waiting = this.#reads.get(this.#entry(namespace, key))
-    return waiting?.version === entry.version ? { ...entry, accessCount: entry.accessCount + waiting.reads, accessedAt: waiting.at } : entry
+    return entry === undefined ? undefined : this.#reads.applied(entry)
   }
 
   #lifetime (goneAt: number): string {
@@ -284,6 +252,7 @@ export class RedisBackend implements SharedBackend {
   get #channel (): string { return `${this.#prefix}:changes` }
 }
 
+const AWAY = 'Redis does not answer: try again in a moment; if it stays so, check REDIS_URL and the server.'
 const OUTAGES = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOAUTH|NOPERM|WRONGPASS|NOREPLICAS|BUSY)\b/
 /** Memory that is used up, and a disk: reads go on. */
 const NO_ROOM = /^(OOM|MISCONF)\b/
@@ -292,15 +261,6 @@ const NO_ROOM = /^(OOM|MISCONF)\b/
 function isOutage (error: unknown): boolean {
   if (!(error instanceof Error)) return false
   return error.name !== 'ReplyError' ? !(error instanceof BrokenCircuitError) && !(error instanceof TypeError) : OUTAGES.test(error.message)
-}
-
-/** The fields that an invalidation takes in the ledger's hash, one for each thing it names. */
-function fieldsOf (namespace: string, what: Invalidation): string[] {
-  const soft = what.soft === true
-  const fields = (what.tags ?? []).map((tag) => ['tag', namespace, tag, soft])
-  if (what.pattern !== undefined) fields.push(['pattern', namespace, what.pattern, soft])
-  if (what.all === true) fields.push(['all', namespace, '', soft])
-  return fields.map((field) => JSON.stringify(field))
 }
 
 /** Settles when the connection stands, or is known not to. */

@@ -1,26 +1,34 @@
-import type { Redis } from 'ioredis'
-import { withDeadline } from '../../deadline.js'
-import type { Invalidation } from '../../ledger.js'
-import type { ChangeListener, InForce } from '../backend.js'
+import { withDeadline } from '../deadline.js'
+import type { Invalidation } from '../ledger.js'
+import type { ChangeListener, InForce } from './backend.js'
 import { parsed } from './parsed.js'
 
-/** How often the connection is proved, in milliseconds. With the commands' deadline on top it bounds how long a lost bus goes unnoticed. */
+/** How often the connection is proved, in milliseconds. With the deadlines on top it bounds how long a lost bus goes unnoticed. */
 const PULSE_INTERVAL = 250
 /** How long the subscription may take to answer, in milliseconds. */
-const SUBSCRIBE_DEADLINE = 300
+const PROOF_DEADLINE = 300
 
-/** What travels on the channel behind the stamp: who (`s`), in which namespace (`n`), and the key (`k`) or the invalidation (`i`). */
+/**
+ * What is announced behind the stamp: who (`s`), in which namespace (`n`), and the key (`k`) or the invalidation (`i`); neither of
+ * them when that was too long to be said.
+ */
 export interface Announcement { v: 1, s: string, n: string, k?: string, i?: Invalidation }
 
-/** What the server says of itself at each beat. */
+/** What the shared store says of itself at each beat. */
 export interface Pulse { stamp: number, epoch: string, skew: number }
 
+/** A connection on which announcements arrive. */
+export interface Subscription {
+  /** Called once: where to bring each announcement (the stamp, a space, JSON), and whom to tell that the connection is lost. */
+  listen (hear: (message: string) => void, lost: () => void): void
+  /** Connects where that is needed. Settles over a connection that lives. */
+  prove (): Promise<unknown>
+}
+
 export interface FollowerOptions {
-  /** A connection of its own, in subscriber mode. */
-  subscriber: Redis
-  channel: string
-  /** Tells this process's announcements from others'. */
-  source: string
+  subscription: Subscription
+  /** Whether an announcement is this process's own. */
+  isOwn: (source: string) => boolean
   listener: ChangeListener
   pulse: () => Promise<Pulse>
   /** Every invalidation in force. */
@@ -32,7 +40,7 @@ export interface FollowerOptions {
  * stamp that never arrives calls for a resync; a connection that is closed or does not answer in time means that nothing kept in
  * memory can be trusted until it is back.
  */
-export class RedisFollower {
+export class Follower {
   isFollowing = false
   #options: FollowerOptions
   #last: number | undefined
@@ -44,9 +52,7 @@ export class RedisFollower {
 
   constructor (options: FollowerOptions) {
     this.#options = options
-    const { subscriber, channel } = options
-    subscriber.on('message', (from, message) => { if (from === channel) this.#hear(message) })
-    subscriber.on('close', () => { this.isFollowing = false })
+    options.subscription.listen((message) => { this.#hear(message) }, () => { this.isFollowing = false })
     this.#timer = setInterval(() => { void this.beat() }, PULSE_INTERVAL)
     this.#timer.unref()
   }
@@ -56,8 +62,7 @@ export class RedisFollower {
     if (this.#beating) return
     this.#beating = true
     try {
-      // Subscribing again is harmless, and answers only over a connection that lives.
-      await withDeadline(this.#options.subscriber.subscribe(this.#options.channel), SUBSCRIBE_DEADLINE)
+      await withDeadline(this.#options.subscription.prove(), PROOF_DEADLINE)
       const heard = this.#last
       const pulse = await this.#options.pulse()
       // What was heard before the question is in the answer; what comes behind it may have been heard first.
@@ -70,7 +75,7 @@ export class RedisFollower {
       if (missed) await this.#resync(pulse.stamp)
       this.isFollowing = true
     } catch {
-      // Whatever it was, the bus cannot be relied on; the commands that need Redis report the fault themselves.
+      // Whatever it was, the bus cannot be relied on; the operations that need the store report the fault themselves.
       this.isFollowing = false
     } finally {
       this.#beating = false
@@ -88,14 +93,19 @@ export class RedisFollower {
     const announcement = Number.isSafeInteger(stamp) ? readAnnouncement(message.slice(space + 1)) : undefined
     const gap = this.#last !== undefined && stamp > this.#last + 1
     if (announcement !== undefined && (this.#last === undefined || stamp > this.#last)) this.#last = stamp
-    if (announcement === undefined || gap) {
-      this.isFollowing = false
-      void this.#resync(this.#last ?? 0).then(() => { this.isFollowing = true }, () => { this.#last = undefined })
-    }
-    if (announcement === undefined || announcement.s === this.#options.source) return
+    if (announcement === undefined || gap) this.#catchUp()
+    if (announcement === undefined || this.#options.isOwn(announcement.s)) return
     const { n, k, i } = announcement
+    if (k === undefined && i === undefined) this.#catchUp()
     if (k !== undefined) this.#options.listener.onChange({ kind: 'key', namespace: n, key: k, stamp })
     if (i !== undefined) this.#options.listener.onChange({ kind: 'invalidation', namespace: n, what: i, stamp })
+  }
+
+  #catchUp (): void {
+    this.isFollowing = false
+    // One that is under way may have asked too early.
+    const before = this.#resyncing?.catch(() => {}) ?? Promise.resolve()
+    void before.then(async () => { await this.#resync(this.#last ?? 0) }).then(() => { this.isFollowing = true }, () => { this.#last = undefined })
   }
 
   async #resync (stamp: number): Promise<void> {
