@@ -24,7 +24,7 @@ export interface CacheOptions {
 }
 
 export interface CacheStatistics extends Counters, Usage {
-  /** Since the start, over all namespaces of the memory tier. */
+  /** From this process's memory, since the start. */
   evictions: number
   expirations: number
 }
@@ -163,7 +163,7 @@ export class Cache {
 
   /** What can be told without asking the backend. */
   counters (namespace?: string): Omit<CacheStatistics, keyof Usage> {
-    return { ...this.#statistics.read(namespace), ...this.#store.memory.counters }
+    return { ...this.#statistics.read(namespace), ...this.#store.memory.counters(namespace) }
   }
 
   /** Entries and bytes in this process's memory. */

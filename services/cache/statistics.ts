@@ -15,26 +15,30 @@ export interface Counters {
   coalesced: number
 }
 
-const none = (): Counters => ({
-  hits: 0, memoryHits: 0, misses: 0, stale: 0, sets: 0, deletes: 0, invalidations: 0, loads: 0, loadFailures: 0, coalesced: 0
-})
-
 /** Namespaces counted one by one; the rest are counted together, since callers name namespaces as they like. */
 const BOUND = 10_000
 
 /** Plain counters by namespace, read when somebody asks. */
-export class Statistics {
-  #counters = new Map<string, Counters>()
-  #rest = none()
+export class CountersByNamespace<C extends { [name in keyof C]: number }> {
+  #none: () => C
+  #counters = new Map<string, C>()
+  #rest: C
   #lastName = ''
-  #last = this.#rest
+  #last: C
 
-  of (namespace: string): Counters {
+  /** @param none the counters of a namespace in which nothing happened yet */
+  constructor (none: () => C) {
+    this.#none = none
+    this.#rest = none()
+    this.#last = this.#rest
+  }
+
+  of (namespace: string): C {
     if (namespace === this.#lastName) return this.#last
     let counters = this.#counters.get(namespace)
     if (counters === undefined) {
       if (this.#counters.size >= BOUND) return this.#rest
-      counters = none()
+      counters = this.#none()
       this.#counters.set(namespace, counters)
     }
     this.#lastName = namespace
@@ -43,12 +47,21 @@ export class Statistics {
   }
 
   /** One namespace's counts, or the sum of all. */
-  read (namespace?: string): Counters {
-    if (namespace !== undefined) return { ...this.#counters.get(namespace) ?? none() }
-    const sum = none()
+  read (namespace?: string): C {
+    if (namespace !== undefined) return { ...this.#counters.get(namespace) ?? this.#none() }
+    const sum = this.#none()
     for (const counters of [this.#rest, ...this.#counters.values()]) {
-      for (const name of Object.keys(sum) as (keyof Counters)[]) sum[name] += counters[name]
+      for (const name of Object.keys(sum) as (keyof C)[]) (sum[name] as number) += counters[name]
     }
     return sum
+  }
+}
+
+/** What a cache counts. */
+export class Statistics extends CountersByNamespace<Counters> {
+  constructor () {
+    super(() => ({
+      hits: 0, memoryHits: 0, misses: 0, stale: 0, sets: 0, deletes: 0, invalidations: 0, loads: 0, loadFailures: 0, coalesced: 0
+    }))
   }
 }

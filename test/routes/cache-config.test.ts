@@ -1,5 +1,6 @@
 import t from 'tap'
 import { setImmediate } from 'node:timers/promises'
+import { Strategies } from '../../schemas/config.js'
 import { databaseUrl, startRedis } from '../support/servers.js'
 import { Api, startApp } from './cache/api.js'
 
@@ -25,6 +26,14 @@ void t.test('configuration', async (t) => {
     const response = await app.inject({ method: 'POST', url: '/api/cache/config', payload: MEMORY })
     t.equal(response.statusCode, 200)
     t.strictSame(response.json<{ config: object }>().config, MEMORY)
+  })
+
+  await t.test('memory keeps an entry by any strategy that is built', async (t) => {
+    for (const strategy of Strategies) {
+      t.match((await memory.post('/set', { key: strategy, value: 1, strategy })).body, { success: true, strategy })
+      t.match((await memory.get(`/get/${strategy}`)).body, { cache_item: { value: 1, strategy } })
+      await memory.delete(`/delete/${strategy}`)
+    }
   })
 
   await t.test('any subset may be changed, in effect at once', async (t) => {

@@ -8,6 +8,7 @@ import type { Limits } from '../limits.js'
 import { hashKey } from '../policies/hash.js'
 import { policies } from '../policies/index.js'
 import type { Policy } from '../policies/policy.js'
+import { CountersByNamespace } from '../statistics.js'
 import type { Content } from '../reading.js'
 import { formatVersion } from '../version.js'
 import type { ListQuery, Listing } from './backend.js'
@@ -39,7 +40,7 @@ export interface MemoryCounters { evictions: number, expirations: number }
  */
 export class MemoryBackend {
   readonly name = 'memory'
-  readonly counters: MemoryCounters = { evictions: 0, expirations: 0 }
+  readonly #removals = new CountersByNamespace<MemoryCounters>(() => ({ evictions: 0, expirations: 0 }))
   #now: Now
   #limits: Limits
   #ledger: Ledger
@@ -62,6 +63,9 @@ export class MemoryBackend {
 
   get items (): number { return this.#items }
   get bytes (): number { return this.#bytes }
+
+  /** What left since the start, from one namespace or from all. */
+  counters (namespace?: string): MemoryCounters { return this.#removals.read(namespace) }
 
   /** Entries and bytes of one namespace. */
   usage (namespace: string): { items: number, bytes: number } {
@@ -254,7 +258,7 @@ export class MemoryBackend {
   #stands (slot: number, space: Space): boolean {
     const slots = this.#slots
     if (slots.goneAt[slot] as number <= this.#now()) {
-      this.counters.expirations++
+      this.#removals.of(space.name).expirations++
       this.#release(slot)
       return false
     }
@@ -362,8 +366,9 @@ export class MemoryBackend {
   }
 
   #evict (victim: number): void {
-    if (this.#slots.goneAt[victim] as number > this.#now()) this.counters.evictions++
-    else this.counters.expirations++
+    const removals = this.#removals.of((this.#slots.spaces[victim] as Space).name)
+    if (this.#slots.goneAt[victim] as number > this.#now()) removals.evictions++
+    else removals.expirations++
     this.#release(victim, true)
   }
 

@@ -192,3 +192,16 @@ t.test('the registry knows what is built and what is configured', async (t) => {
     t.throws(() => registry.get(backend), { code: 'ERR_UNSUPPORTED_HERE', statusCode: 422 }, backend)
   }
 })
+
+t.test('evictions and expirations are counted where they happened', async (t) => {
+  const { cache, clock } = localCache(t, { maxItems: 2 })
+  for (const key of ['a', 'b', 'c']) await cache.set('one', key, entryOf(key, { ttl: 1 }))
+  await cache.set('two', 'd', entryOf('d', { ttl: 1 }))
+  t.match(cache.counters('one'), { evictions: 2, expirations: 0 })
+  t.match(cache.counters('two'), { evictions: 0, expirations: 0 })
+  clock.at += 2000
+  t.equal(await cache.get('two', 'd'), undefined)
+  t.match(cache.counters('two'), { evictions: 0, expirations: 1 })
+  t.match(cache.counters('one'), { evictions: 2, expirations: 0 })
+  t.match(cache.counters(), { evictions: 2, expirations: 1 })
+})

@@ -129,7 +129,7 @@ t.test('limits hold after whatever happens, and what is there is what was writte
       const metadata = random.chance(0.2) ? '{"m":1}' : undefined
       const entry = { value, expiresAt, goneAt: expiresAt + random.pick([0, 0, 30]), tags }
       const size = sizeOf(key, value, tags, metadata)
-      const before = { items: memory.items, bytes: memory.bytes, ...memory.counters }
+      const before = { items: memory.items, bytes: memory.bytes, ...memory.counters() }
       try {
         put(key, { ...entry, namespace, metadata, strategy: random.pick(STRATEGIES) })
         expect(size <= current.maxMemory, 'an entry larger than the limit was taken')
@@ -138,7 +138,7 @@ t.test('limits hold after whatever happens, and what is there is what was writte
       } catch (error) {
         expect((error as { statusCode?: number }).statusCode === 413, String(error))
         expect(size > current.maxMemory, 'an entry that fits was refused')
-        expect(JSON.stringify(before) === JSON.stringify({ items: memory.items, bytes: memory.bytes, ...memory.counters }), 'a refused entry changed something')
+        expect(JSON.stringify(before) === JSON.stringify({ items: memory.items, bytes: memory.bytes, ...memory.counters() }), 'a refused entry changed something')
       }
     },
     function remove () {
@@ -214,7 +214,7 @@ t.test('limits hold after whatever happens, and what is there is what was writte
     expect(memory.items === items && memory.bytes === bytes, 'the totals are not the sums of the entries')
   }
   memory.reset()
-  t.strictSame([memory.items, memory.bytes], [0, 0], `nothing is left after ${memory.counters.evictions} evictions and ${memory.counters.expirations} expirations`)
+  t.strictSame([memory.items, memory.bytes], [0, 0], `nothing is left after ${memory.counters().evictions} evictions and ${memory.counters().expirations} expirations`)
 })
 
 t.test('an entry larger than the limit is refused and evicts nothing', async (t) => {
@@ -280,7 +280,7 @@ t.test('lower limits are met at once', async (t) => {
   t.strictSame(await keys(), ['c', 'd', 'e'])
   memory.configure({ ...DEFAULT_LIMITS, maxMemory: small(1) })
   t.strictSame(await keys(), ['e'])
-  t.equal(memory.counters.evictions, 4)
+  t.equal(memory.counters().evictions, 4)
   memory.configure(DEFAULT_LIMITS)
   put('f')
   t.strictSame(await keys(), ['e', 'f'], 'and higher ones leave what is there')
@@ -302,7 +302,7 @@ t.test('what has expired is dropped when it is asked for, and by a sweep', async
   t.notOk(memory.delete('n', 'stale'), 'a stale one counts as absent')
   await memory.sweep()
   t.equal(memory.items, 1)
-  t.strictSame(memory.counters, { evictions: 0, expirations: 2 })
+  t.strictSame(memory.counters(), { evictions: 0, expirations: 2 })
   clock.advance(100 * 365 * 24 * 3600)
   t.ok(has('stays'))
 })
