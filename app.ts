@@ -5,6 +5,7 @@ import { initialSettings, type Config } from './config.js'
 import accessLog from './plugins/access-log.js'
 import bodyLimits from './plugins/body-limits.js'
 import cache from './plugins/cache.js'
+import cacheDatabase from './plugins/cache-database.js'
 import components from './plugins/components.js'
 import configStore from './plugins/config-store.js'
 import errors, { clientErrorHandler, frameworkErrors } from './plugins/errors.js'
@@ -65,6 +66,7 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   await app.register(configStore, { initial: initialSettings(config), shared: databaseUrl !== undefined })
   const { backend: defaultBackend, ...limits } = config.cache
   if (config.redis) await app.register(redis, { ...config.redis, required: defaultBackend === 'redis' })
+  await app.register(cacheDatabase, { databaseUrl })
   await app.register(cache, { defaultBackend, limits, timed: config.performanceTracking && config.metrics }) // over Redis where there is one
   await app.register(settings) // what is stored wins over the environment
 

@@ -4,7 +4,7 @@ import { createSecureContext } from 'node:tls'
 import { parseEnv } from 'node:util'
 import { KindGuard, type TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { Environment, type RunTimeSettings, type Setting, type Strategies } from './schemas/config.js'
+import { DatabaseStrategies, Environment, type RunTimeSettings, type Setting, type Strategies } from './schemas/config.js'
 
 /** Everything the environment decides. Read once, at the start; passed on as an argument. */
 export interface Config {
@@ -31,7 +31,7 @@ export interface Config {
   redis?: { url: string, db?: number, password?: string }
   memcachedUrl?: string
   cache: {
-    backend: 'memory' | 'redis'
+    backend: 'memory' | 'redis' | 'database'
     strategy: typeof Strategies[number]
     /** Bytes. */
     maxMemory: number
@@ -95,6 +95,9 @@ export function loadConfig (env: Given = readEnvironment()): Config {
   if (values.CACHE_BACKEND === 'redis' && redis === undefined) {
     throw new ConfigError('CACHE_BACKEND', 'CACHE_BACKEND=redis needs a server: give REDIS_URL, such as redis://localhost:6379.')
   }
+  if (values.CACHE_BACKEND === 'database' && databaseStrategyOf(values.CACHE_STRATEGY) === undefined) {
+    throw new ConfigError('CACHE_STRATEGY', `CACHE_STRATEGY=${values.CACHE_STRATEGY} is nothing that CACHE_BACKEND=database can evict by: give one of ${DatabaseStrategies.join(', ')}.`)
+  }
   if (values.CACHE_API_KEY !== undefined) warnings.push('CACHE_API_KEY is not used: authentication is off.')
 
   return {
@@ -135,8 +138,18 @@ export function initialSettings ({ logLevel, cache }: Config): Partial<RunTimeSe
     'cache.memory.default_ttl': cache.defaultTtl,
     'cache.memory.cleanup_interval': cache.cleanupInterval,
     'cache.redis.default_ttl': cache.defaultTtl,
-    'cache.redis.cleanup_interval': cache.cleanupInterval
+    'cache.redis.cleanup_interval': cache.cleanupInterval,
+    'cache.database.strategy': databaseStrategyOf(cache.strategy) ?? 'lru',
+    'cache.database.max_memory': cache.maxMemory,
+    'cache.database.max_items': cache.maxItems,
+    'cache.database.default_ttl': cache.defaultTtl,
+    'cache.database.cleanup_interval': cache.cleanupInterval
   }
+}
+
+/** The same strategy, if the database can evict by it. */
+function databaseStrategyOf (strategy: string): RunTimeSettings['cache.database.strategy'] | undefined {
+  return DatabaseStrategies.find((name) => name === strategy)
 }
 
 /** A URL fit to be shown: without its password. */

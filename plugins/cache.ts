@@ -1,15 +1,17 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { DatabaseBackend } from '../services/cache/backends/database/database.js'
 import { RedisBackend } from '../services/cache/backends/redis/redis.js'
 import { Cache } from '../services/cache/cache.js'
 import { monotonicNow } from '../services/cache/clock.js'
 import type { Limits } from '../services/cache/limits.js'
 import { CacheRegistry } from '../services/cache/registry.js'
 import { LocalStore } from '../services/cache/stores/local-store.js'
-import { SharedStore } from '../services/cache/stores/shared-store.js'
+import { SharedStore, type SharedStoreOptions } from '../services/cache/stores/shared-store.js'
 import type { Store } from '../services/cache/stores/store.js'
 import { type OperationTimes, TimedCache, type TimedOperation } from '../services/cache/timed-cache.js'
 import type { Sample } from '../services/metrics.js'
+import type {} from './cache-database.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -21,7 +23,7 @@ declare module 'fastify' {
 }
 
 export interface CachePluginOptions {
-  defaultBackend: 'memory' | 'redis'
+  defaultBackend: Cache['backend']
   limits: Limits
   /** Whether to measure how long the API's operations take. Default false. */
   timed?: boolean
@@ -29,25 +31,26 @@ export interface CachePluginOptions {
 
 const TIMED: TimedOperation[] = ['get', 'get_many', 'set', 'delete', 'touch', 'increment', 'list', 'invalidate']
 
-/** The part of `max_memory` that each memory tier in front of Redis may take. */
+/** The part of `max_memory` that each memory tier in front of a shared backend may take. */
 const TIER_SHARE = 1 / 4
 
 /**
- * Decorates the instance with `cache` and `caches`. With Redis both have a memory tier in front of it that the processes keep
- * coherent; without, they are memory alone, and the API has no `redis` backend.
+ * Decorates the instance with `cache` and `caches`. With Redis the application's own cache has a memory tier in front of it that
+ * the processes keep coherent; without, it is memory alone, and the API has no `redis` backend.
  */
 export default fp<CachePluginOptions>(async function cache (app, { defaultBackend, limits, timed = false }) {
   const now = monotonicNow()
   const redis = app.redis as FastifyInstance['redis'] | undefined
+  const connections = app.cacheDatabase as FastifyInstance['cacheDatabase'] | undefined
 
   const onFault = (err: unknown): void => { app.log.error({ err }, 'The cache could not be tidied up: it is tried again later') }
 
-  const shared = async (name: string): Promise<Store> => {
-    const backend = new RedisBackend({ client: app.redis, prefix: `larder:${name}`, now })
+  const shared = async (backend: SharedStoreOptions['backend']): Promise<Store> => {
     const store = new SharedStore({ backend, now, onFault, limits: { ...limits, maxMemory: Math.max(1, Math.floor(limits.maxMemory * TIER_SHARE)) } })
     await store.open()
     return store
   }
+  const overRedis = async (name: string): Promise<Store> => await shared(new RedisBackend({ client: app.redis, prefix: `larder:${name}`, now }))
   const local = (): Store => new LocalStore({ now, limits })
   const closing = <C extends Cache> (opened: C): C => {
     app.addHook('onClose', async () => { await opened.close() })
@@ -60,9 +63,10 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
     return closing(new TimedCache(options, Object.fromEntries(times) as Record<TimedOperation, OperationTimes>))
   }
 
-  const own = closing(new Cache({ store: redis === undefined ? local() : await shared('app'), now, limits, onFault, namespace: 'app' }))
+  const own = closing(new Cache({ store: redis === undefined ? local() : await overRedis('app'), now, limits, onFault, namespace: 'app' }))
   const served = [serve(local())]
-  if (redis !== undefined) served.push(serve(await shared('api')))
+  if (redis !== undefined) served.push(serve(await overRedis('api')))
+  if (connections !== undefined) served.push(serve(await shared(new DatabaseBackend({ connections, cache: 'api', now, limits }))))
 
   app.decorate('cache', own)
   app.decorate('caches', new CacheRegistry(served, defaultBackend))

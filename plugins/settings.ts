@@ -1,4 +1,5 @@
 import fp from 'fastify-plugin'
+import type { Cache } from '../services/cache/cache.js'
 import type { Limits } from '../services/cache/limits.js'
 import type { SettingChanges } from '../services/config-store.js'
 import type {} from './cache.js'
@@ -17,12 +18,12 @@ export default fp(async function settings (app) {
   app.addHook('onClose', app.configStore.on(apply))
 }, { name: 'settings', fastify: '5.x', dependencies: ['config-store', 'cache'] })
 
-function limitsFor (backend: 'memory' | 'redis', changes: SettingChanges): Partial<Limits> {
+function limitsFor (backend: Cache['backend'], changes: SettingChanges): Partial<Limits> {
   const limits = {
     strategy: changes[`cache.${backend}.strategy`],
     defaultTtl: changes[`cache.${backend}.default_ttl`],
     cleanupInterval: changes[`cache.${backend}.cleanup_interval`],
-    ...(backend === 'memory' && { maxMemory: changes['cache.memory.max_memory'], maxItems: changes['cache.memory.max_items'] })
+    ...(backend !== 'redis' && { maxMemory: changes[`cache.${backend}.max_memory`], maxItems: changes[`cache.${backend}.max_items`] })
   }
   return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined))
 }

@@ -28,6 +28,8 @@ export const MAX_TTL = 3_155_760_000
 
 /** The eviction policies, as in `services/cache/policies`. A new policy is a word here. */
 export const Strategies = ['lru', 'lfu', 'fifo', 'ttl', 'sieve', 's3fifo', 'adaptive'] as const
+/** Those that the database can evict by. */
+export const DatabaseStrategies = ['lru', 'lfu', 'fifo', 'ttl'] as const
 export const LogLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 
 /**
@@ -54,7 +56,7 @@ export const Environment = Type.Object({
   REDIS_PASSWORD: Type.Optional(text({ group: 'Storage', secret: true, description: 'Password of the Redis server, unless `REDIS_URL` has it.' })),
   MEMCACHED_URL: Type.Optional(text({ group: 'Storage', secret: true, pattern: '^memcached://', examples: ['memcached://localhost:11211'], description: 'Memcached server. Only watched by `/health/ready` so far.' })),
 
-  CACHE_BACKEND: words(['memory', 'redis', 'memcached', 'database', 'file'], { group: 'Cache', default: 'memory', built: ['memory', 'redis'], description: 'Backend of requests that name none.' }),
+  CACHE_BACKEND: words(['memory', 'redis', 'memcached', 'database', 'file'], { group: 'Cache', default: 'memory', built: ['memory', 'redis', 'database'], description: 'Backend of requests that name none.' }),
   CACHE_STRATEGY: words([...Strategies, 'write_through', 'write_behind'], { group: 'Cache', default: 'lru', built: Strategies, description: 'Which entry goes first when a limit is reached.' }),
   CACHE_MAX_MEMORY: whole(1, TEBIBYTE, { group: 'Cache', default: 104_857_600, description: 'Bytes that the entries of a backend may take.' }),
   CACHE_MAX_ITEMS: whole(1, 1_000_000_000, { group: 'Cache', default: 10_000, description: 'Entries that a backend may hold.' }),
@@ -84,8 +86,8 @@ export const Environment = Type.Object({
 }, { $id: 'Environment', additionalProperties: false })
 export type Environment = Static<typeof Environment>
 
-const limits = (backend: string) => ({
-  strategy: Type.Union(Strategies.map((name) => Type.Literal(name)), { default: 'lru', description: `Which entry of ${backend} goes first when a limit is reached.` }),
+const limits = <Name extends typeof Strategies[number]>(backend: string, strategies: readonly Name[] = Strategies as readonly string[] as readonly Name[]) => ({
+  strategy: Type.Union(strategies.map((name) => Type.Literal(name)), { default: 'lru', description: `Which entry of ${backend} goes first when a limit is reached.` }),
   max_memory: Type.Integer({ minimum: 1, maximum: TEBIBYTE, default: 104_857_600, description: `Bytes that the entries of ${backend} may take.` }),
   max_items: Type.Integer({ minimum: 1, maximum: 1_000_000_000, default: 10_000, description: `Entries that ${backend} may hold.` }),
   default_ttl: Type.Number({ minimum: 0, maximum: MAX_TTL, default: 3600, description: 'Seconds that an entry lives when its writer names no TTL; 0 is for ever.' }),
@@ -93,6 +95,7 @@ const limits = (backend: string) => ({
 })
 const memory = limits('memory')
 const redis = limits('redis')
+const database = limits('database', DatabaseStrategies)
 const ttl = (seconds: number, what: string) =>
   Type.Number({ minimum: 0, maximum: MAX_TTL, default: seconds, description: `Seconds that ${what} stays cached; 0 is for ever.` })
 
@@ -110,6 +113,11 @@ export const RunTimeSettings = Type.Object({
   'cache.redis.strategy': redis.strategy,
   'cache.redis.default_ttl': redis.default_ttl,
   'cache.redis.cleanup_interval': redis.cleanup_interval,
+  'cache.database.strategy': database.strategy,
+  'cache.database.max_memory': database.max_memory,
+  'cache.database.max_items': database.max_items,
+  'cache.database.default_ttl': database.default_ttl,
+  'cache.database.cleanup_interval': database.cleanup_interval,
   'samples.items.list_ttl': ttl(30, 'the list of items'),
   'samples.items.item_ttl': ttl(60, 'an item'),
   'samples.products.list_ttl': ttl(300, 'the list of products'),

@@ -1,11 +1,13 @@
 import type { NewCacheEntry } from '../schemas/cache.js'
+import { checkStrategy } from './cache/backends/database/strategies.js'
+import type { Cache } from './cache/cache.js'
 import { type NewEntry, STRATEGIES, type Strategy } from './cache/entry.js'
 import { UnsupportedOperationError } from './cache/errors.js'
 import { invalidField } from './errors.js'
 import { checkTags } from './names.js'
 import { toJsonText, toTypedValue } from './values.js'
 
-type Backend = 'memory' | 'redis'
+type Backend = Cache['backend']
 
 /** Bytes of JSON text. */
 const MAX_METADATA = 16_384
@@ -35,6 +37,7 @@ export function builtStrategy (strategy: NonNullable<NewCacheEntry['strategy']>,
     throw new UnsupportedOperationError(
       `Redis evicts by its own maxmemory-policy, so ${strategy} cannot be promised there: set the policy on its server, and leave strategy out.`)
   }
+  if (backend === 'database') checkStrategy(strategy)
   return strategy
 }
 

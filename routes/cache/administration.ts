@@ -174,7 +174,7 @@ function settingsFor (backend: Cache['backend'], body: CacheConfigChanges): Sett
     if (body[name] === true) throw new UnsupportedOperationError(`${name} is not built yet: leave it false.`)
   }
   const changes: SettingChanges = {}
-  if (body.strategy !== undefined) changes[`cache.${backend}.strategy`] = builtStrategy(body.strategy, backend)
+  if (body.strategy !== undefined) Object.assign(changes, { [`cache.${backend}.strategy`]: builtStrategy(body.strategy, backend) })
   for (const name of ['max_memory', 'max_items'] as const) {
     if (body[name] === undefined) continue
     if (backend === 'redis') {

@@ -163,7 +163,10 @@ export class Cache {
 
   /** What can be told without asking the backend. */
   counters (namespace?: string): Omit<CacheStatistics, keyof Usage> {
-    return { ...this.#statistics.read(namespace), ...this.#store.memory.counters(namespace) }
+    const removals = this.#store.memory.counters(namespace)
+    // What a memory tier has no room for is still behind it.
+    const evictions = this.#store.evictions?.(namespace) ?? removals.evictions
+    return { ...this.#statistics.read(namespace), ...removals, evictions }
   }
 
   /** Entries and bytes in this process's memory. */

@@ -16,7 +16,7 @@ const ODD = [
 ]
 const hex = (text: string): string => Buffer.from(text).toString('hex')
 
-for (const backend of ['memory', 'redis']) {
+for (const backend of ['memory', 'redis', 'database']) {
   void t.test(backend, async (t) => {
     await t.test('every printable character works in a key, in a path and in a body', async (t) => {
       const cache = new Api(app, backend)
@@ -234,7 +234,7 @@ void t.test('no mixture of fields gives a 500', async (t) => {
 })
 
 void t.test('a batch that names a large entry over and over is refused before its answer is made', async (t) => {
-  for (const backend of ['memory', 'redis']) {
+  for (const backend of ['memory', 'redis', 'database']) {
     const cache = new Api(app, backend)
     await cache.set('large', 'é'.repeat(200_000))
     t.match(await cache.post('/get-batch', Array(10).fill('large')), { status: 200, body: { found_count: 10 } })

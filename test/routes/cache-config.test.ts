@@ -1,12 +1,14 @@
 import t from 'tap'
 import { setImmediate } from 'node:timers/promises'
 import { Strategies } from '../../schemas/config.js'
-import { databaseUrl, startRedis } from '../support/servers.js'
+import { eventually } from '../support/caches.js'
+import { databaseUrl, startPostgres, startRedis } from '../support/servers.js'
 import { Api, startApp } from './cache/api.js'
 
 const MEMORY = {
   backend: 'memory', strategy: 'lru', max_memory: 104857600, max_items: 10000, default_ttl: 3600, cleanup_interval: 300, compression_enabled: false, encryption_enabled: false
 }
+const DATABASE = { ...MEMORY, backend: 'database' }
 const REDIS = { ...MEMORY, backend: 'redis', max_memory: null, max_items: null }
 
 void t.test('configuration', async (t) => {
@@ -14,11 +16,12 @@ void t.test('configuration', async (t) => {
   const app = await startApp(t, { DATABASE_URL })
   const memory = new Api(app, 'memory', 'default')
   const redis = new Api(app, 'redis', 'default')
+  const database = new Api(app, 'database', 'default')
 
   await t.test('the default backend is shown, and every other one', async (t) => {
     const response = await app.inject('/api/cache/config')
     t.equal(response.statusCode, 200)
-    t.strictSame(response.json(), { success: true, config: MEMORY, backends: { memory: MEMORY, redis: REDIS } })
+    t.strictSame(response.json(), { success: true, config: MEMORY, backends: { memory: MEMORY, redis: REDIS, database: DATABASE } })
     t.strictSame((await redis.get('/config')).body.config, REDIS)
   })
 
@@ -71,11 +74,29 @@ void t.test('configuration', async (t) => {
     await memory.post('/config', { max_memory: 104857600 })
   })
 
+  await t.test('new limits of the database demand evictions, and no more', async (t) => {
+    for (let i = 0; i < 20; i++) await database.set(`k${i}`, 1)
+    t.match((await database.post('/config', { max_items: 5 })).body.config, { ...DATABASE, max_items: 5 })
+    await eventually(async () => (await database.get('/keys')).body.total_keys === 5, 'five are left')
+    t.equal((await database.read('k19')).body.found, true)
+    await eventually(async () => (await database.get('/stats')).body.statistics.eviction_count === 15, 'fifteen are counted')
+    await database.set('k20', 1)
+    t.equal((await database.get('/keys')).body.total_keys, 5)
+    await database.post('/config', { max_items: 10_000, max_memory: 4000 })
+    t.match(await database.set('large', 'x'.repeat(4000)), { status: 413, body: { type: '/problems/entry-too-large' } })
+    t.equal((await database.get('/keys')).body.total_keys, 5)
+    for (const strategy of ['lru', 'lfu', 'fifo', 'ttl']) t.match(await database.set('k20', 1, { strategy }), { status: 200, body: { strategy } })
+    for (const strategy of ['sieve', 's3fifo', 'adaptive']) {
+      t.match(await database.set('k20', 1, { strategy }), { status: 422, body: { detail: new RegExp(`cannot evict by ${strategy}`) } })
+    }
+    await database.post('/config', { max_memory: 104857600 })
+  })
+
   await t.test('what cannot be had is refused in words, and changes nothing', async (t) => {
     const before = (await memory.get('/config')).body
     for (const [cache, body, said] of [
       [memory, { compression_enabled: true }, /compression_enabled is not built yet/], [memory, { encryption_enabled: true, default_ttl: 1 }, /encryption_enabled is not built yet/],
-      [memory, { strategy: 'write_through' }, /write_through is not built yet/], [redis, { max_items: 5 }, /max_items of redis/], [redis, { strategy: 'ttl' }, /maxmemory-policy/], [redis, { max_memory: 5 }, /max_memory of redis/]
+      [memory, { strategy: 'write_through' }, /write_through is not built yet/], [redis, { max_items: 5 }, /max_items of redis/], [redis, { strategy: 'ttl' }, /maxmemory-policy/], [database, { strategy: 'sieve' }, /cannot evict by sieve/], [redis, { max_memory: 5 }, /max_memory of redis/]
     ] as const) {
       t.match(await cache.post('/config', body), { status: 422, body: { type: '/problems/unsupported-here', detail: said } }, JSON.stringify(body))
     }
@@ -120,7 +141,7 @@ void t.test('without Redis', async (t) => {
     await cache.set('a', 1)
     const response = await app.inject({ method: 'POST', url: `/api/cache/clear?namespace=${cache.namespace}` })
     t.equal(response.json<{ deleted_count: number }>().deleted_count, 1)
-    t.strictSame(Object.keys((await cache.get('/config')).body.backends), ['memory'])
+    t.strictSame(Object.keys((await cache.get('/config')).body.backends), ['memory', 'database'])
   })
 })
 
@@ -155,4 +176,23 @@ void t.test('Redis that hangs or is gone', async (t) => {
     })
     t.match(mixed.json(), { successful_count: 1, results: [{ success: false, error: { status: 503 } }, { success: true }] })
   })
+})
+
+void t.test('while PostgreSQL hangs, the database backend is 503 within its deadline', async (t) => {
+  const server = await startPostgres(t)
+  const app = await startApp(t, { DATABASE_URL: server.url, REDIS_URL: '', CACHE_BACKEND: 'database' })
+  const database = new Api(app, 'database')
+  await database.set('a', 1)
+  server.pause()
+  const began = Date.now()
+  const answers = await Promise.all([
+    database.read('b'), database.set('a', 1), database.post('/get-batch', ['b']), database.post('/set-batch', [{ key: 'a', value: 1 }]), database.get('/keys'),
+    database.get('/stats'), database.post('/increment', { key: 'n' }), database.post('/clear'), ...Array.from({ length: 50 }, async (_, i) => await database.read(`k${i}`))
+  ])
+  t.ok(Date.now() - began < 3000, `it took ${Date.now() - began} ms`)
+  t.strictSame(new Set(answers.map(({ status }) => status)), new Set([503]))
+  t.equal((await new Api(app, 'memory').set('a', 1)).status, 200)
+  server.resume()
+  await eventually(async () => (await database.set('a', 2)).status === 200, 'it is back')
+  t.match((await database.read('a')).body, { cache_item: { value: 2, backend: 'database' } })
 })

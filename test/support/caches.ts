@@ -1,10 +1,16 @@
+import Fastify from 'fastify'
 import { Redis } from 'ioredis'
+import cacheDatabase from '../../plugins/cache-database.js'
+import health from '../../plugins/health.js'
+import postgres from '../../plugins/postgres.js'
+import type { SharedBackend } from '../../services/cache/backends/backend.js'
+import { DatabaseBackend } from '../../services/cache/backends/database/database.js'
 import { RedisBackend } from '../../services/cache/backends/redis/redis.js'
 import { Cache } from '../../services/cache/cache.js'
 import { monotonicNow } from '../../services/cache/clock.js'
 import { DEFAULT_LIMITS, type Limits } from '../../services/cache/limits.js'
 import { SharedStore } from '../../services/cache/stores/shared-store.js'
-import type { Owner } from './servers.js'
+import { databaseUrl, type Owner } from './servers.js'
 
 export interface SharedCacheOptions {
   now?: () => number
@@ -44,6 +50,31 @@ export async function openSharedCache (owner: Owner, url: string, options: Share
     client.disconnect()
   })
   return { cache, store, backend, client }
+}
+
+/** A cache over some shared backend. */
+export interface OpenedCache<Backend extends SharedBackend = SharedBackend> { cache: Cache, store: SharedStore, backend: Backend }
+export type OpenCache<Backend extends SharedBackend = SharedBackend> = (owner: Owner, options?: SharedCacheOptions) => Promise<OpenedCache<Backend>>
+
+/** Opens caches over one PostgreSQL, by default a new database, each with connections of its own. An empty URL is the embedded one in `dataDir`. */
+export async function startDatabaseCaches (owner: Owner, url?: string, dataDir = ''): Promise<OpenCache<DatabaseBackend>> {
+  const address = url ?? await databaseUrl(owner)
+  return async (owner, { now = monotonicNow(), retireAfter, onFault, ...options } = {}) => {
+    const app = Fastify()
+    owner.teardown(() => app.close())
+    const database = address === '' ? undefined : address
+    await app.register(health, {})
+    await app.register(postgres, { databaseUrl: database, dataDir, sampleData: false })
+    await app.register(cacheDatabase, { databaseUrl: database })
+    const limits = { ...DEFAULT_LIMITS, ...options.limits }
+    const fault = onFault === undefined ? {} : { onFault }
+    const backend = new DatabaseBackend({ connections: app.cacheDatabase, cache: 'test', now, limits })
+    const store = new SharedStore({ backend, now, limits: { ...limits, maxItems: DEFAULT_LIMITS.maxItems }, ...retireAfter === undefined ? {} : { retireAfter }, ...fault })
+    await store.open()
+    const cache = new Cache({ store, now, limits, ...fault })
+    app.addHook('onClose', async () => { await cache.close() })
+    return { cache, store, backend }
+  }
 }
 
 /** Resolves once `holds` answers true, rejects when it has not after `within` milliseconds. */

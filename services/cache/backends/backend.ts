@@ -1,5 +1,6 @@
 import type { Entry, StoredEntry } from '../entry.js'
 import type { Invalidation } from '../ledger.js'
+import type { Limits } from '../limits.js'
 
 export interface ListQuery {
   /** A glob over keys. */
@@ -89,6 +90,15 @@ export interface SharedBackend {
 
   /** Reports reads, for the entry's own statistics; best effort. */
   recordAccess (namespace: string, key: string, version: number, reads: number, at: number): void
+
+  /** Takes new limits, where the backend keeps to limits of its own; what they have no room for goes. */
+  configure? (limits: Limits): void
+
+  /** Entries that this process evicted since the start, where the backend keeps to limits of its own. */
+  evictions? (namespace?: string): number
+
+  /** Reclaims what is expired, where the server does not do it by itself. */
+  sweep? (): Promise<void>
 
   /** Announces changes from now on, and says whether announcements can be relied on. */
   follow (listener: ChangeListener): Promise<void>

@@ -23,7 +23,7 @@ const DEBTS = 10_000
 const SETTLE_INTERVAL = 250
 
 export interface SharedStoreOptions {
-  backend: SharedBackend & { readonly name: 'redis' }
+  backend: SharedBackend & { readonly name: 'redis' | 'database' }
   now: Now
   /** Of the memory tier. */
   limits: Limits
@@ -220,14 +220,17 @@ export class SharedStore implements Store, ChangeListener {
     return usage
   }
 
-  /** Nothing to do: how much the backend holds is its server's business, and the memory tier has limits of its own. */
-  configure (): void {}
+  /** The memory tier has limits of its own. */
+  configure (limits: Limits): void { this.#backend.configure?.(limits) }
+
+  evictions (namespace?: string): number | undefined { return this.#backend.evictions?.(namespace) }
 
   async clean (): Promise<void> {
     const { revision } = this.#ledger
     await this.memory.sweep()
     // While it cannot be asked, or is owed an invalidation, nothing here may be forgotten.
     if (!this.isTrusted || this.#owedInvalidations.size > 0) return
+    await this.#backend.sweep?.()
     const inForce = await this.#backend.inForce()
     // What the backend has forgotten, no entry there can fall to; and every entry here has just been held against it.
     const stamps = new Set(inForce.map(({ stamp }) => stamp))

@@ -16,7 +16,7 @@ export interface Usage { items: number, bytes: number }
  * the order of things: which write came last, which load began too early for its value to be kept.
  */
 export interface Store {
-  readonly name: 'memory' | 'redis'
+  readonly name: 'memory' | 'redis' | 'database'
   readonly memory: MemoryBackend
   /** Whether what is in memory may be answered with. */
   readonly isTrusted: boolean
@@ -56,6 +56,8 @@ export interface Store {
   list (namespace: string, query: ListQuery): Promise<Listing>
   usage (namespace?: string): Promise<Usage>
   configure (limits: Limits): void
+  /** Entries that limits of the shared backend evicted since the start; undefined where it has none of its own. */
+  evictions? (namespace?: string): number | undefined
   /** A pass that reclaims what nobody may see any more. */
   clean (): Promise<void>
   close (): Promise<void>

@@ -1,0 +1,336 @@
+import { randomBytes } from 'node:crypto'
+import type { Now } from '../../clock.js'
+import { withDeadline } from '../../deadline.js'
+import { encodeBytes } from '../../encoding.js'
+import { sizeOf, type StoredEntry } from '../../entry.js'
+import { EntryTooLargeError } from '../../errors.js'
+import { isOutage as isAway } from '../../faults.js'
+import { nameOf as nameOfEntry } from '../../in-flight.js'
+import type { Invalidation } from '../../ledger.js'
+import type { Limits } from '../../limits.js'
+import { packRecord, unpackFacts } from '../../record.js'
+import { CountersByNamespace } from '../../statistics.js'
+import type { ChangeListener, InForce, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome } from '../backend.js'
+import { Follower, type Pulse } from '../follower.js'
+import { Guard } from '../guard.js'
+import { fieldsOf, invalidationOf } from '../invalidation-fields.js'
+import { ReadReports, type Reads } from '../reads.js'
+import type { Connections, Queries } from './connections.js'
+import { isFull, isOutage } from './faults.js'
+import { Notifications } from './notifications.js'
+import {
+  TEXTS, type EntryRow, type OutcomeRow, type PulseRow, type ScannedRow, type ValueRow, type WriteRow
+} from './statements.js'
+import { checkStrategy } from './strategies.js'
+import { Sequences, Turns } from './turns.js'
+
+/** How long a deletion is remembered, in milliseconds: longer than any load may take. */
+const TOMBSTONE_LIFETIME = 120_000
+/** Entries in a portion of a scan. */
+const PAGE = 1000
+/**
+ * How long a statement may take, in milliseconds. A checkpoint or a burst of writes holds a healthy database up for some hundred,
+ * where Redis answers from memory.
+ */
+const DEADLINE = 1000
+/** The same for a beat: with the interval between two it has to stay within the second that a lost bus may go unnoticed. */
+const PULSE_DEADLINE = 300
+/** Consecutive outages after which the database is left alone; no more than run at once, so that those who wait learn of it together. */
+const BREAK_AFTER = 3
+/** How often an only process looks at the database's clock, in milliseconds. */
+const CLOCK_INTERVAL = 5000
+const AWAY = 'The database does not answer: try again in a moment; if it stays so, check DATABASE_URL and the server.'
+
+export interface DatabaseOptions {
+  connections: Connections
+  /** Tells this cache's rows from those of others: small letters and digits. */
+  cache: string
+  now: Now
+  limits: Pick<Limits, 'maxItems' | 'maxMemory'>
+}
+
+/**
+ * Entries in PostgreSQL, in tables that a crash of the server empties. Every operation is one statement, which is its own
+ * transaction; the functions behind it stand in the migration. The limits hold over all processes together; `lru` and `lfu`
+ * go by reads that are reported four times a second.
+ */
+export class DatabaseBackend implements SharedBackend {
+  readonly name = 'database'
+  #connections: Connections
+  #cache: string
+  #now: Now
+  #limits: Pick<Limits, 'maxItems' | 'maxMemory'>
+  #source: string | null
+  #notifications: Notifications | undefined
+  #follower: Follower | undefined
+  #listener: ChangeListener | undefined
+  /** Milliseconds that the database's clock is ahead of ours; known from the first pulse on. */
+  #skew = 0
+  #firstPulse: Promise<unknown> | undefined
+  #clock: NodeJS.Timeout | undefined
+  #reads = new ReadReports((reads) => { this.#reportReads(reads) })
+  #guard = new Guard({ name: this.name, away: AWAY, breakAfter: BREAK_AFTER, isOutage, isFull })
+  #turns: Turns
+  #sequences = new Sequences()
+  #evictions = new CountersByNamespace(() => ({ evictions: 0 }))
+
+  constructor ({ connections, cache, now, limits }: DatabaseOptions) {
+    this.#connections = connections
+    this.#cache = cache
+    this.#now = now
+    this.#limits = { ...limits }
+    this.#source = connections.connect === undefined ? null : newSource()
+    this.#turns = new Turns(connections.concurrency)
+  }
+
+  /** An only process has nothing to miss. */
+  get isFollowing (): boolean { return this.#connections.connect === undefined ? this.#listener !== undefined : this.#follower?.isFollowing ?? false }
+
+  get breaker (): Guard['state'] { return this.#guard.state }
+
+  async get (namespace: string, key: string): Promise<StoredEntry | undefined> {
+    await this.#knowClock()
+    const [row] = await this.#ask<ValueRow>('get', namespace, nameOf(key))
+    return row === undefined ? undefined : this.#entry(row)
+  }
+
+  async getMany (namespace: string, keys: readonly string[]): Promise<(StoredEntry | undefined)[]> {
+    if (keys.length === 0) return []
+    await this.#knowClock()
+    const rows = await this.#ask<ValueRow>('getMany', namespace, [...new Set(keys.map(nameOf))])
+    const found = new Map(rows.map((row) => [row.key, row]))
+    return keys.map((key) => {
+      const row = found.get(nameOf(key))
+      return row === undefined ? undefined : this.#entry(row)
+    })
+  }
+
+  async stamp (): Promise<number> { return (await this.#pulse()).stamp }
+
+  async set (entry: StoredEntry, condition?: WriteCondition): Promise<WriteOutcome> { return await this.#store(entry, 'set', condition) }
+  async fill (entry: StoredEntry): Promise<WriteOutcome> { return await this.#store(entry, 'fill') }
+  async replace (entry: StoredEntry): Promise<WriteOutcome> { return await this.#store(entry, 'replace') }
+
+  async delete (namespace: string, key: string, condition?: WriteCondition): Promise<WriteOutcome> {
+    return await this.#inOrder(namespace, key, async () => await this.#delete(namespace, key, condition))
+  }
+
+  async expire (namespace: string, key: string, version: number, expiresAt: number, goneAt: number): Promise<WriteOutcome> {
+    return await this.#inOrder(namespace, key, async () => {
+      await this.#knowClock()
+      return outcome(await this.#change<OutcomeRow>('expire', namespace, nameOf(key), version, expiresAt + this.#skew, goneAt + this.#skew))
+    })
+  }
+
+  async invalidate (namespace: string, what: Invalidation): Promise<number> {
+    return (await this.#change<{ stamp: number }>('invalidate', namespace, JSON.stringify(what), fieldsOf(namespace, what))).stamp
+  }
+
+  async withdraw (namespace: string, what: Invalidation, stamp: number): Promise<void> {
+    await this.#ask('withdraw', fieldsOf(namespace, what), stamp)
+  }
+
+  async inForce (): Promise<InForce[]> {
+    const rows = await this.#ask<{ what: string, stamp: number }>('inForce')
+    return rows.flatMap(({ what, stamp }) => invalidationOf(what, stamp) ?? [])
+  }
+
+  async * scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> {
+    await this.#knowClock()
+    let last = { namespace: namespace ?? '', key: '' }
+    for (;;) {
+      const rows = await this.#ask<ScannedRow>(namespace === undefined ? 'scan' : 'scanNamespace', last.namespace, last.key, PAGE)
+      if (rows.length > 0) yield rows.flatMap((row) => this.#facts(row) ?? [])
+      if (rows.length < PAGE) return
+      last = rows[rows.length - 1] as ScannedRow
+    }
+  }
+
+  async discard (namespace: string, entries: readonly ScannedEntry[]): Promise<number> {
+    if (entries.length === 0) return 0
+    const [row] = await this.#ask<{ count: number }>('discard', namespace, entries.map(({ key }) => nameOf(key)), entries.map(({ version }) => version))
+    return row?.count ?? 0
+  }
+
+  recordAccess (namespace: string, key: string, version: number, reads: number, at: number): void {
+    this.#reads.note(namespace, key, version, reads, at)
+  }
+
+  evictions (namespace?: string): number { return this.#evictions.read(namespace).evictions }
+
+  configure ({ maxItems, maxMemory }: Limits): void {
+    const isTighter = maxItems < this.#limits.maxItems || maxMemory < this.#limits.maxMemory
+    this.#limits = { maxItems, maxMemory }
+    // Where it fails, the next write makes the room all the same.
+    if (isTighter) this.#shrink().catch(() => {})
+  }
+
+  async sweep (): Promise<void> {
+    for (;;) {
+      const [row] = await this.#ask<{ count: number }>('sweep')
+      if (row === undefined || row.count < PAGE) break
+    }
+    await this.#shrink()
+  }
+
+  async follow (listener: ChangeListener): Promise<void> {
+    const { connect } = this.#connections
+    if (connect === undefined) {
+      const { stamp } = await this.#pulse()
+      listener.onResync(await this.inForce(), stamp)
+      this.#listener = listener
+      this.#clock = setInterval(() => { this.#pulse().catch(() => {}) }, CLOCK_INTERVAL)
+      this.#clock.unref()
+      return
+    }
+    this.#listener = listener
+    const notifications = new Notifications(connect, `larder_cache_${this.#cache}`)
+    this.#notifications = notifications
+    this.#follower = new Follower({
+      subscription: notifications,
+      isOwn: (source) => source === this.#source,
+      listener,
+      pulse: async () => await withDeadline(this.#pulse(notifications), PULSE_DEADLINE),
+      inForce: async () => await this.inForce()
+    })
+    await this.#follower.beat()
+  }
+
+  async close (): Promise<void> {
+    this.#follower?.stop()
+    clearInterval(this.#clock)
+    this.#reads.stop()
+    this.#notifications?.close()
+  }
+
+  /** Changes of one key come in the order in which they were asked for, whichever connections they run on. */
+  async #inOrder (namespace: string, key: string, change: () => Promise<WriteOutcome>): Promise<WriteOutcome> {
+    return await this.#sequences.take(nameOfEntry(namespace, key), change, isAway)
+  }
+
+  async #delete (namespace: string, key: string, condition?: WriteCondition): Promise<WriteOutcome> {
+    return outcome(await this.#change<OutcomeRow>('delete', namespace, nameOf(key), ...conditionValues(condition), TOMBSTONE_LIFETIME))
+  }
+
+  async #store (entry: StoredEntry, mode: WriteMode, condition?: WriteCondition): Promise<WriteOutcome> {
+    return await this.#inOrder(entry.namespace, entry.key, async () => await this.#write(entry, mode, condition))
+  }
+
+  async #write (entry: StoredEntry, mode: WriteMode, condition?: WriteCondition): Promise<WriteOutcome> {
+    const { namespace, key, value, strategy } = entry
+    const { maxItems, maxMemory } = this.#limits
+    checkStrategy(strategy)
+    const size = sizeOf(key, value, entry.tags, entry.metadata)
+    if (size > maxMemory) {
+      // What the origin held before must not stay either.
+      if (mode === 'replace') await this.#delete(namespace, key)
+      throw new EntryTooLargeError(size, maxMemory)
+    }
+    await this.#knowClock()
+    const skew = this.#skew
+    const row = await this.#change<WriteRow>('write', mode, entry.stamp, ...conditionValues(condition), maxItems, maxMemory, TOMBSTONE_LIFETIME,
+      namespace, nameOf(key), entry.version, entry.expiresAt + skew, entry.goneAt + skew, entry.accessedAt + skew, entry.accessCount, size, strategy,
+      packRecord({ ...entry, value: '' }, skew), typeof value === 'string' ? Buffer.from(value) : value)
+    this.#drop(row.evicted)
+    return outcome(row)
+  }
+
+  /** What was evicted leaves this process's memory as well; the others hear of it. */
+  #drop (evicted: readonly string[]): void {
+    for (const text of evicted) {
+      const [namespace, key, stamp] = JSON.parse(text) as [string, string, number]
+      this.#evictions.of(namespace).evictions++
+      this.#listener?.onChange({ kind: 'key', namespace, key, stamp })
+    }
+  }
+
+  async #shrink (): Promise<void> {
+    for (;;) {
+      const { evicted } = await this.#change<{ evicted: string[] }>('shrink', this.#limits.maxItems, this.#limits.maxMemory)
+      if (evicted.length === 0) return
+      this.#drop(evicted)
+    }
+  }
+
+  #reportReads (waiting: Reads[]): void {
+    const column = <V>(of: (reads: Reads) => V): V[] => waiting.map(of)
+    this.#ask('noteReads', column(({ namespace }) => namespace), column(({ key }) => nameOf(key)), column(({ version }) => version),
+      column(({ reads }) => reads), column(({ at }) => at + this.#skew)).catch(() => {})
+  }
+
+  /** Over the pool, or over the connection that it is to prove. */
+  async #pulse (over?: Queries): Promise<Pulse> {
+    const asked = this.#now()
+    const [row] = over === undefined
+      ? await this.#ask<PulseRow>('pulse')
+      : (await over.query({ name: 'larder_cache_pulse', text: TEXTS.pulse, values: [this.#cache] })).rows as PulseRow[]
+    const { stamp, epoch, time } = row as PulseRow
+    // The answer was made about half way between question and answer.
+    this.#skew = time - (asked + this.#now()) / 2
+    return { stamp, epoch, skew: this.#skew }
+  }
+
+  /** Whoever deals in times has to know the database's clock first. */
+  async #knowClock (): Promise<void> {
+    if (this.#firstPulse === undefined) {
+      const first = this.#pulse()
+      this.#firstPulse = first
+      first.catch(() => { this.#firstPulse = undefined })
+    }
+    await this.#firstPulse
+  }
+
+  /** A statement that is announced. One whose answer did not come may be carried out later: then its announcement has to be heard here too. */
+  async #change<Row> (name: keyof typeof TEXTS, ...values: unknown[]): Promise<Row> {
+    try {
+      const [row] = await this.#ask<Row>(name, this.#source, ...values)
+      return row as Row
+    } catch (error) {
+      if (this.#source !== null && isAway(error)) this.#source = newSource()
+      throw error
+    }
+  }
+
+  async #ask<Row> (name: keyof typeof TEXTS, ...values: unknown[]): Promise<Row[]> {
+    const statement = { name: `larder_cache_${name}`, text: TEXTS[name], values: [this.#cache, ...values] }
+    const { rows } = await this.#turns.take(async () => await this.#guard.run(async () => await this.#connections.pool.query(statement), DEADLINE))
+    return rows as Row[]
+  }
+
+  #entry (row: ValueRow): StoredEntry | undefined {
+    const facts = this.#unpack(row)
+    return facts === undefined ? undefined : this.#reads.applied({ ...facts, value: encodeBytes(row.value) })
+  }
+
+  #facts (row: ScannedRow): ScannedEntry | undefined {
+    const facts = this.#unpack(row)
+    return facts === undefined ? undefined : { ...facts, valueLength: row.length }
+  }
+
+  /** The header has the facts that never change; the columns have those that do. */
+  #unpack ({ namespace, key, head, version, stamp, expires, gone, accessed, reads }: EntryRow): Omit<StoredEntry, 'value'> | undefined {
+    const skew = this.#skew
+    const facts = unpackFacts(namespace, JSON.parse(key) as string, head, skew)
+    return facts === undefined
+      ? undefined
+      : { ...facts, version, stamp, expiresAt: expires - skew, goneAt: gone - skew, accessedAt: accessed - skew, accessCount: reads }
+  }
+}
+
+const newSource = (): string => randomBytes(6).toString('hex')
+
+type WriteMode = 'set' | 'fill' | 'replace'
+
+/** A key as the table has it: see the migration. */
+const nameOf = (key: string): string => JSON.stringify(key)
+
+function outcome ({ stamp, existed }: OutcomeRow): WriteOutcome {
+  if (stamp === -1) return 'superseded'
+  if (stamp === -2) return 'precondition'
+  return { stamp, existed }
+}
+
+function conditionValues (condition: WriteCondition | undefined): [kind: string, version: number] {
+  if (condition === undefined) return ['', NaN]
+  return 'absent' in condition ? ['absent', condition.absentOr ?? NaN] : ['version', condition.version]
+}

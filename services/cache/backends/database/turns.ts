@@ -1,0 +1,41 @@
+/** Lets so many run at once; the others wait in the order in which they came. */
+export class Turns {
+  #free: number
+  #waiting: (() => void)[] = []
+
+  constructor (atOnce: number) {
+    this.#free = atOnce
+  }
+
+  async take<T> (work: () => Promise<T>): Promise<T> {
+    if (this.#free > 0) this.#free--
+    else await new Promise<void>((resolve) => { this.#waiting.push(resolve) })
+    try {
+      return await work()
+    } finally {
+      const next = this.#waiting.shift()
+      if (next === undefined) this.#free++
+      else next()
+    }
+  }
+}
+
+/** Lets what has the same name run one after the other, in the order in which it came. */
+export class Sequences {
+  #last = new Map<string, Promise<unknown>>()
+
+  /** @param isFatal whether those that wait fail with the one before them */
+  async take<T> (name: string, work: () => Promise<T>, isFatal: (error: unknown) => boolean): Promise<T> {
+    const goOn = async (error: unknown): Promise<T> => {
+      if (isFatal(error)) throw error
+      return await work()
+    }
+    const mine = this.#last.get(name)?.then(work, goOn) ?? work()
+    this.#last.set(name, mine)
+    try {
+      return await mine
+    } finally {
+      if (this.#last.get(name) === mine) this.#last.delete(name)
+    }
+  }
+}
