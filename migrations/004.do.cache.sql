@@ -281,30 +281,34 @@ BEGIN
   RETURN n::float8;
 END $$;
 
+-- Key by key, as the next one: a join over tables without statistics may read all of a namespace.
 CREATE FUNCTION cache_discard (the_cache text, the_namespace text, keys text[], versions float8[]) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
-  removed integer;
+  fallen_size bigint;
+  removed integer := 0;
+  freed bigint := 0;
 BEGIN
   PERFORM cache_lock(the_cache);
-  WITH fallen AS (
-    DELETE FROM cache_entries USING unnest(keys, versions) AS scanned (scanned_key, scanned_version)
-      WHERE cache = the_cache AND namespace = the_namespace AND key = scanned_key AND version = scanned_version RETURNING size
-  ), total AS (
-    SELECT count(*) AS items, coalesce(sum(size), 0) AS bytes FROM fallen
-  ), counted AS (
-    UPDATE cache_counters SET items = cache_counters.items - total.items, bytes = cache_counters.bytes - total.bytes FROM total WHERE cache = the_cache
-  )
-  SELECT total.items INTO removed FROM total;
+  FOR at IN 1 .. cardinality(keys) LOOP
+    DELETE FROM cache_entries WHERE cache = the_cache AND namespace = the_namespace AND key = keys[at] AND version = versions[at]
+      RETURNING size INTO fallen_size;
+    IF FOUND THEN
+      removed := removed + 1;
+      freed := freed + fallen_size;
+    END IF;
+  END LOOP;
+  UPDATE cache_counters SET items = items - removed, bytes = bytes - freed WHERE cache = the_cache;
   RETURN removed;
 END $$;
 
 CREATE FUNCTION cache_note_reads (the_cache text, namespaces text[], keys text[], versions float8[], counts bigint[], times float8[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM cache_lock(the_cache);
-  UPDATE cache_entries SET
-    accessed = greatest(accessed, read_time), reads = reads + read_count, uses = uses + read_count,
-    rank = CASE strategy WHEN 'lru' THEN greatest(accessed, read_time) WHEN 'lfu' THEN uses + read_count ELSE rank END,
-    tie = CASE strategy WHEN 'lfu' THEN greatest(accessed, read_time) ELSE tie END
-    FROM unnest(namespaces, keys, versions, counts, times) AS noted (read_namespace, read_key, read_version, read_count, read_time)
-    WHERE cache = the_cache AND namespace = read_namespace AND key = read_key AND version = read_version;
+  FOR at IN 1 .. cardinality(keys) LOOP
+    UPDATE cache_entries SET
+      accessed = greatest(accessed, times[at]), reads = reads + counts[at], uses = uses + counts[at],
+      rank = CASE strategy WHEN 'lru' THEN greatest(accessed, times[at]) WHEN 'lfu' THEN uses + counts[at] ELSE rank END,
+      tie = CASE strategy WHEN 'lfu' THEN greatest(accessed, times[at]) ELSE tie END
+      WHERE cache = the_cache AND namespace = namespaces[at] AND key = keys[at] AND version = versions[at];
+  END LOOP;
 END $$;

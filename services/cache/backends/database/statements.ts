@@ -7,7 +7,9 @@ const LIVE = 'cache = $1 AND version IS NOT NULL AND gone > cache_now()'
 
 export const TEXTS = {
   get: `SELECT ${ENTRY}, value FROM cache_entries WHERE ${LIVE} AND namespace = $2 AND key = $3`,
-  getMany: `SELECT ${ENTRY}, value FROM cache_entries WHERE ${LIVE} AND namespace = $2 AND key = ANY($3::text[])`,
+  /** Key by key: without statistics of the table, "any of these" may read all of a namespace. */
+  getMany: `SELECT found.* FROM unnest($3::text[]) AS wanted_key CROSS JOIN LATERAL (
+    SELECT ${ENTRY}, value FROM cache_entries WHERE ${LIVE} AND namespace = $2 AND key = wanted_key LIMIT 1) AS found`,
   /** A page of everything, from behind a namespace and key on. */
   scan: `SELECT ${ENTRY}, octet_length(value) AS length FROM cache_entries WHERE ${LIVE} AND (namespace, key) > ($2, $3) ORDER BY namespace, key LIMIT $4`,
   scanNamespace: `SELECT ${ENTRY}, octet_length(value) AS length FROM cache_entries WHERE ${LIVE} AND namespace = $2 AND key > $3 ORDER BY key LIMIT $4`,
