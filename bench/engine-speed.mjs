@@ -2,6 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 import { larder, lruCache } from './engine-caches.mjs'
+import { generator } from './traces/random.mjs'
 import { zipf } from './zipf.mjs'
 import { inTurns } from './statistics.mjs'
 
@@ -13,7 +14,8 @@ const TURN = 1000
 
 const keys = Array.from({ length: KEYS }, (_, i) => `product:${i}`)
 const valueOf = (i) => ({ id: i, name: 'Sample Product', price: 29.99, category: 'Electronics', stock_quantity: 100 })
-const trace = zipf(keys.length, 0.99, OPERATIONS).map((rank) => keys[rank])
+const rank = zipf(keys.length, 0.99, generator(1)) // the same ones every time
+const trace = Array.from({ length: OPERATIONS }, () => keys[rank()])
 
 const cache = larder(KEYS)
 const options = { ttl: 3600, tags: ['products'] }

@@ -9,7 +9,9 @@ export function which (program) {
     try {
       accessSync(path, constants.X_OK)
       return path
-    } catch {}
+    } catch {
+      // Not in this folder: the next one.
+    }
   }
   return undefined
 }

@@ -1,4 +1,5 @@
 // Access traces: the numbers of the keys that are asked for, in order. The same name and length give the same trace every time.
+import { zipf } from '../zipf.mjs'
 import { generator } from './random.mjs'
 
 /** Every trace by its name: how it is made of a length and a source of random numbers. */
@@ -52,22 +53,4 @@ function fill (length, next) {
   const keys = new Int32Array(length)
   for (let at = 0; at < length; at++) keys[at] = next(at)
   return keys
-}
-
-/** Ranks below `count` by Zipf's law, scattered so that neighbours in rank are none in number. */
-function zipf (count, exponent, random) {
-  const cumulative = new Float64Array(count)
-  let sum = 0
-  for (let rank = 0; rank < count; rank++) cumulative[rank] = sum += (rank + 1) ** -exponent
-  return () => {
-    const target = random() * sum
-    let low = 0
-    let high = count - 1
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (cumulative[middle] < target) low = middle + 1
-      else high = middle
-    }
-    return low
-  }
 }

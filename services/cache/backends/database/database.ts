@@ -179,6 +179,7 @@ export class DatabaseBackend implements SharedBackend {
       const { stamp } = await this.#pulse()
       listener.onResync(await this.inForce(), stamp)
       this.#listener = listener
+      // A look that fails leaves the clock as it was known; the statements themselves report the fault.
       this.#clock = setInterval(() => { this.#pulse().catch(() => {}) }, CLOCK_INTERVAL)
       this.#clock.unref()
       return
@@ -253,6 +254,7 @@ export class DatabaseBackend implements SharedBackend {
   }
 
   #reportReads (waiting: Reads[]): void {
+    // Statistics are not worth an error: see ReadReports.
     const column = <V>(of: (reads: Reads) => V): V[] => waiting.map(of)
     this.#ask('noteReads', column(({ namespace }) => namespace), column(({ key }) => nameOf(key)), column(({ version }) => version),
       column(({ reads }) => reads), column(({ at }) => at + this.#skew)).catch(() => {})
