@@ -4,6 +4,7 @@ import { createSecureContext } from 'node:tls'
 import { parseEnv } from 'node:util'
 import { KindGuard, type TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import type { CacheBackend } from './schemas/cache.js'
 import { DatabaseStrategies, Environment, type RunTimeSettings, type Setting, type Strategies } from './schemas/config.js'
 
 /** Everything the environment decides. Read once, at the start; passed on as an argument. */
@@ -31,7 +32,7 @@ export interface Config {
   redis?: { url: string, db?: number, password?: string }
   memcachedUrl?: string
   cache: {
-    backend: 'memory' | 'redis' | 'database'
+    backend: CacheBackend
     strategy: typeof Strategies[number]
     /** Bytes. */
     maxMemory: number
@@ -116,7 +117,7 @@ export function loadConfig (env: Given = readEnvironment()): Config {
     ...(redis && { redis }),
     ...(values.MEMCACHED_URL !== undefined && { memcachedUrl: values.MEMCACHED_URL }),
     cache: {
-      backend: values.CACHE_BACKEND as Config['cache']['backend'],
+      backend: values.CACHE_BACKEND,
       strategy: values.CACHE_STRATEGY as Config['cache']['strategy'],
       maxMemory: values.CACHE_MAX_MEMORY,
       maxItems: values.CACHE_MAX_ITEMS,
@@ -143,7 +144,14 @@ export function initialSettings ({ logLevel, cache }: Config): Partial<RunTimeSe
     'cache.database.max_memory': cache.maxMemory,
     'cache.database.max_items': cache.maxItems,
     'cache.database.default_ttl': cache.defaultTtl,
-    'cache.database.cleanup_interval': cache.cleanupInterval
+    'cache.database.cleanup_interval': cache.cleanupInterval,
+    'cache.memcached.default_ttl': cache.defaultTtl,
+    'cache.memcached.cleanup_interval': cache.cleanupInterval,
+    'cache.file.strategy': cache.strategy,
+    'cache.file.max_memory': cache.maxMemory,
+    'cache.file.max_items': cache.maxItems,
+    'cache.file.default_ttl': cache.defaultTtl,
+    'cache.file.cleanup_interval': cache.cleanupInterval
   }
 }
 

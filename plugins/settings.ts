@@ -19,11 +19,14 @@ export default fp(async function settings (app) {
 }, { name: 'settings', fastify: '5.x', dependencies: ['config-store', 'cache'] })
 
 function limitsFor (backend: Cache['backend'], changes: SettingChanges): Partial<Limits> {
+  // A backend has only those of the settings that it can keep to.
+  const given: Record<string, unknown> = changes
   const limits = {
-    strategy: changes[`cache.${backend}.strategy`],
-    defaultTtl: changes[`cache.${backend}.default_ttl`],
-    cleanupInterval: changes[`cache.${backend}.cleanup_interval`],
-    ...(backend !== 'redis' && { maxMemory: changes[`cache.${backend}.max_memory`], maxItems: changes[`cache.${backend}.max_items`] })
+    strategy: given[`cache.${backend}.strategy`],
+    defaultTtl: given[`cache.${backend}.default_ttl`],
+    cleanupInterval: given[`cache.${backend}.cleanup_interval`],
+    maxMemory: given[`cache.${backend}.max_memory`],
+    maxItems: given[`cache.${backend}.max_items`]
   }
   return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined))
 }

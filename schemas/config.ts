@@ -95,7 +95,9 @@ const limits = <Name extends typeof Strategies[number]>(backend: string, strateg
 })
 const memory = limits('memory')
 const redis = limits('redis')
+const memcached = limits('memcached')
 const database = limits('database', DatabaseStrategies)
+const file = limits('file')
 const ttl = (seconds: number, what: string) =>
   Type.Number({ minimum: 0, maximum: MAX_TTL, default: seconds, description: `Seconds that ${what} stays cached; 0 is for ever.` })
 
@@ -113,11 +115,18 @@ export const RunTimeSettings = Type.Object({
   'cache.redis.strategy': redis.strategy,
   'cache.redis.default_ttl': redis.default_ttl,
   'cache.redis.cleanup_interval': redis.cleanup_interval,
+  'cache.memcached.default_ttl': memcached.default_ttl,
+  'cache.memcached.cleanup_interval': memcached.cleanup_interval,
   'cache.database.strategy': database.strategy,
   'cache.database.max_memory': database.max_memory,
   'cache.database.max_items': database.max_items,
   'cache.database.default_ttl': database.default_ttl,
   'cache.database.cleanup_interval': database.cleanup_interval,
+  'cache.file.strategy': file.strategy,
+  'cache.file.max_memory': file.max_memory,
+  'cache.file.max_items': file.max_items,
+  'cache.file.default_ttl': file.default_ttl,
+  'cache.file.cleanup_interval': file.cleanup_interval,
   'samples.items.list_ttl': ttl(30, 'the list of items'),
   'samples.items.item_ttl': ttl(60, 'an item'),
   'samples.products.list_ttl': ttl(300, 'the list of products'),

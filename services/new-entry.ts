@@ -1,5 +1,5 @@
 import type { NewCacheEntry } from '../schemas/cache.js'
-import { checkStrategy } from './cache/backends/database/strategies.js'
+import { checkStrategy } from './cache/backends/capabilities.js'
 import type { Cache } from './cache/cache.js'
 import { type NewEntry, STRATEGIES, type Strategy } from './cache/entry.js'
 import { UnsupportedOperationError } from './cache/errors.js'
@@ -33,11 +33,7 @@ export function builtStrategy (strategy: NonNullable<NewCacheEntry['strategy']>,
   if (strategy === 'write_through' || strategy === 'write_behind') {
     throw new UnsupportedOperationError(`The strategy ${strategy} is not built yet: use one of ${STRATEGIES.join(', ')}.`)
   }
-  if (backend === 'redis' && strategy !== 'lru') {
-    throw new UnsupportedOperationError(
-      `Redis evicts by its own maxmemory-policy, so ${strategy} cannot be promised there: set the policy on its server, and leave strategy out.`)
-  }
-  if (backend === 'database') checkStrategy(strategy)
+  checkStrategy(strategy, backend)
   return strategy
 }
 

@@ -6,6 +6,7 @@ import {
 } from '../../schemas/cache-administration.js'
 import { problems, ref } from '../../schemas/common.js'
 import { secondsLeft } from '../../services/cache-item.js'
+import { capabilities, checkLimit } from '../../services/cache/backends/capabilities.js'
 import type { Cache, CacheStatistics as RawStatistics } from '../../services/cache/cache.js'
 import type { Entry } from '../../services/cache/entry.js'
 import { UnsupportedOperationError } from '../../services/cache/errors.js'
@@ -153,9 +154,8 @@ function statisticsOf (cache: Cache, raw: RawStatistics): CacheStatistics {
   }
 }
 
-/** Redis' own `maxmemory` bounds what it holds. */
 function configOf ({ backend, limits }: Cache): CacheConfig {
-  const bounded = backend !== 'redis'
+  const bounded = capabilities[backend].noLimits === undefined
   return {
     backend,
     strategy: limits.strategy,
@@ -177,10 +177,8 @@ function settingsFor (backend: Cache['backend'], body: CacheConfigChanges): Sett
   if (body.strategy !== undefined) Object.assign(changes, { [`cache.${backend}.strategy`]: builtStrategy(body.strategy, backend) })
   for (const name of ['max_memory', 'max_items'] as const) {
     if (body[name] === undefined) continue
-    if (backend === 'redis') {
-      throw new UnsupportedOperationError(`${name} of redis is its server's: set maxmemory there, and leave ${name} out here.`)
-    }
-    changes[`cache.${backend}.${name}`] = body[name]
+    checkLimit(name, backend)
+    Object.assign(changes, { [`cache.${backend}.${name}`]: body[name] })
   }
   if (body.default_ttl !== undefined) changes[`cache.${backend}.default_ttl`] = body.default_ttl
   if (body.cleanup_interval !== undefined) changes[`cache.${backend}.cleanup_interval`] = body.cleanup_interval

@@ -1,6 +1,7 @@
 import type { Entry, StoredEntry } from '../entry.js'
 import type { Invalidation } from '../ledger.js'
 import type { Limits } from '../limits.js'
+import type { SharedBackendName } from './names.js'
 
 export interface ListQuery {
   /** A glob over keys. */
@@ -46,7 +47,7 @@ export interface ChangeListener {
  * it has no room.
  */
 export interface SharedBackend {
-  readonly name: string
+  readonly name: SharedBackendName
 
   /** The entry, stale ones included, or undefined. Invalidations are the caller's to check. */
   get (namespace: string, key: string): Promise<StoredEntry | undefined>

@@ -23,7 +23,7 @@ const DEBTS = 10_000
 const SETTLE_INTERVAL = 250
 
 export interface SharedStoreOptions {
-  backend: SharedBackend & { readonly name: 'redis' | 'database' }
+  backend: SharedBackend
   now: Now
   /** Of the memory tier. */
   limits: Limits

@@ -1,4 +1,5 @@
 import type { ListQuery, Listing, ScannedEntry, WriteCondition, WriteOutcome } from '../backends/backend.js'
+import type { BackendName } from '../backends/names.js'
 import type { MemoryBackend } from '../backends/memory.js'
 import type { StoredEntry } from '../entry.js'
 import type { Operation } from '../in-flight.js'
@@ -16,7 +17,7 @@ export interface Usage { items: number, bytes: number }
  * the order of things: which write came last, which load began too early for its value to be kept.
  */
 export interface Store {
-  readonly name: 'memory' | 'redis' | 'database'
+  readonly name: BackendName
   readonly memory: MemoryBackend
   /** Whether what is in memory may be answered with. */
   readonly isTrusted: boolean

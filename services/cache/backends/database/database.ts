@@ -11,6 +11,7 @@ import type { Limits } from '../../limits.js'
 import { packRecord, unpackFacts } from '../../record.js'
 import { CountersByNamespace } from '../../statistics.js'
 import type { ChangeListener, InForce, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome } from '../backend.js'
+import { checkStrategy } from '../capabilities.js'
 import { Follower, type Pulse } from '../follower.js'
 import { Guard } from '../guard.js'
 import { fieldsOf, invalidationOf } from '../invalidation-fields.js'
@@ -21,7 +22,6 @@ import { Notifications } from './notifications.js'
 import {
   TEXTS, type EntryRow, type OutcomeRow, type PulseRow, type ScannedRow, type ValueRow, type WriteRow
 } from './statements.js'
-import { checkStrategy } from './strategies.js'
 import { Sequences, Turns } from './turns.js'
 
 /** How long a deletion is remembered, in milliseconds: longer than any load may take. */
@@ -220,7 +220,7 @@ export class DatabaseBackend implements SharedBackend {
   async #write (entry: StoredEntry, mode: WriteMode, condition?: WriteCondition): Promise<WriteOutcome> {
     const { namespace, key, value, strategy } = entry
     const { maxItems, maxMemory } = this.#limits
-    checkStrategy(strategy)
+    checkStrategy(strategy, this.name)
     const size = sizeOf(key, value, entry.tags, entry.metadata)
     if (size > maxMemory) {
       // What the origin held before must not stay either.

@@ -1,0 +1,48 @@
+import { STRATEGIES, type Strategy } from '../entry.js'
+import { UnsupportedOperationError } from '../errors.js'
+import type { BackendName } from './names.js'
+
+/** What a backend can be asked for beyond keeping entries. Whatever it cannot do is refused in these words. */
+export interface Capabilities {
+  /** Those it can evict by. */
+  readonly strategies: readonly Strategy[]
+  /** Why it has no others, and what to do instead. */
+  readonly noStrategy: string
+  /** Why `max_items` and `max_memory` are not its own; undefined when they are. */
+  readonly noLimits?: string
+}
+
+/** Of every backend; what each can do is decided here alone. */
+export const capabilities: Readonly<Record<BackendName, Capabilities>> = {
+  memory: { strategies: STRATEGIES, noStrategy: '' },
+  redis: {
+    strategies: ['lru'],
+    noStrategy: 'its server does so by its own maxmemory-policy. Set the policy there, and leave strategy out.',
+    noLimits: 'is its server\'s: set maxmemory there, and leave it out here.'
+  },
+  memcached: {
+    strategies: ['lru'],
+    noStrategy: 'its server does so by LRU alone. Leave strategy out, or use another backend.',
+    noLimits: 'is its server\'s: start memcached with -m, and leave it out here.'
+  },
+  database: {
+    strategies: ['lru', 'lfu', 'fifo', 'ttl'],
+    noStrategy: 'that needs more than indexed columns tell. Use lru, lfu, fifo or ttl, or the memory backend.'
+  },
+  file: { strategies: STRATEGIES, noStrategy: '' }
+}
+
+/** @throws UnsupportedOperationError for a strategy that the backend cannot evict by */
+export function checkStrategy (strategy: Strategy, backend: BackendName): void {
+  const { strategies, noStrategy } = capabilities[backend]
+  if (!strategies.includes(strategy)) throw new UnsupportedOperationError(`The ${backend} backend cannot evict by ${strategy}: ${noStrategy}`)
+}
+
+/**
+ * @param name `max_items` or `max_memory`
+ * @throws UnsupportedOperationError for a backend that keeps to no limits of its own
+ */
+export function checkLimit (name: string, backend: BackendName): void {
+  const { noLimits } = capabilities[backend]
+  if (noLimits !== undefined) throw new UnsupportedOperationError(`${name} of ${backend} ${noLimits}`)
+}
