@@ -1,14 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import type { Now } from '../../clock.js'
 import { withDeadline } from '../../deadline.js'
-import { encodeBytes } from '../../encoding.js'
 import { sizeOf, type StoredEntry } from '../../entry.js'
 import { EntryTooLargeError } from '../../errors.js'
 import { isOutage as isAway } from '../../faults.js'
 import { nameOf as nameOfEntry } from '../../in-flight.js'
 import type { Invalidation } from '../../ledger.js'
 import type { Limits } from '../../limits.js'
-import { packRecord, unpackFacts } from '../../record.js'
+import { type Facts, RecordFormat } from '../../record-format.js'
 import { CountersByNamespace } from '../../statistics.js'
 import type { ChangeListener, InForce, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome } from '../backend.js'
 import { checkStrategy } from '../capabilities.js'
@@ -47,6 +46,8 @@ export interface DatabaseOptions {
   cache: string
   now: Now
   limits: Pick<Limits, 'maxItems' | 'maxMemory'>
+  /** Default: JSON text as it is. */
+  format?: RecordFormat
 }
 
 /**
@@ -60,6 +61,7 @@ export class DatabaseBackend implements SharedBackend {
   #cache: string
   #now: Now
   #limits: Pick<Limits, 'maxItems' | 'maxMemory'>
+  #format: RecordFormat
   #source: string | null
   #notifications: Notifications | undefined
   #follower: Follower | undefined
@@ -74,11 +76,12 @@ export class DatabaseBackend implements SharedBackend {
   #sequences = new Sequences()
   #evictions = new CountersByNamespace(() => ({ evictions: 0 }))
 
-  constructor ({ connections, cache, now, limits }: DatabaseOptions) {
+  constructor ({ connections, cache, now, limits, format = new RecordFormat() }: DatabaseOptions) {
     this.#connections = connections
     this.#cache = cache
     this.#now = now
     this.#limits = { ...limits }
+    this.#format = format
     this.#source = connections.connect === undefined ? null : newSource()
     this.#turns = new Turns(connections.concurrency)
   }
@@ -91,7 +94,7 @@ export class DatabaseBackend implements SharedBackend {
   async get (namespace: string, key: string): Promise<StoredEntry | undefined> {
     await this.#knowClock()
     const [row] = await this.#ask<ValueRow>('get', namespace, nameOf(key))
-    return row === undefined ? undefined : this.#entry(row)
+    return row === undefined ? undefined : await this.#entry(row)
   }
 
   async getMany (namespace: string, keys: readonly string[]): Promise<(StoredEntry | undefined)[]> {
@@ -99,10 +102,10 @@ export class DatabaseBackend implements SharedBackend {
     await this.#knowClock()
     const rows = await this.#ask<ValueRow>('getMany', namespace, [...new Set(keys.map(nameOf))])
     const found = new Map(rows.map((row) => [row.key, row]))
-    return keys.map((key) => {
+    return await Promise.all(keys.map(async (key) => {
       const row = found.get(nameOf(key))
-      return row === undefined ? undefined : this.#entry(row)
-    })
+      return row === undefined ? undefined : await this.#entry(row)
+    }))
   }
 
   async stamp (): Promise<number> { return (await this.#pulse()).stamp }
@@ -218,20 +221,22 @@ export class DatabaseBackend implements SharedBackend {
   }
 
   async #write (entry: StoredEntry, mode: WriteMode, condition?: WriteCondition): Promise<WriteOutcome> {
-    const { namespace, key, value, strategy } = entry
+    const { namespace, key, strategy } = entry
     const { maxItems, maxMemory } = this.#limits
     checkStrategy(strategy, this.name)
+    await this.#knowClock()
+    const skew = this.#skew
+    const { record, headLength } = await this.#format.pack(entry, skew)
+    const value = record.subarray(headLength)
     const size = sizeOf(key, value, entry.tags, entry.metadata)
     if (size > maxMemory) {
       // What the origin held before must not stay either.
       if (mode === 'replace') await this.#delete(namespace, key)
       throw new EntryTooLargeError(size, maxMemory)
     }
-    await this.#knowClock()
-    const skew = this.#skew
     const row = await this.#change<WriteRow>('write', mode, entry.stamp, ...conditionValues(condition), maxItems, maxMemory, TOMBSTONE_LIFETIME,
       namespace, nameOf(key), entry.version, entry.expiresAt + skew, entry.goneAt + skew, entry.accessedAt + skew, entry.accessCount, size, strategy,
-      packRecord({ ...entry, value: '' }, skew), typeof value === 'string' ? Buffer.from(value) : value)
+      record.subarray(0, headLength), value)
     this.#drop(row.evicted)
     return outcome(row)
   }
@@ -299,23 +304,20 @@ export class DatabaseBackend implements SharedBackend {
     return rows as Row[]
   }
 
-  #entry (row: ValueRow): StoredEntry | undefined {
-    const facts = this.#unpack(row)
-    return facts === undefined ? undefined : this.#reads.applied({ ...facts, value: encodeBytes(row.value) })
+  async #entry (row: ValueRow): Promise<StoredEntry | undefined> {
+    const entry = await this.#format.unpack(row.namespace, JSON.parse(row.key) as string, row.head, this.#skew, row.value)
+    return entry === undefined ? undefined : this.#reads.applied(this.#current(entry, row))
   }
 
   #facts (row: ScannedRow): ScannedEntry | undefined {
-    const facts = this.#unpack(row)
-    return facts === undefined ? undefined : { ...facts, valueLength: row.length }
+    const facts = this.#format.facts(row.namespace, JSON.parse(row.key) as string, row.head, this.#skew)
+    return facts === undefined ? undefined : { ...this.#current(facts, row), valueLength: row.length }
   }
 
   /** The header has the facts that never change; the columns have those that do. */
-  #unpack ({ namespace, key, head, version, stamp, expires, gone, accessed, reads }: EntryRow): Omit<StoredEntry, 'value'> | undefined {
+  #current<F extends Facts> (facts: F, { version, stamp, expires, gone, accessed, reads }: EntryRow): F {
     const skew = this.#skew
-    const facts = unpackFacts(namespace, JSON.parse(key) as string, head, skew)
-    return facts === undefined
-      ? undefined
-      : { ...facts, version, stamp, expiresAt: expires - skew, goneAt: gone - skew, accessedAt: accessed - skew, accessCount: reads }
+    return { ...facts, version, stamp, expiresAt: expires - skew, goneAt: gone - skew, accessedAt: accessed - skew, accessCount: reads }
   }
 }
 

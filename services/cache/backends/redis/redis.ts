@@ -4,12 +4,15 @@ import { randomBytes } from 'node:crypto'
 import type { Now } from '../../clock.js'
 import type { StoredEntry } from '../../entry.js'
 import type { Invalidation } from '../../ledger.js'
-import { HEADER_LENGTH, packRecord, packTombstone, prefixLength, unpackFacts, unpackRecord } from '../../record.js'
+import { nameOf } from '../../in-flight.js'
+import { HEADER_LENGTH, packTombstone, prefixLength } from '../../record.js'
+import { RecordFormat } from '../../record-format.js'
 import type { ChangeListener, InForce, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome } from '../backend.js'
 import { type Announcement, Follower, type Pulse } from '../follower.js'
 import { Guard } from '../guard.js'
 import { fieldsOf, invalidationOf } from '../invalidation-fields.js'
 import { ReadReports, type Reads } from '../reads.js'
+import { SendingOrder } from '../sending-order.js'
 import { type Scripted, scripts } from './scripts.js'
 
 /** How long a deletion is remembered, in milliseconds: longer than any load may take. */
@@ -29,6 +32,8 @@ export interface RedisOptions {
   /** Before every key and channel, `larder:app` for instance. */
   prefix: string
   now: Now
+  /** Default: JSON text as it is. */
+  format?: RecordFormat
 }
 
 /**
@@ -41,6 +46,8 @@ export class RedisBackend implements SharedBackend {
   #subscriber: Redis | undefined
   #prefix: string
   #now: Now
+  #format: RecordFormat
+  #order = new SendingOrder()
   #source = randomBytes(6).toString('hex')
   #follower: Follower | undefined
   /** Milliseconds that Redis' clock is ahead of ours; known from the first pulse on. */
@@ -49,11 +56,12 @@ export class RedisBackend implements SharedBackend {
   #reads = new ReadReports((reads) => { this.#reportReads(reads) })
   #guard = new Guard({ name: this.name, away: AWAY, breakAfter: BREAK_AFTER, isOutage, isFull: ({ message }) => NO_ROOM.test(message) })
 
-  constructor ({ client, prefix, now }: RedisOptions) {
+  constructor ({ client, prefix, now, format = new RecordFormat() }: RedisOptions) {
     for (const [name, script] of Object.entries(scripts)) if (!(name in client)) client.defineCommand(name, script)
     this.#client = client as Redis & Scripted
     this.#prefix = prefix
     this.#now = now
+    this.#format = format
   }
 
   get isFollowing (): boolean { return this.#follower?.isFollowing ?? false }
@@ -63,13 +71,13 @@ export class RedisBackend implements SharedBackend {
 
   async get (namespace: string, key: string): Promise<StoredEntry | undefined> {
     const record = await this.#timed(() => this.#client.getBuffer(this.#entry(namespace, key)))
-    return record === null ? undefined : this.#unpack(namespace, key, record)
+    return record === null ? undefined : await this.#unpack(namespace, key, record)
   }
 
   async getMany (namespace: string, keys: readonly string[]): Promise<(StoredEntry | undefined)[]> {
     if (keys.length === 0) return []
     const records = await this.#timed(() => this.#client.mgetBuffer(keys.map((key) => this.#entry(namespace, key))))
-    return records.map((record, at) => record === null ? undefined : this.#unpack(namespace, keys[at] as string, record))
+    return await Promise.all(records.map(async (record, at) => record === null ? undefined : await this.#unpack(namespace, keys[at] as string, record)))
   }
 
   async stamp (): Promise<number> {
@@ -87,16 +95,18 @@ export class RedisBackend implements SharedBackend {
   async delete (namespace: string, key: string, condition?: WriteCondition): Promise<WriteOutcome> {
     const [kind, version] = conditionArguments(condition)
     // Timed like a write, so that it does not overtake one.
-    return outcome(await this.#timed(() => this.#client.larderDelete(
+    await this.#knowClock()
+    return outcome(await this.#order.take(nameOf(namespace, key), undefined, async () => await this.#run(() => this.#client.larderDelete(
       this.#entry(namespace, key), this.#counter, packTombstone(), TOMBSTONE_LIFETIME, kind, version, this.#channel,
-      this.#announcement({ n: namespace, k: key }))))
+      this.#announcement({ n: namespace, k: key })))))
   }
 
   async expire (namespace: string, key: string, version: number, expiresAt: number, goneAt: number): Promise<WriteOutcome> {
-    const times = (): Buffer => Buffer.concat([double(expiresAt + this.#skew), double(goneAt + this.#skew)])
-    return outcome(await this.#timed(() => this.#client.larderExpire(
-      this.#entry(namespace, key), this.#counter, double(version), times(), this.#lifetime(goneAt), this.#channel,
-      this.#announcement({ n: namespace, k: key }))))
+    await this.#knowClock()
+    const times = Buffer.concat([double(expiresAt + this.#skew), double(goneAt + this.#skew)])
+    return outcome(await this.#order.take(nameOf(namespace, key), undefined, async () => await this.#run(() => this.#client.larderExpire(
+      this.#entry(namespace, key), this.#counter, double(version), times, this.#lifetime(goneAt), this.#channel,
+      this.#announcement({ n: namespace, k: key })))))
   }
 
   async invalidate (namespace: string, what: Invalidation): Promise<number> {
@@ -172,9 +182,11 @@ export class RedisBackend implements SharedBackend {
   async #write (entry: StoredEntry, mode: 'set' | 'fill' | 'replace', condition?: WriteCondition): Promise<WriteOutcome> {
     const { namespace, key } = entry
     const [kind, version] = conditionArguments(condition)
-    return outcome(await this.#timed(() => this.#client.larderSet(
-      this.#entry(namespace, key), this.#counter, packRecord(entry, this.#skew), this.#lifetime(entry.goneAt), mode, entry.stamp,
-      kind, version, this.#channel, this.#announcement({ n: namespace, k: key }), packTombstone(), TOMBSTONE_LIFETIME)))
+    await this.#knowClock()
+    const packed = this.#format.pack(entry, this.#skew)
+    return outcome(await this.#order.take(nameOf(namespace, key), packed, async ({ record }) => await this.#run(() => this.#client.larderSet(
+      this.#entry(namespace, key), this.#counter, record, this.#lifetime(entry.goneAt), mode, entry.stamp,
+      kind, version, this.#channel, this.#announcement({ n: namespace, k: key }), packTombstone(), TOMBSTONE_LIFETIME))))
   }
 
   async #pulse (): Promise<Pulse> {
@@ -203,7 +215,7 @@ export class RedisBackend implements SharedBackend {
       if (needed === undefined) continue
       if (needed > record.length) record = await this.#run(() => this.#client.getrangeBuffer(name, 0, needed - 1))
       const [namespace, key] = this.#parts(name)
-      const facts = unpackFacts(namespace, key, record, this.#skew)
+      const facts = this.#format.facts(namespace, key, record, this.#skew)
       if (facts !== undefined) found.push({ ...facts, valueLength: length - needed })
     }
     return found
@@ -217,19 +229,23 @@ export class RedisBackend implements SharedBackend {
 
   /** A command that deals in times has to know Redis' clock first. */
   async #timed<T> (command: () => Promise<T>, deadline = DEADLINE): Promise<T> {
+    await this.#knowClock()
+    return await this.#run(command, deadline)
+  }
+
+  async #knowClock (): Promise<void> {
     if (this.#firstPulse === undefined) {
       const first = this.#pulse()
       this.#firstPulse = first
       first.catch(() => { this.#firstPulse = undefined })
     }
     await this.#firstPulse
-    return await this.#run(command, deadline)
   }
 
   async #run<T> (command: () => Promise<T>, deadline = DEADLINE): Promise<T> { return await this.#guard.run(command, deadline) }
 
-  #unpack (namespace: string, key: string, record: Buffer): StoredEntry | undefined {
-    const entry = unpackRecord(namespace, key, record, this.#skew)
+  async #unpack (namespace: string, key: string, record: Buffer): Promise<StoredEntry | undefined> {
+    const entry = await this.#format.unpack(namespace, key, record, this.#skew)
     return entry === undefined ? undefined : this.#reads.applied(entry)
   }
 
