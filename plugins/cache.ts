@@ -6,6 +6,7 @@ import { Cache } from '../services/cache/cache.js'
 import { monotonicNow } from '../services/cache/clock.js'
 import type { Limits } from '../services/cache/limits.js'
 import { CacheRegistry } from '../services/cache/registry.js'
+import { breakerLevel } from '../services/cache/resilience.js'
 import { LocalStore } from '../services/cache/stores/local-store.js'
 import { SharedStore, type SharedStoreOptions } from '../services/cache/stores/shared-store.js'
 import type { Store } from '../services/cache/stores/store.js'
@@ -78,6 +79,7 @@ function samples (backend: string, cache: Cache): Sample[] {
   const labels = { cache: backend }
   const { items, bytes } = cache.memoryUsage
   const counters = cache.counters()
+  const { breaker } = cache
   const events: [name: string, help: string, value: number][] = [
     ['hits', 'Reads that were answered from the cache', counters.hits],
     ['memory_hits', 'Of the hits, those answered from this process\'s memory', counters.memoryHits],
@@ -95,6 +97,9 @@ function samples (backend: string, cache: Cache): Sample[] {
   return [
     { name: 'larder_cache_memory_entries', help: 'Entries in the memory of this process', type: 'gauge', labels, value: items },
     { name: 'larder_cache_memory_bytes', help: 'Bytes that those entries count for', type: 'gauge', labels, value: bytes },
+    ...breaker === undefined
+      ? []
+      : [{ name: 'larder_breaker_state', help: 'Whether a server is left alone: 0 closed (it answers), 1 half-open, 2 open', type: 'gauge' as const, labels: { name: backend }, value: breakerLevel(breaker) }],
     ...events.map(([name, help, value]): Sample => ({ name: `larder_cache_${name}_total`, help, type: 'counter', labels, value }))
   ]
 }

@@ -10,6 +10,7 @@ import { capabilities, checkLimit } from '../../services/cache/backends/capabili
 import type { Cache, CacheStatistics as RawStatistics } from '../../services/cache/cache.js'
 import type { Entry } from '../../services/cache/entry.js'
 import { UnsupportedOperationError } from '../../services/cache/errors.js'
+import { breakerLevel } from '../../services/cache/resilience.js'
 import type { SettingChanges } from '../../services/config-store.js'
 import { InvalidInputError } from '../../services/errors.js'
 import { isoTime } from '../../services/iso-time.js'
@@ -76,7 +77,7 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
     const cache = cacheOf(caches, backend)
     const raw = await cache.statistics(namespace)
     void reply.header('cache-control', NO_CACHE)
-    return { success: true as const, statistics: statisticsOf(cache, raw), config: configOf(cache), raw_stats: numbersIn(raw) }
+    return { success: true as const, statistics: statisticsOf(cache, raw), config: configOf(cache), raw_stats: { ...numbersIn(raw), ...breakerOf(cache) } }
   })
 
   app.get('/config', {
@@ -189,6 +190,11 @@ function refuseNamespace (namespace: string | undefined): void {
   if (namespace !== undefined && namespace !== DEFAULT_NAMESPACE) {
     throw new UnsupportedOperationError('A namespace has no configuration of its own yet: leave namespace out.')
   }
+}
+
+/** 0 while the server answers, 2 while it is left alone. */
+function breakerOf ({ breaker }: Cache): Record<string, number> {
+  return breaker === undefined ? {} : { breaker_state: breakerLevel(breaker) }
 }
 
 function numbersIn (raw: object): Record<string, number> {

@@ -9,6 +9,7 @@ import type { Invalidation } from './ledger.js'
 import { DEFAULT_LIMITS, type Limits } from './limits.js'
 import { type GetOrSetOptions, type Loader, ReadThrough } from './read-through.js'
 import type { Reading } from './reading.js'
+import type { BreakerState } from './resilience.js'
 import { type Counters, Statistics } from './statistics.js'
 import type { ListQuery, Listing, MaybePromise, Store, Usage } from './stores/store.js'
 import { formatVersion, parseVersion, versionSource } from './version.js'
@@ -64,6 +65,8 @@ export class Cache {
 
   get backend (): Store['name'] { return this.#store.name }
   get limits (): Readonly<Limits> { return this.#limits }
+  /** Whether the server behind the cache is left alone for the moment; undefined without one. */
+  get breaker (): BreakerState | undefined { return this.#store.breaker }
   /** The time that entries are held against, in milliseconds since the epoch; monotonic, so it may differ from the wall clock. */
   get now (): number { return this.#now() }
 

@@ -1,6 +1,7 @@
 import type { Entry, StoredEntry } from '../entry.js'
 import type { Invalidation } from '../ledger.js'
 import type { Limits } from '../limits.js'
+import type { BreakerState } from '../resilience.js'
 import type { SharedBackendName } from './names.js'
 
 export interface ListQuery {
@@ -104,6 +105,9 @@ export interface SharedBackend {
   /** Announces changes from now on, and says whether announcements can be relied on. */
   follow (listener: ChangeListener): Promise<void>
   readonly isFollowing: boolean
+
+  /** Whether the server is left alone for the moment. */
+  readonly breaker?: BreakerState
 
   close (): Promise<void>
 }

@@ -1,46 +1,36 @@
-import { BrokenCircuitError, circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhen } from 'cockatiel'
-import { withDeadline } from '../deadline.js'
 import { BackendFullError, BackendUnavailableError } from '../errors.js'
+import { type BreakerState, isRefusal, Resilience, type ResilienceOptions } from '../resilience.js'
 
-/** For how many milliseconds a server is left alone after its outages. */
-const LEAVE_ALONE = 1000
-
-export interface GuardOptions {
+export interface GuardOptions extends ResilienceOptions {
   /** Of the backend. */
   name: string
   /** What to say to whoever needs the server while it is away. */
   away: string
-  /** Consecutive outages after which the server is left alone. */
-  breakAfter: number
-  isOutage: (error: unknown) => boolean
-  /** Whether the server refuses because it has no room. */
+  /** Whether the server refuses because it has no room. That is an answer: it opens no breaker, and is not tried again. */
   isFull: (error: Error) => boolean
 }
 
-/** Keeps operations on a server within their deadline, and leaves a server alone that does not answer. */
+/** Keeps a backend's operations within their deadline, leaves a server alone that does not answer, and says so in the cache's errors. */
 export class Guard {
   #options: GuardOptions
-  #breaker
+  #resilience: Resilience
 
   constructor (options: GuardOptions) {
     this.#options = options
-    this.#breaker = circuitBreaker(handleWhen(options.isOutage), { halfOpenAfter: LEAVE_ALONE, breaker: new ConsecutiveBreaker(options.breakAfter) })
+    this.#resilience = new Resilience(options)
   }
 
   /** `closed` is the good state; `open` leaves the server alone for a second. */
-  get state (): 'closed' | 'open' | 'half-open' {
-    const { state } = this.#breaker
-    return state === CircuitState.Closed ? 'closed' : state === CircuitState.HalfOpen ? 'half-open' : 'open'
-  }
+  get state (): BreakerState { return this.#resilience.state }
 
   /** @throws BackendUnavailableError · BackendFullError, and what else the operation throws */
   async run<T> (operation: () => Promise<T>, deadline: number): Promise<T> {
     const { name, away, isOutage, isFull } = this.#options
     try {
-      return await this.#breaker.execute(async () => await withDeadline(operation(), deadline))
+      return await this.#resilience.run(operation, deadline)
     } catch (error) {
       if (error instanceof Error && isFull(error)) throw new BackendFullError(name)
-      if (isOutage(error) || error instanceof BrokenCircuitError) throw new BackendUnavailableError(away)
+      if (isRefusal(error) || isOutage(error)) throw new BackendUnavailableError(away)
       throw error
     }
   }

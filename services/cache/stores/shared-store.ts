@@ -8,6 +8,7 @@ import { compileGlob } from '../glob.js'
 import { InFlight, nameOf, type Operation } from '../in-flight.js'
 import { type Invalidation, Ledger, type Marker } from '../ledger.js'
 import type { Limits } from '../limits.js'
+import type { BreakerState } from '../resilience.js'
 import { formatVersion } from '../version.js'
 import { Retirement } from './retirement.js'
 import type { ListQuery, Listing, Store, Usage, WriteCondition, WriteOutcome } from './store.js'
@@ -68,6 +69,7 @@ export class SharedStore implements Store, ChangeListener {
   }
 
   get isTrusted (): boolean { return this.#backend.isFollowing }
+  get breaker (): BreakerState | undefined { return this.#backend.breaker }
 
   /** Starts to listen. Settles when the backend answered, or is known not to. */
   async open (): Promise<void> { await this.#backend.follow(this) }

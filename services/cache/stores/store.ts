@@ -5,6 +5,7 @@ import type { StoredEntry } from '../entry.js'
 import type { Operation } from '../in-flight.js'
 import type { Invalidation } from '../ledger.js'
 import type { Limits } from '../limits.js'
+import type { BreakerState } from '../resilience.js'
 
 /** A value, or the promise of one. What is in memory is answered without a promise. */
 export type MaybePromise<T> = T | Promise<T>
@@ -21,6 +22,8 @@ export interface Store {
   readonly memory: MemoryBackend
   /** Whether what is in memory may be answered with. */
   readonly isTrusted: boolean
+  /** Whether the shared backend is left alone for the moment; undefined where there is nothing to leave alone. */
+  readonly breaker?: BreakerState | undefined
 
   /** The entry from behind the memory tier, stale ones included. */
   fetch (namespace: string, key: string): MaybePromise<StoredEntry | undefined>

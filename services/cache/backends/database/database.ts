@@ -8,6 +8,7 @@ import { nameOf as nameOfEntry } from '../../in-flight.js'
 import type { Invalidation } from '../../ledger.js'
 import type { Limits } from '../../limits.js'
 import { type Facts, RecordFormat } from '../../record-format.js'
+import type { BreakerState } from '../../resilience.js'
 import { CountersByNamespace } from '../../statistics.js'
 import type { ChangeListener, InForce, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome } from '../backend.js'
 import { checkStrategy } from '../capabilities.js'
@@ -89,7 +90,7 @@ export class DatabaseBackend implements SharedBackend {
   /** An only process has nothing to miss. */
   get isFollowing (): boolean { return this.#connections.connect === undefined ? this.#listener !== undefined : this.#follower?.isFollowing ?? false }
 
-  get breaker (): Guard['state'] { return this.#guard.state }
+  get breaker (): BreakerState { return this.#guard.state }
 
   async get (namespace: string, key: string): Promise<StoredEntry | undefined> {
     await this.#knowClock()

@@ -1,5 +1,3 @@
-import { BrokenCircuitError } from 'cockatiel'
-
 const codeOf = (error: unknown): string | undefined => {
   const { code } = error as { code?: unknown }
   return typeof code === 'string' ? code : undefined
@@ -14,7 +12,7 @@ const SQLSTATE = /^[0-9A-Z]{5}$/
 
 /** Anything but an answer of PostgreSQL that says the statement itself was wrong. */
 export function isOutage (error: unknown): boolean {
-  if (!(error instanceof Error) || error instanceof BrokenCircuitError) return false
+  if (!(error instanceof Error)) return false
   if (error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError || isFull(error)) return false
   const code = codeOf(error)
   // Lost connections, exhausted pools and missed deadlines come without a code, or with one of Node's (EPIPE looks like an SQLSTATE).

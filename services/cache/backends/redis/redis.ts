@@ -1,4 +1,3 @@
-import { BrokenCircuitError } from 'cockatiel'
 import type { ChainableCommander, Redis, RedisOptions as ClientOptions } from 'ioredis'
 import { randomBytes } from 'node:crypto'
 import type { Now } from '../../clock.js'
@@ -7,6 +6,7 @@ import type { Invalidation } from '../../ledger.js'
 import { nameOf } from '../../in-flight.js'
 import { HEADER_LENGTH, packTombstone, prefixLength } from '../../record.js'
 import { RecordFormat } from '../../record-format.js'
+import type { BreakerState } from '../../resilience.js'
 import type { ChangeListener, InForce, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome } from '../backend.js'
 import { type Announcement, Follower, type Pulse } from '../follower.js'
 import { Guard } from '../guard.js'
@@ -67,7 +67,7 @@ export class RedisBackend implements SharedBackend {
   get isFollowing (): boolean { return this.#follower?.isFollowing ?? false }
 
   /** `closed` is the good state; `open` leaves Redis alone for a second. */
-  get breaker (): Guard['state'] { return this.#guard.state }
+  get breaker (): BreakerState { return this.#guard.state }
 
   async get (namespace: string, key: string): Promise<StoredEntry | undefined> {
     const record = await this.#timed(() => this.#client.getBuffer(this.#entry(namespace, key)))
@@ -277,7 +277,7 @@ const NO_ROOM = /^(OOM|MISCONF)\b/
 /** Anything but an answer of Redis that says the command itself was wrong. */
 function isOutage (error: unknown): boolean {
   if (!(error instanceof Error)) return false
-  return error.name !== 'ReplyError' ? !(error instanceof BrokenCircuitError) && !(error instanceof TypeError) : OUTAGES.test(error.message)
+  return error.name !== 'ReplyError' ? !(error instanceof TypeError) : OUTAGES.test(error.message)
 }
 
 /** Settles when the connection stands, or is known not to. */

@@ -1,0 +1,76 @@
+import {
+  BrokenCircuitError, circuitBreaker, CircuitState, ConsecutiveBreaker, ExponentialBackoff, fullJitterGenerator, handleWhen, retry
+} from 'cockatiel'
+import { withDeadline } from './deadline.js'
+
+/** `closed` is the good state; `open` leaves the other side alone; `half-open` lets one operation through to see. */
+export type BreakerState = 'closed' | 'half-open' | 'open'
+
+/** For how many milliseconds the other side is left alone after its outages. */
+const LEAVE_ALONE = 1000
+const BREAK_AFTER = 5
+/** Between two tries, in milliseconds: at most so long before the first and before any retry. */
+const FIRST_PAUSE = 20
+const LONGEST_PAUSE = 500
+
+export interface ResilienceOptions {
+  /** Whether the other side is in trouble; any other error is an answer of its. */
+  isOutage: (error: unknown) => boolean
+  /** Consecutive outages after which the other side is left alone. Default 5. */
+  breakAfter?: number
+  /** Milliseconds for which it is then left alone, before one operation is let through to see. Default 1000. */
+  leaveAlone?: number
+  /**
+   * How often an operation is tried again after an outage, with exponential back-off and full jitter, each time within its deadline.
+   * Default 0: whoever waits for an answer is better served by a quick one. Only for what may be done twice.
+   */
+  retries?: number
+  /** Which outages are worth another try. Default: all of them. */
+  isTransient?: (error: unknown) => boolean
+  /** Is told whenever the breaker's state changes. */
+  onState?: (state: BreakerState) => void
+}
+
+const STATES: Readonly<Record<CircuitState, BreakerState>> = {
+  [CircuitState.Closed]: 'closed',
+  [CircuitState.HalfOpen]: 'half-open',
+  [CircuitState.Open]: 'open',
+  [CircuitState.Isolated]: 'open'
+}
+
+/**
+ * What stands between this process and something that may be slow, down or hung: a deadline for each try, retries where they are
+ * asked for, and a circuit breaker (Nygard, "Release It!") that leaves alone what does not answer, so that nobody waits for it in vain.
+ */
+export class Resilience {
+  #breaker
+  #retry
+
+  constructor ({ isOutage, breakAfter = BREAK_AFTER, leaveAlone = LEAVE_ALONE, retries = 0, isTransient = isOutage, onState }: ResilienceOptions) {
+    this.#breaker = circuitBreaker(handleWhen(isOutage), { halfOpenAfter: leaveAlone, breaker: new ConsecutiveBreaker(breakAfter) })
+    if (onState !== undefined) this.#breaker.onStateChange((state) => { onState(STATES[state]) })
+    this.#retry = retries === 0
+      ? undefined
+      : retry(handleWhen((error) => !isRefusal(error) && isTransient(error)), {
+        maxAttempts: retries,
+        backoff: new ExponentialBackoff({ generator: fullJitterGenerator, initialDelay: FIRST_PAUSE, maxDelay: LONGEST_PAUSE })
+      })
+  }
+
+  get state (): BreakerState { return STATES[this.#breaker.state] }
+
+  /**
+   * @param deadline milliseconds for each try
+   * @throws DeadlineError when it passed, an error for which `isRefusal` holds when the breaker was open, and what the operation throws
+   */
+  async run<T> (operation: () => Promise<T>, deadline: number): Promise<T> {
+    const once = async (): Promise<T> => await this.#breaker.execute(async () => await withDeadline(operation(), deadline))
+    return await (this.#retry === undefined ? once() : this.#retry.execute(once))
+  }
+}
+
+/** Whether the breaker refused the operation, which has not begun then. */
+export const isRefusal = (error: unknown): boolean => error instanceof BrokenCircuitError
+
+/** For a gauge: 0 closed, 1 half-open, 2 open. */
+export const breakerLevel = (state: BreakerState): number => state === 'closed' ? 0 : state === 'half-open' ? 1 : 2
