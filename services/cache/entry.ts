@@ -49,9 +49,21 @@ export interface Entry {
   readonly size: number
 }
 
-/** The eviction policies: see `policies/`. Stored entries name theirs by its place here: a new one comes last. */
-export const STRATEGIES = ['lru', 'lfu', 'fifo', 'ttl', 'sieve', 's3fifo', 'adaptive'] as const
+/** What an entry may be kept under. Stored entries name theirs by its place here: a new one comes last. */
+export const STRATEGIES = ['lru', 'lfu', 'fifo', 'ttl', 'sieve', 's3fifo', 'adaptive', 'write_through', 'write_behind'] as const
 export type Strategy = typeof STRATEGIES[number]
+
+/** Kept in memory, evicted as `lru`, and in the durable tier besides: before the answer, or soon after it. See `stores/durable-store.ts`. */
+export type DurableStrategy = 'write_through' | 'write_behind'
+/** The eviction policies: see `policies/`. */
+export type PolicyName = Exclude<Strategy, DurableStrategy>
+
+export const isDurable = (strategy: Strategy): strategy is DurableStrategy => strategy === 'write_through' || strategy === 'write_behind'
+
+/** The policy that entries of a strategy are evicted by. */
+export const policyOf = (strategy: Strategy): PolicyName => isDurable(strategy) ? 'lru' : strategy
+
+export const POLICIES: readonly PolicyName[] = STRATEGIES.filter((strategy) => !isDurable(strategy)) as PolicyName[]
 
 /** What a conditional write asks of the entry that is there: nothing may be (`absent`), or exactly this version. */
 export type Condition = { absent: true } | { version: string }

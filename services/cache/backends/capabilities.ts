@@ -1,4 +1,4 @@
-import { STRATEGIES, type Strategy } from '../entry.js'
+import { isDurable, POLICIES, STRATEGIES, type Strategy } from '../entry.js'
 import { UnsupportedOperationError } from '../errors.js'
 import type { BackendName } from './names.js'
 
@@ -29,12 +29,15 @@ export const capabilities: Readonly<Record<BackendName, Capabilities>> = {
     strategies: ['lru', 'lfu', 'fifo', 'ttl'],
     noStrategy: 'that needs more than indexed columns tell. Use lru, lfu, fifo or ttl, or the memory backend.'
   },
-  file: { strategies: STRATEGIES, noStrategy: '' }
+  file: { strategies: POLICIES, noStrategy: '' }
 }
 
 /** @throws UnsupportedOperationError for a strategy that the backend cannot evict by */
 export function checkStrategy (strategy: Strategy, backend: BackendName): void {
   const { strategies, noStrategy } = capabilities[backend]
+  if (isDurable(strategy) && !strategies.includes(strategy)) {
+    throw new UnsupportedOperationError(`${strategy} keeps an entry in memory and in the durable tier behind it: use the memory backend, or leave strategy out.`)
+  }
   if (!strategies.includes(strategy)) throw new UnsupportedOperationError(`The ${backend} backend cannot evict by ${strategy}: ${noStrategy}`)
 }
 

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Now } from '../clock.js'
-import { DATA_TYPES, type Entry, NO_TAGS, sizeOf, STRATEGIES, type StoredEntry } from '../entry.js'
+import { DATA_TYPES, type Entry, NO_TAGS, policyOf, sizeOf, STRATEGIES, type StoredEntry } from '../entry.js'
 import { EntryTooLargeError, InvalidCursorError } from '../errors.js'
 import { compileGlob, type Matcher } from '../glob.js'
 import type { Ledger, NamespaceLedger } from '../ledger.js'
@@ -58,7 +58,7 @@ export class MemoryBackend {
     this.#now = now
     this.#limits = limits
     this.#ledger = ledger
-    this.#slots = new Slots((capacity) => { for (const policy of this.#policies) policy?.resize(capacity) })
+    this.#slots = new Slots((capacity) => { for (const policy of new Set(this.#policies)) policy?.resize(capacity) })
   }
 
   get items (): number { return this.#items }
@@ -285,8 +285,14 @@ export class MemoryBackend {
   #policy (strategy: number): Policy {
     let policy = this.#policies[strategy]
     if (policy === undefined) {
-      policy = new policies[STRATEGIES[strategy]!]()
-      policy.resize(this.#slots.capacity)
+      const name = policyOf(STRATEGIES[strategy]!)
+      const own = STRATEGIES.indexOf(name)
+      if (own === strategy) {
+        policy = new policies[name]()
+        policy.resize(this.#slots.capacity)
+      } else {
+        policy = this.#policy(own)
+      }
       this.#policies[strategy] = policy
     }
     return policy

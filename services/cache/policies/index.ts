@@ -1,4 +1,4 @@
-import type { Strategy } from '../entry.js'
+import type { PolicyName } from '../entry.js'
 import { AdaptivePolicy } from './adaptive.js'
 import { FifoPolicy } from './fifo.js'
 import { LfuPolicy } from './lfu.js'
@@ -9,7 +9,7 @@ import { SievePolicy } from './sieve.js'
 import { TtlPolicy } from './ttl.js'
 
 /** Every eviction policy by its name in the API. A new one is a file and a line here. */
-export const policies: Record<Strategy, new () => Policy> = {
+export const policies: Record<PolicyName, new () => Policy> = {
   lru: LruPolicy,
   lfu: LfuPolicy,
   fifo: FifoPolicy,

@@ -1,15 +1,15 @@
 import t from 'tap'
-import { STRATEGIES, type Strategy } from '../../../services/cache/entry.js'
+import { POLICIES, type PolicyName } from '../../../services/cache/entry.js'
 import { policies } from '../../../services/cache/policies/index.js'
 import { Random } from './random.js'
 import { entryOf, localCache } from './setup.js'
 import { type Held, orders } from './textbook.js'
 
 t.test('every strategy has a policy', async (t) => {
-  t.strictSame(Object.keys(policies).sort(), [...STRATEGIES].sort())
+  t.strictSame(Object.keys(policies).sort(), [...POLICIES].sort())
 })
 
-for (const name of STRATEGIES) {
+for (const name of POLICIES) {
   t.test(`${name} holds what it was given, and its victim is one of them`, async (t) => {
     const random = new Random()
     const seed = `seed ${random.seed}`
@@ -91,7 +91,7 @@ for (const name of STRATEGIES) {
   })
 }
 
-for (const strategy of STRATEGIES) {
+for (const strategy of POLICIES) {
   t.test(`under ${strategy} limits hold at every moment, and what was just written is there`, async (t) => {
     const random = new Random()
     const { cache } = localCache(t, { maxItems: 300, maxMemory: 100_000, strategy })
@@ -114,7 +114,7 @@ for (const strategy of STRATEGIES) {
 }
 
 t.test('lru evicts by the last use, lfu by the number of uses and then the last use, fifo by the write, ttl by the expiry', async (t) => {
-  const victims = (name: Strategy): number[] => {
+  const victims = (name: PolicyName): number[] => {
     const policy = new policies[name]()
     policy.resize(8)
     policy.admit(0, 400, 0)

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { MemoryBackend } from '../../../../services/cache/backends/memory.js'
 import { encode } from '../../../../services/cache/encoding.js'
-import { type EncodedValue, ENTRY_OVERHEAD, NO_TAGS, sizeOf, STRATEGIES, type StoredEntry, type Strategy } from '../../../../services/cache/entry.js'
+import { type EncodedValue, ENTRY_OVERHEAD, NO_TAGS, policyOf, sizeOf, STRATEGIES, type StoredEntry, type Strategy } from '../../../../services/cache/entry.js'
 import { type Invalidation, Ledger } from '../../../../services/cache/ledger.js'
 import { DEFAULT_LIMITS, type Limits } from '../../../../services/cache/limits.js'
 import { heldMemory } from '../../../support/heap.js'
@@ -67,7 +67,7 @@ for (const strategy of STRATEGIES) {
     const random = new Random()
     const capacity = 40
     const { clock, memory, put, has } = setUp({ maxItems: capacity })
-    const order = orders[strategy]
+    const order = orders[policyOf(strategy)]
     if (order === undefined) return
     const textbook = new Map<string, Held>()
     const differences: string[] = []
