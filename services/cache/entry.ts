@@ -63,7 +63,7 @@ export const isDurable = (strategy: Strategy): strategy is DurableStrategy => st
 /** The policy that entries of a strategy are evicted by. */
 export const policyOf = (strategy: Strategy): PolicyName => isDurable(strategy) ? 'lru' : strategy
 
-export const POLICIES: readonly PolicyName[] = STRATEGIES.filter((strategy) => !isDurable(strategy)) as PolicyName[]
+export const POLICIES: readonly PolicyName[] = STRATEGIES.filter((strategy) => !isDurable(strategy))
 
 /** What a conditional write asks of the entry that is there: nothing may be (`absent`), or exactly this version. */
 export type Condition = { absent: true } | { version: string }
