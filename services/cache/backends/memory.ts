@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Now } from '../clock.js'
-import { DATA_TYPES, type Entry, NO_TAGS, policyOf, sizeOf, STRATEGIES, type StoredEntry } from '../entry.js'
+import { DATA_TYPES, type DataType, type Entry, NO_TAGS, policyOf, sizeOf, STRATEGIES, type StoredEntry } from '../entry.js'
 import { EntryTooLargeError, InvalidCursorError } from '../errors.js'
 import { compileGlob, type Matcher } from '../glob.js'
 import type { Ledger, NamespaceLedger } from '../ledger.js'
@@ -27,6 +27,18 @@ export interface MemoryOptions {
   limits: Limits
   /** The invalidations that entries are held against. */
   ledger: Ledger
+}
+
+/** What a look at every entry tells of one. */
+export interface VisitedEntry {
+  readonly namespace: string
+  readonly key: string
+  readonly dataType: DataType
+  /** Bytes counted against `max_memory`. */
+  readonly size: number
+  /** Milliseconds since the epoch, Infinity when never. */
+  readonly expiresAt: number
+  readonly accessCount: number
 }
 
 /** Counts since the start. */
@@ -243,6 +255,27 @@ export class MemoryBackend {
     // Meanwhile entries may have left, and others may have come into their slots.
     const entries = found.filter(({ slot, key }) => space?.index.get(key) === slot).map(({ slot }) => this.entry(slot))
     return { total, entries, cursor: more ? found.at(-1)?.slot.toString(36) : undefined }
+  }
+
+  /**
+   * Shows every entry once, without touching it, in slices of a few milliseconds. What is written meanwhile may be missed, and
+   * what has expired or fallen to an invalidation may be shown.
+   * @param look must not write to the cache
+   */
+  async visit (look: (entry: VisitedEntry) => void): Promise<void> {
+    const slots = this.#slots
+    await this.#sliced(slots.high, (slot) => {
+      const space = slots.spaces[slot]
+      if (space === undefined) return
+      look({
+        namespace: space.name,
+        key: slots.keys[slot] as string,
+        dataType: DATA_TYPES[slots.dataTypes[slot] as number]!,
+        size: slots.sizes[slot] as number,
+        expiresAt: slots.expiresAt[slot] as number,
+        accessCount: slots.accessCounts[slot] as number
+      })
+    })
   }
 
   #space (name: string): Space {

@@ -397,6 +397,18 @@ t.test('a listing takes a pattern, a limit and an offset, and touches nothing', 
   }
 })
 
+t.test('a visit shows every entry once and touches nothing', async (t) => {
+  const { clock, memory, put } = setUp({ maxItems: 10_000 })
+  for (let at = 0; at < 5000; at++) put(`k${at}`, { namespace: at % 2 === 0 ? 'even' : 'odd', expiresAt: clock.at + at + 1 })
+  memory.touch(memory.find('even', 'k42'))
+  memory.delete('odd', 'k7')
+  const seen = new Map<string, unknown>()
+  await memory.visit(({ key, ...facts }) => { seen.set(key, facts) })
+  t.equal(seen.size, 4999)
+  t.strictSame(seen.get('k42'), { namespace: 'even', dataType: 'json', size: sizeOf('k42', '1', NO_TAGS, undefined), expiresAt: clock.at + 43, accessCount: 1 })
+  t.equal(memory.entry(memory.find('even', 'k42')).accessCount, 1)
+})
+
 t.test('a sweep leaves the event loop to others', async (t) => {
   const { clock, memory, put } = setUp({ maxItems: 1e6, maxMemory: 1e9 })
   for (let at = 0; at < 200_000; at++) put(`k${at}`, { expiresAt: clock.at + (at % 2 === 0 ? 1 : 1e6) })
