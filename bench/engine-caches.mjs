@@ -1,3 +1,6 @@
+import { createCache } from 'async-cache-dedupe'
+import { BentoCache, bentostore } from 'bentocache'
+import { memoryDriver } from 'bentocache/drivers/memory'
 import { LRUCache } from 'lru-cache'
 import { Cache } from '../dist/services/cache/cache.js'
 import { monotonicNow } from '../dist/services/cache/clock.js'
@@ -15,4 +18,30 @@ export function larder (maxItems) {
 /** lru-cache with what Larder always has: a bound in bytes and a TTL. */
 export function lruCache (max, sizeOf) {
   return new LRUCache({ max, ttl: TTL * 1000, maxSize: 2 ** 40, sizeCalculation: sizeOf })
+}
+
+/**
+ * async-cache-dedupe as its README sets it up for memory, with what it has of tags. It knows no bytes, and its statistics are
+ * what its user counts.
+ * @param load what brings the value of a key
+ */
+export function asyncCacheDedupe (size, load) {
+  const counts = { hits: 0, misses: 0 }
+  const cache = createCache({
+    ttl: TTL,
+    storage: { type: 'memory', options: { size, invalidation: true } },
+    onHit: () => { counts.hits++ },
+    onMiss: () => { counts.misses++ }
+  })
+  cache.define('product', { references: () => ['products'] }, load)
+  return cache
+}
+
+/**
+ * BentoCache with memory alone. As it comes it keeps text and can bound it in bytes; with `shared` it keeps the objects
+ * themselves (its option `serialize: false`), which it says is the fastest, and which leaves no bound in bytes.
+ */
+export function bentoCache (maxItems, { shared }) {
+  const driver = shared ? memoryDriver({ maxItems, serialize: false }) : memoryDriver({ maxItems, maxSize: 2 ** 40 })
+  return new BentoCache({ default: 'memory', ttl: TTL * 1000, stores: { memory: bentostore().useL1Layer(driver) } })
 }

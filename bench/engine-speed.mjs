@@ -1,7 +1,7 @@
 // Millions of hits a second; prints JSON.
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
-import { larder, lruCache } from './engine-caches.mjs'
+import { asyncCacheDedupe, bentoCache, larder, lruCache } from './engine-caches.mjs'
 import { generator } from './traces/random.mjs'
 import { zipf } from './zipf.mjs'
 import { inTurns } from './statistics.mjs'
@@ -24,6 +24,11 @@ const objects = lruCache(KEYS, () => 100)
 const texts = lruCache(KEYS, (text) => text.length)
 const plain = new LRUCache({ max: KEYS })
 const fetched = new LRUCache({ max: KEYS, ttl: 3600_000, maxSize: 2 ** 40, sizeCalculation: () => 100, fetchMethod: absent })
+const shared = { ...options, shared: true }
+const dedupe = asyncCacheDedupe(KEYS, (key) => valueOf(Number(key.slice('product:'.length))))
+// It keeps what it knows of tags among the entries.
+const bento = { objects: bentoCache(KEYS + 10, { shared: true }), texts: bentoCache(KEYS + 10, { shared: false }) }
+const tags = ['products']
 for (const [i, key] of keys.entries()) {
   const value = valueOf(i)
   const text = JSON.stringify(value)
@@ -32,6 +37,8 @@ for (const [i, key] of keys.entries()) {
   texts.set(key, text)
   plain.set(key, value)
   fetched.set(key, value)
+  await dedupe.product(key)
+  for (const peer of Object.values(bento)) await peer.getOrSet({ key, factory: () => value, tags })
 }
 
 // Each in a function of its own, which the compiler optimises for it alone. They add up something, so that nothing is left out.
@@ -69,6 +76,26 @@ const subjects = {
   'Larder cache.getOrSet: a copy, awaited': async (from, to) => {
     let sum = 0
     for (let i = from; i < to; i++) sum += (await cache.getOrSet(trace[i], absent, options)).stock_quantity
+    return sum
+  },
+  'Larder cache.getOrSet: shared frozen object, awaited': async (from, to) => {
+    let sum = 0
+    for (let i = from; i < to; i++) sum += (await cache.getOrSet(trace[i], absent, shared)).stock_quantity
+    return sum
+  },
+  'async-cache-dedupe: shared object, awaited': async (from, to) => {
+    let sum = 0
+    for (let i = from; i < to; i++) sum += (await dedupe.product(trace[i])).stock_quantity
+    return sum
+  },
+  'BentoCache getOrSet: shared object, awaited': async (from, to) => {
+    let sum = 0
+    for (let i = from; i < to; i++) sum += (await bento.objects.getOrSet({ key: trace[i], factory: absent, tags })).stock_quantity
+    return sum
+  },
+  'BentoCache getOrSet: a copy, awaited': async (from, to) => {
+    let sum = 0
+    for (let i = from; i < to; i++) sum += (await bento.texts.getOrSet({ key: trace[i], factory: absent, tags })).stock_quantity
     return sum
   }
 }

@@ -32,6 +32,8 @@ export interface CacheStatistics extends Counters, Usage {
 
 /** Tries of a read-modify-write against other processes before it gives up. */
 const INCREMENT_TRIES = 100
+/** One for all calls that give none. */
+const NO_OPTIONS = {}
 
 /**
  * One cache: keys in namespaces, over memory or over memory in front of a shared backend. What memory can answer is answered
@@ -186,15 +188,14 @@ export class Cache {
 
   /**
    * The value under a key of the cache's own namespace; loads and keeps it when it is not there.
-   * Each caller gets a copy of its own.
+   * Each caller gets a copy of its own, unless it asks for one that is `shared`.
    */
-  async getOrSet<T> (key: string, loader: Loader<T>, options: GetOrSetOptions<T> = {}): Promise<T> {
-    const reading = this.read(key, loader, options)
-    return reading instanceof Promise ? (await reading).value : reading.value
+  getOrSet<T> (key: string, loader: Loader<T>, options: GetOrSetOptions<T> = NO_OPTIONS): Promise<T> {
+    return this.#readThrough.getOrSet(this.namespace, key, loader, options)
   }
 
   /** The same as ready bytes, with what happened. */
-  read<T> (key: string, loader: Loader<T>, options: GetOrSetOptions<T> = {}): MaybePromise<Reading<T>> {
+  read<T> (key: string, loader: Loader<T>, options: GetOrSetOptions<T> = NO_OPTIONS): MaybePromise<Reading<T>> {
     return this.#readThrough.read(this.namespace, key, loader, options)
   }
 

@@ -1,4 +1,5 @@
 import type { Now } from './clock.js'
+import { deepFreeze } from './copy.js'
 import { encode } from './encoding.js'
 import { NO_TAGS, type StoredEntry } from './entry.js'
 import { EntryTooLargeError, LoadTimeoutError } from './errors.js'
@@ -33,6 +34,11 @@ export interface GetOrSetOptions<T = unknown> {
   jitter?: number | undefined
   /** Go past what is cached, and store what is loaded. Default false. */
   refresh?: boolean | undefined
+  /**
+   * Take a value that is frozen to its ends, and on a hit the same as other callers get, for none is copied then. Default false:
+   * each caller may change what it gets.
+   */
+  shared?: boolean | undefined
 }
 
 interface Loaded { entry: StoredEntry, stored: boolean }
@@ -84,10 +90,27 @@ export class ReadThrough {
   }
 
   read<T> (namespace: string, key: string, loader: Loader<T>, options: GetOrSetOptions<T>): Reading<T> | Promise<Reading<T>> {
-    const { memory } = this.#store
-    const slot = this.#store.isTrusted ? memory.find(namespace, key) : -1
-    if (slot !== -1 && options.refresh !== true && memory.isFresh(slot)) return this.#hit(slot, namespace, key, loader, options)
+    if (options.refresh !== true && this.#store.isTrusted) {
+      const slot = this.#store.memory.hit(namespace, key)
+      if (slot !== -1) return this.#hit(slot, namespace, key, loader, options)
+    }
     return this.#readBehind(namespace, key, loader, options)
+  }
+
+  /** The value alone. A hit makes nothing that its caller does not get; in one function, because calls cost as much as what they do. */
+  getOrSet<T> (namespace: string, key: string, loader: Loader<T>, options: GetOrSetOptions<T>): Promise<T> {
+    const { memory, isTrusted } = this.#store
+    if (isTrusted && options.refresh !== true) {
+      const slot = memory.hit(namespace, key)
+      if (slot !== -1) {
+        const counters = this.#statistics.of(namespace)
+        counters.hits++
+        counters.memoryHits++
+        if (options.refreshAfter !== undefined) this.#refreshEarly(slot, namespace, key, loader, options)
+        return (options.shared === true ? memory.shared(slot) : Promise.resolve(memory.value(slot))) as Promise<T>
+      }
+    }
+    return this.#getOrSetBehind(namespace, key, loader, options)
   }
 
   /** See `Cache.update`. */
@@ -111,17 +134,23 @@ export class ReadThrough {
   }
 
   #hit<T> (slot: number, namespace: string, key: string, loader: Loader<T>, options: GetOrSetOptions<T>): Reading<T> {
-    const { memory } = this.#store
-    memory.touch(slot)
     const counters = this.#statistics.of(namespace)
     counters.hits++
     counters.memoryHits++
-    const content = memory.content(slot)
-    if (options.refreshAfter !== undefined && this.#isDue(content, options.refreshAfter)) {
-      const name = nameOf(namespace, key)
-      if (!this.#isLeftAlone(name)) this.#inBackground(name, this.#load(namespace, key, loader, options), options)
-    }
-    return new Reading<T>(content, 'hit', true, this.#now())
+    if (options.refreshAfter !== undefined) this.#refreshEarly(slot, namespace, key, loader, options)
+    return new Reading<T>(this.#store.memory.content(slot), 'hit', true, this.#now())
+  }
+
+  async #getOrSetBehind<T> (namespace: string, key: string, loader: Loader<T>, options: GetOrSetOptions<T>): Promise<T> {
+    const { value } = await this.#readBehind(namespace, key, loader, options)
+    return options.shared === true ? deepFreeze(value) as T : value
+  }
+
+  /** Starts a load in the background when the entry is late in its life. The loader does not run before the caller has its answer. */
+  #refreshEarly<T> (slot: number, namespace: string, key: string, loader: Loader<T>, options: GetOrSetOptions<T>): void {
+    if (!this.#isDue(this.#store.memory.content(slot), options.refreshAfter as number)) return
+    const name = nameOf(namespace, key)
+    if (!this.#isLeftAlone(name)) this.#inBackground(name, this.#load(namespace, key, loader, options), options)
   }
 
   async #replace (operation: Operation, entry: StoredEntry): Promise<boolean> {
@@ -163,8 +192,8 @@ export class ReadThrough {
         stale = fetched
       } else if (this.#store.isTrusted) {
         // Someone else's load may have ended while the shared tier was asked.
-        const filled = this.#store.memory.find(namespace, key)
-        if (filled !== -1 && this.#store.memory.isFresh(filled)) return this.#hit(filled, namespace, key, loader, options)
+        const filled = this.#store.memory.hit(namespace, key)
+        if (filled !== -1) return this.#hit(filled, namespace, key, loader, options)
       }
     }
     if (stale !== undefined && options.refresh !== true && this.#isLeftAlone(name)) {

@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Now } from '../clock.js'
+import { DecodedValues } from '../decoded.js'
 import { DATA_TYPES, type DataType, type Entry, NO_TAGS, policyOf, sizeOf, STRATEGIES, type StoredEntry } from '../entry.js'
 import { EntryTooLargeError, InvalidCursorError } from '../errors.js'
 import { compileGlob, type Matcher } from '../glob.js'
@@ -57,7 +58,10 @@ export class MemoryBackend {
   #limits: Limits
   #ledger: Ledger
   #spaces = new Map<string, Space>()
+  /** The namespace that was read last: nearly always the one that is read next. */
+  #lastSpace: Space | undefined
   #slots: Slots<Space>
+  #decoded: DecodedValues
   /** By strategy, from its first entry on: each takes memory for every slot there is. */
   #policies: (Policy | undefined)[] = STRATEGIES.map(() => undefined)
   #populations = STRATEGIES.map(() => 0)
@@ -70,6 +74,7 @@ export class MemoryBackend {
     this.#now = now
     this.#limits = limits
     this.#ledger = ledger
+    this.#decoded = new DecodedValues(limits.maxMemory)
     this.#slots = new Slots((capacity) => { for (const policy of new Set(this.#policies)) policy?.resize(capacity) })
   }
 
@@ -101,6 +106,26 @@ export class MemoryBackend {
     const slot = space.index.get(key)
     if (slot === undefined) return -1
     return this.#stands(slot, space) ? slot : -1
+  }
+
+  /** The same for an entry that is fresh, in one go, with the read counted: -1 when there is no such one. */
+  hit (namespace: string, key: string): number {
+    let space = this.#lastSpace
+    if (space === undefined || space.name !== namespace) {
+      space = this.#spaces.get(namespace)
+      if (space === undefined) return -1
+      this.#lastSpace = space
+    }
+    const slot = space.index.get(key)
+    if (slot === undefined) return -1
+    const slots = this.#slots
+    const now = this.#now()
+    if (slots.expiresAt[slot] as number <= now) return -1
+    if (slots.checked[slot] as number < space.ledger.revision && !(this.#stands(slot, space) && this.isFresh(slot))) return -1
+    slots.accessedAt[slot] = now
+    slots.accessCounts[slot]!++
+    this.#policies[slots.strategies[slot] as number]!.touch(slot)
+    return slot
   }
 
   isFresh (slot: number): boolean { return (this.#slots.expiresAt[slot] as number) > this.#now() }
@@ -149,6 +174,15 @@ export class MemoryBackend {
       expiresAt: slots.expiresAt[slot] as number
     }
   }
+
+  /** The value at a slot, decoded: a copy of the caller's own. */
+  value (slot: number): unknown {
+    const copy = this.#decoded.copy(slot)
+    return copy === undefined ? this.#decoded.decode(slot, this.#slots.values[slot] as string | Buffer) : copy
+  }
+
+  /** The same as one that all share and nobody can change. */
+  shared (slot: number): Promise<unknown> { return this.#decoded.shared(slot, this.#slots.values[slot] as string | Buffer) }
 
   versionAt (slot: number): number { return this.#slots.versions[slot] as number }
 
@@ -210,6 +244,7 @@ export class MemoryBackend {
   /** Takes new limits; evicts until they hold. */
   configure (limits: Limits): void {
     this.#limits = limits
+    this.#decoded.configure(limits.maxMemory)
     this.#makeRoom(0, 0, 0)
   }
 
@@ -361,6 +396,7 @@ export class MemoryBackend {
     this.#bytes += growth
     space.bytes += growth
     slots.values[slot] = entry.value
+    this.#decoded.drop(slot)
     slots.extras[slot] = entry.tags.length === 0 && entry.metadata === undefined ? undefined : { tags: entry.tags, metadata: entry.metadata }
     slots.versions[slot] = entry.version
     slots.stamps[slot] = entry.stamp
@@ -388,7 +424,11 @@ export class MemoryBackend {
     space.bytes -= slots.sizes[slot] as number
     slots.sizes[slot] = 0
     slots.release(slot)
-    if (space.index.size === 0) this.#spaces.delete(space.name)
+    this.#decoded.drop(slot)
+    if (space.index.size === 0) {
+      this.#spaces.delete(space.name)
+      this.#lastSpace = undefined
+    }
   }
 
   #makeRoom (bytes: number, items: number, strategy: number): void {
