@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import AjvCompiler from '@fastify/ajv-compiler'
 import Fastify, { LogController, type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { initialSettings, type Config } from './config.js'
@@ -70,7 +71,8 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   await app.register(cache, { defaultBackend, limits, timed: config.performanceTracking && config.metrics }) // over Redis where there is one
   await app.register(settings) // what is stored wins over the environment
 
-  await app.register(routes, { maxKeyLength: config.cache.maxKeyLength })
+  const { maxKeyLength, maxImportSize } = config.cache
+  await app.register(routes, { cache: { maxKeyLength, maxImportSize, spoolDirectory: join(dataDir, 'spool') } })
 }
 
 function create (config: Config, { logger }: BuildOptions): FastifyInstance {

@@ -43,6 +43,8 @@ export interface Config {
     cleanupInterval: number
     /** Bytes. */
     maxKeyLength: number
+    /** Bytes. */
+    maxImportSize: number
   }
   /** What was given and has no effect, one sentence each, to be logged once there is a log. */
   warnings?: readonly string[]
@@ -123,7 +125,8 @@ export function loadConfig (env: Given = readEnvironment()): Config {
       maxItems: values.CACHE_MAX_ITEMS,
       defaultTtl: values.CACHE_DEFAULT_TTL,
       cleanupInterval: values.CACHE_CLEANUP_INTERVAL,
-      maxKeyLength: values.CACHE_MAX_KEY_LENGTH
+      maxKeyLength: values.CACHE_MAX_KEY_LENGTH,
+      maxImportSize: values.CACHE_MAX_IMPORT_SIZE
     },
     warnings
   }

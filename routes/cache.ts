@@ -3,18 +3,20 @@ import administration from './cache/administration.js'
 import batches from './cache/batches.js'
 import entries from './cache/entries.js'
 import invalidation from './cache/invalidation.js'
+import transfer, { type TransferRoutesOptions } from './cache/transfer.js'
 
-export interface CacheRoutesOptions {
-  /** Bytes that a key may have. */
-  maxKeyLength: number
-}
+/** What the API is told of the configuration. */
+export type CacheRoutesOptions = TransferRoutesOptions
 
 /** The cache API: entries one by one, many at once, what there is and how it is set up, and dropping what is no longer true. */
-const cacheRoutes: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { maxKeyLength }) => {
-  await app.register(entries, { maxKeyLength })
-  await app.register(batches, { maxKeyLength })
+const cacheRoutes: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { maxKeyLength, maxImportSize, spoolDirectory }) => {
+  // Not the options as they came: they hold this module's own prefix.
+  const options = { maxKeyLength, maxImportSize, spoolDirectory }
+  await app.register(entries, options)
+  await app.register(batches, options)
   await app.register(administration)
   await app.register(invalidation)
+  await app.register(transfer, options)
 }
 
 export default cacheRoutes

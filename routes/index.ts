@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import cache from './cache.js'
+import cache, { type CacheRoutesOptions } from './cache.js'
 import cacheAside from './cache-aside.js'
 import docs from './docs.js'
 import health from './health.js'
@@ -12,12 +12,11 @@ import products from './products.js'
 import users from './users.js'
 
 export interface RoutesOptions {
-  /** Bytes that a cache key may have. */
-  maxKeyLength: number
+  cache: CacheRoutesOptions
 }
 
 /** The table of contents: which module answers under which prefix. */
-export default async function routes (app: FastifyInstance, { maxKeyLength }: RoutesOptions): Promise<void> {
+export default async function routes (app: FastifyInstance, options: RoutesOptions): Promise<void> {
   await app.register(home)
   await app.register(health, { prefix: '/health' })
   await app.register(items, { prefix: '/items' })
@@ -25,7 +24,7 @@ export default async function routes (app: FastifyInstance, { maxKeyLength }: Ro
   await app.register(cacheAside, { prefix: '/cache' })
   await app.register(users, { prefix: '/api/users' })
   await app.register(posts, { prefix: '/api/posts' })
-  await app.register(cache, { prefix: '/api/cache', maxKeyLength })
+  await app.register(cache, { prefix: '/api/cache', ...options.cache })
   await app.register(metrics, { prefix: '/metrics' })
   await app.register(docs)
   await app.register(problems, { prefix: '/problems' })

@@ -63,6 +63,7 @@ export const Environment = Type.Object({
   CACHE_DEFAULT_TTL: Type.Number({ minimum: 0, maximum: MAX_TTL, default: 3600, group: 'Cache', description: 'Seconds that an entry lives when its writer names no TTL; 0 is for ever.' }),
   CACHE_CLEANUP_INTERVAL: whole(1, DAY, { group: 'Cache', default: 300, description: 'Seconds between sweeps for expired entries.' }),
   CACHE_MAX_KEY_LENGTH: whole(1, 1000, { group: 'Cache', default: 250, description: 'Bytes that a key may have.' }),
+  CACHE_MAX_IMPORT_SIZE: whole(1, TEBIBYTE, { group: 'Cache', default: 1_073_741_824, description: 'Bytes that the file of an import may have. It passes through `DATA_DIR`.' }),
   CACHE_SERIALIZATION_FORMAT: words(['json', 'cbor'], { group: 'Cache', default: 'json', built: ['json'], description: 'How values are stored.' }),
   CACHE_COMPRESSION_ENABLED: flag({ group: 'Cache', default: false, built: [false], description: 'Compress large values.' }),
   CACHE_ENCRYPTION_ENABLED: flag({ group: 'Cache', default: false, built: [false], description: 'Encrypt values outside the process.' }),

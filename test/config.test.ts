@@ -35,7 +35,8 @@ t.test('an empty environment', async (t) => {
       maxItems: 10_000,
       defaultTtl: 3600,
       cleanupInterval: 300,
-      maxKeyLength: 250
+      maxKeyLength: 250,
+      maxImportSize: 1_073_741_824
     },
     warnings: []
   }, 'gives the documented defaults, and no URL, password, key or origin')
@@ -73,7 +74,7 @@ t.test('what is given', async (t) => {
     accessLog: false,
     metrics: false,
     performanceTracking: false,
-    cache: { backend: 'redis', strategy: 'lfu', maxMemory: 1000, maxItems: 10, defaultTtl: 0.5, cleanupInterval: 1, maxKeyLength: 1000 },
+    cache: { backend: 'redis', strategy: 'lfu', maxMemory: 1000, maxItems: 10, defaultTtl: 0.5, cleanupInterval: 1, maxKeyLength: 1000, maxImportSize: 1_073_741_824 },
     redis: { url: 'rediss://localhost:6380', db: 2, password: 'p' },
     databaseUrl: 'postgresql://user:p@localhost/larder',
     memcachedUrl: 'memcached://localhost:11211',

@@ -1,3 +1,4 @@
+import type { Static, TSchema } from '@sinclair/typebox'
 import type { FastifyInstance, FastifySchemaCompiler } from 'fastify'
 import { NewCacheEntry } from '../../schemas/cache.js'
 import { MAX_BATCH } from '../../schemas/cache-batches.js'
@@ -33,13 +34,21 @@ export function batchValidators (app: FastifyInstance): FastifySchemaCompiler<ob
   return (part) => part.httpPart === 'body' ? checkBatch : lazily(app, part)
 }
 
+/** Validators for a route whose body is no value: all parts but the body are checked. */
+export function bodyless (app: FastifyInstance): FastifySchemaCompiler<object> {
+  return (part) => part.httpPart === 'body' ? accept : lazily(app, part)
+}
+
 /** Holds an entry of a batch to the schema that it would have as a request of its own. Throws InvalidInputError. */
-export function entryCheck (app: FastifyInstance): (entry: unknown) => NewCacheEntry {
+export const entryCheck = (app: FastifyInstance): (entry: unknown) => NewCacheEntry => checkOf(app, NewCacheEntry)
+
+/** Holds one of many entries to its schema. Throws InvalidInputError. */
+export function checkOf<S extends TSchema> (app: FastifyInstance, schema: S): (entry: unknown) => Static<S> {
   let validate: Validate | undefined
   return (entry) => {
-    validate ??= app.validatorCompiler!({ schema: ref(NewCacheEntry), method: 'POST', url: '', httpPart: 'body' })
+    validate ??= app.validatorCompiler!({ schema: ref(schema), method: 'POST', url: '', httpPart: 'body' })
     if (validate(entry) === false) throw new InvalidInputError(describe((validate as { errors?: Fault[] }).errors?.[0] ?? {}))
-    return entry as NewCacheEntry
+    return entry
   }
 }
 

@@ -4,6 +4,7 @@ import { decode, encode } from './encoding.js'
 import { type Condition, type Entry, type NewEntry, NO_TAGS, sizeOf, type StoredEntry } from './entry.js'
 import { InvalidCursorError, PreconditionFailedError, WrongTypeError } from './errors.js'
 import { isOutage, type OnFault, warnOfFault } from './faults.js'
+import { compileGlob } from './glob.js'
 import { nameOf } from './in-flight.js'
 import type { Invalidation } from './ledger.js'
 import { DEFAULT_LIMITS, type Limits } from './limits.js'
@@ -149,6 +150,15 @@ export class Cache {
   async list (namespace: string, query: ListQuery): Promise<Listing> {
     if (query.cursor !== undefined && !/^[\w-]{1,2000}$/.test(query.cursor)) throw new InvalidCursorError()
     return await this.#store.list(namespace, query)
+  }
+
+  /**
+   * Every entry of a namespace (of all, when undefined) whose key matches, in portions, without counting or touching anything: bounded
+   * memory however many there are. What is written meanwhile may be met or not; over a shared backend an entry may come twice.
+   */
+  async * dump (namespace: string | undefined, pattern?: string): AsyncGenerator<Entry[]> {
+    const matches = pattern === undefined ? () => true : compileGlob(pattern)
+    for await (const entries of this.#store.dump(namespace, matches)) if (entries.length > 0) yield entries.map(snapshot)
   }
 
   /** In force from the answer on; answers how many entries went. */

@@ -19,6 +19,9 @@ import { Slots } from './slots.js'
 const SLICE = 4
 /** Entries between two looks at the clock. */
 const STRIDE = 256
+/** Slots of a portion, and about the bytes of the entries in one. */
+const PORTION = 1024
+const PORTION_BYTES = 1024 * 1024
 
 /** One namespace: its index and its invalidations. */
 interface Space { readonly name: string, readonly index: Map<string, number>, readonly ledger: NamespaceLedger, bytes: number }
@@ -311,6 +314,28 @@ export class MemoryBackend {
         accessCount: slots.accessCounts[slot] as number
       })
     })
+  }
+
+  /**
+   * The fresh entries whose key matches among the next slots; an entry keeps its slot while it lives, so that one that is there all the
+   * time is met exactly once.
+   * @param from a slot; 0 at first
+   * @returns the slot to go on from, -1 at the end
+   */
+  portion (from: number, namespace: string | undefined, matches: Matcher): { entries: StoredEntry[], next: number } {
+    const { spaces, keys, high } = this.#slots
+    const end = Math.min(high, from + PORTION)
+    const entries: StoredEntry[] = []
+    let bytes = 0
+    let slot = from
+    for (; slot < end && bytes < PORTION_BYTES; slot++) {
+      const space = spaces[slot]
+      if (space === undefined || (namespace !== undefined && space.name !== namespace) || !matches(keys[slot] as string)) continue
+      if (!this.#stands(slot, space) || !this.isFresh(slot)) continue
+      entries.push(this.stored(slot))
+      bytes += this.#slots.sizes[slot] as number
+    }
+    return { entries, next: slot < high ? slot : -1 }
   }
 
   #space (name: string): Space {

@@ -1,6 +1,8 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { MemoryBackend } from '../backends/memory.js'
 import type { Now } from '../clock.js'
 import type { StoredEntry } from '../entry.js'
+import type { Matcher } from '../glob.js'
 import { InFlight, nameOf, type Operation } from '../in-flight.js'
 import { type Invalidation, Ledger } from '../ledger.js'
 import type { Limits } from '../limits.js'
@@ -85,6 +87,16 @@ export class LocalStore implements Store {
   async outdate (namespace: string, what: Invalidation): Promise<void> { this.#ledger.record(namespace, what) }
 
   async list (namespace: string, query: ListQuery): Promise<Listing> { return await this.memory.list(namespace, query) }
+
+  async * dump (namespace: string | undefined, matches: Matcher): AsyncIterable<StoredEntry[]> {
+    let slot = 0
+    while (slot !== -1) {
+      const { entries, next } = this.memory.portion(slot, namespace, matches)
+      if (entries.length > 0) yield entries
+      await nextTurn()
+      slot = next
+    }
+  }
 
   async usage (namespace?: string): Promise<Usage> {
     await this.memory.sweep()

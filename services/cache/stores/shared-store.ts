@@ -4,7 +4,7 @@ import { MemoryBackend } from '../backends/memory.js'
 import type { Now } from '../clock.js'
 import { sizeOf, type StoredEntry } from '../entry.js'
 import { isOutage, type OnFault, warnOfFault } from '../faults.js'
-import { compileGlob } from '../glob.js'
+import { compileGlob, type Matcher } from '../glob.js'
 import { InFlight, nameOf, type Operation } from '../in-flight.js'
 import { type Invalidation, Ledger, type Marker } from '../ledger.js'
 import type { Limits } from '../limits.js'
@@ -13,6 +13,9 @@ import { formatVersion } from '../version.js'
 import { Retirement } from './retirement.js'
 import type { ListQuery, Listing, Store, Usage, WriteCondition, WriteOutcome } from './store.js'
 
+/** Entries that are read at once for a dump, and about the bytes of their values. */
+const PORTION = 256
+const PORTION_BYTES = 4 * 1024 * 1024
 /** How long an answer waits for entries to be counted, in milliseconds; reclaiming goes on behind it. */
 const COUNTING_TIME = 2000
 const RETIRE_AFTER = 120_000
@@ -207,6 +210,15 @@ export class SharedStore implements Store, ChangeListener {
     }
   }
 
+  async * dump (namespace: string | undefined, matches: Matcher): AsyncIterable<StoredEntry[]> {
+    for await (const scanned of this.#standing(namespace)) {
+      for (const [name, found] of portions(scanned.filter(({ key }) => matches(key)))) {
+        const entries = await this.#backend.getMany(name, found)
+        yield entries.flatMap((entry) => entry === undefined || !this.#isVisible(entry) ? [] : [entry])
+      }
+    }
+  }
+
   async usage (namespace?: string): Promise<Usage> {
     const usage = { items: 0, bytes: 0 }
     const seen = new Set<string>()
@@ -343,9 +355,14 @@ export class SharedStore implements Store, ChangeListener {
   async * #standing (namespace: string | undefined): AsyncIterable<ScannedEntry[]> {
     await this.#catchUp()
     for await (const entries of this.#backend.scan(namespace)) {
-      yield entries.filter((entry) => entry.expiresAt > this.#now() && !this.#owedKeys.has(nameOf(entry.namespace, entry.key)) &&
-        this.#ledger.namespace(entry.namespace).verdict(entry.key, entry.tags, entry.stamp, 0) === undefined)
+      yield entries.filter((entry) => this.#isVisible(entry))
     }
+  }
+
+  /** Whether callers may see an entry that the backend holds. */
+  #isVisible ({ namespace, key, tags, stamp, expiresAt }: ScannedEntry | StoredEntry): boolean {
+    return expiresAt > this.#now() && !this.#owedKeys.has(nameOf(namespace, key)) &&
+      this.#ledger.namespace(namespace).verdict(key, tags, stamp, 0) === undefined
   }
 
   /** Drops what has fallen to an invalidation, so that it takes no space and can be counted. */
@@ -414,6 +431,25 @@ export class SharedStore implements Store, ChangeListener {
         return
       }
     }
+  }
+}
+
+/** The keys of scanned entries by namespace, as many at once as hold about PORTION_BYTES of values. */
+function * portions (entries: readonly ScannedEntry[]): Generator<[namespace: string, keys: string[]]> {
+  const namespaces = new Set(entries.map(({ namespace }) => namespace))
+  for (const namespace of namespaces) {
+    let keys: string[] = []
+    let bytes = 0
+    for (const { namespace: own, key, valueLength } of entries) {
+      if (own !== namespace) continue
+      keys.push(key)
+      bytes += valueLength
+      if (bytes < PORTION_BYTES && keys.length < PORTION) continue
+      yield [namespace, keys]
+      keys = []
+      bytes = 0
+    }
+    if (keys.length > 0) yield [namespace, keys]
   }
 }
 

@@ -2,6 +2,7 @@ import type { ListQuery, Listing, ScannedEntry, WriteCondition, WriteOutcome } f
 import type { BackendName } from '../backends/names.js'
 import type { MemoryBackend } from '../backends/memory.js'
 import type { StoredEntry } from '../entry.js'
+import type { Matcher } from '../glob.js'
 import type { Operation } from '../in-flight.js'
 import type { Invalidation } from '../ledger.js'
 import type { Limits } from '../limits.js'
@@ -58,6 +59,8 @@ export interface Store {
   outdate (namespace: string, what: Invalidation): Promise<void>
 
   list (namespace: string, query: ListQuery): Promise<Listing>
+  /** Every fresh entry of a namespace (of all, when undefined) whose key matches, in portions; reads nothing ahead, counts and touches nothing. */
+  dump (namespace: string | undefined, matches: Matcher): AsyncIterable<StoredEntry[]>
   usage (namespace?: string): Promise<Usage>
   configure (limits: Limits): void
   /** Entries that limits of the shared backend evicted since the start; undefined where it has none of its own. */

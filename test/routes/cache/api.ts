@@ -82,7 +82,7 @@ export class Api {
     const all = new URLSearchParams({ backend: this.backend, namespace: this.namespace })
     for (const [name, value] of Object.entries(query)) all.set(name, String(value))
     const response = await this.app.inject({ ...options, url: `/api/cache${url}?${all.toString()}` })
-    const isJson = /json/.test(String(response.headers['content-type']))
+    const isJson = /[/+]json/.test(String(response.headers['content-type']))
     return { status: response.statusCode, headers: response.headers, text: response.body, body: (isJson ? JSON.parse(response.body) : {}) as Body }
   }
 }

@@ -1,0 +1,155 @@
+import { Readable } from 'node:stream'
+import createError from '@fastify/error'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import { CacheExport, CacheImportReply, ExportedEntry, ExportQuery, ImportQuery } from '../../schemas/cache-transfer.js'
+import { problems, ref } from '../../schemas/common.js'
+import { checkKey, checkPattern } from '../../services/names.js'
+import { toNewEntry } from '../../services/new-entry.js'
+import { exportCache } from '../../services/transfer/export.js'
+import { type ImportFormat } from '../../services/transfer/format.js'
+import { type ImportedEntry, importInto } from '../../services/transfer/import.js'
+import { Spool } from '../../services/transfer/spool.js'
+import { cacheOf, DEFAULT_NAMESPACE } from './place.js'
+import { bodyless, checkOf } from './validation.js'
+
+export interface TransferRoutesOptions {
+  /** Bytes that a key may have. */
+  maxKeyLength: number
+  /** Bytes that the file of an import may have. */
+  maxImportSize: number
+  /** Folder for what is on its way. */
+  spoolDirectory: string
+}
+
+/** Each takes up to `maxImportSize` of the disk. */
+const IMPORTS_AT_ONCE = 2
+
+const TYPES: Record<string, ImportFormat> = {
+  'application/json': 'json', 'application/x-ndjson': 'ndjson', 'application/ndjson': 'ndjson', 'application/jsonl': 'ndjson'
+}
+
+const BusyError = createError('ERR_UNAVAILABLE', 'Other imports are under way: try again when they are done.', 503)
+const EncodedError = createError('ERR_UNSUPPORTED_MEDIA_TYPE', 'The body is compressed: send it as it is, without Content-Encoding.', 415)
+
+const tags = ['Cache']
+
+/** All entries out as a file, and back. */
+const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, { maxKeyLength, maxImportSize, spoolDirectory }) => {
+  const { caches } = app
+  const checkedRow = checkOf(app, ExportedEntry)
+  let imports = 0
+
+  app.get('/export', {
+    config: { scope: 'cache:read' },
+    exposeHeadRoute: false,
+    schema: {
+      operationId: 'exportCache',
+      summary: 'Export all entries',
+      description: 'Streams the entries of a backend, each as it was when it was read. What is written meanwhile may be in it or not.',
+      tags,
+      querystring: ExportQuery,
+      response: {
+        200: {
+          description: 'The entries',
+          content: {
+            'application/json': { schema: ref(CacheExport) },
+            'application/x-ndjson': { schema: { type: 'string', description: 'An ExportedEntry on each line' } },
+            'text/csv': { schema: { type: 'string', description: 'RFC 4180, with a header; `value` and `metadata` are JSON text' } }
+          }
+        },
+        ...problems(400, 422, 503)
+      }
+    }
+  }, async ({ query }, reply) => {
+    const { format = 'json', pattern, backend, namespace = DEFAULT_NAMESPACE } = query
+    if (pattern !== undefined) checkPattern(pattern)
+    const cache = cacheOf(caches, backend)
+    const { contentType, chunks } = exportCache(cache, { format, namespace: namespace === '*' ? undefined : namespace, pattern })
+    // A backend that is down is to be answered with a status, so the first piece is here before the headers go.
+    const first = await chunks.next()
+    void reply.header('content-type', contentType).header('cache-control', 'no-store')
+      .header('content-disposition', `attachment; filename="larder-${cache.backend}.${format}"`)
+    return await reply.send(Readable.from(startingWith(first, chunks), { objectMode: false, highWaterMark: 65_536 }))
+  })
+
+  await app.register(async (app) => {
+    app.removeAllContentTypeParsers()
+    // The body is no value but a stream, which the handler puts on disk.
+    app.addContentTypeParser(Object.keys(TYPES), (_request, payload, done) => { done(null, payload) })
+
+    app.post('/import', {
+      config: { scope: 'cache:write' },
+      bodyLimit: maxImportSize,
+      validatorCompiler: bodyless(app),
+      schema: {
+        operationId: 'importCache',
+        summary: 'Import entries',
+        description: 'Takes what the export gave, as JSON or NDJSON: all of it, or nothing when the file was cut off, is of another origin, or ' +
+          'does not fit. The answer names the line at fault. TTLs run from now on; tags and other metadata, types and strategies stay as they were.',
+        tags,
+        querystring: ImportQuery,
+        body: { content: { 'application/json': { schema: ref(CacheExport) }, 'application/x-ndjson': { schema: { type: 'string' } } } },
+        response: { 200: ref(CacheImportReply), ...problems(400, 413, 415, 422, 503, 507) }
+      }
+    }, async (request) => {
+      const { format: said, backend, namespace } = request.query as { format?: ImportFormat, backend?: string, namespace?: string }
+      const format = said ?? formatOf(request)
+      const cache = cacheOf(caches, backend)
+      if (imports >= IMPORTS_AT_ONCE) throw new BusyError()
+      imports++
+      let spool: Spool | undefined
+      try {
+        spool = await Spool.open(spoolDirectory)
+        await spool.fill(request.body as Readable, maxImportSize)
+        const total = await importInto(cache, spool, { format, check: (row) => entryOf(checkedRow(row), cache.backend, namespace) })
+        return {
+          success: true as const,
+          message: `${total} ${total === 1 ? 'entry' : 'entries'} imported`,
+          total_items: total,
+          successful_count: total,
+          failed_count: 0
+        }
+      } finally {
+        imports--
+        await spool?.close()
+      }
+    })
+  })
+
+  function entryOf ({ key, namespace = DEFAULT_NAMESPACE, ...given }: ExportedEntry, backend: Parameters<typeof toNewEntry>[1], into: string | undefined): ImportedEntry {
+    checkKey(key, maxKeyLength)
+    const { value, data_type: dataType, ttl, strategy, metadata } = given
+    return {
+      key,
+      namespace: into ?? namespace,
+      entry: toNewEntry({
+        key,
+        value,
+        ...(dataType !== undefined && { data_type: dataType }),
+        ...(ttl !== undefined && { ttl }),
+        ...(strategy !== undefined && { strategy }),
+        // An export writes "none" as {}.
+        ...(metadata !== undefined && Object.keys(metadata).length > 0 && { metadata })
+      }, backend)
+    }
+  }
+}
+
+async function * startingWith<T> (first: IteratorResult<T>, rest: AsyncGenerator<T>): AsyncGenerator<T> {
+  try {
+    if (first.done !== true) yield first.value
+    yield * rest
+  } finally {
+    await rest.return(undefined)
+  }
+}
+
+function formatOf ({ headers }: FastifyRequest): ImportFormat {
+  const encoding = headers['content-encoding']
+  if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw new EncodedError()
+  const [type = ''] = (headers['content-type'] ?? '').split(';')
+  return TYPES[type.trim().toLowerCase()] ?? 'json'
+}
+
+export default transfer
