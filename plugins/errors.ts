@@ -83,6 +83,8 @@ export function frameworkErrors (error: FastifyError, request: FastifyRequest, r
 
 /** Fastify's `clientErrorHandler` option: what is not HTTP, too large, or too slow. There is no request yet, only a socket. */
 export function clientErrorHandler (this: FastifyInstance, error: Error & { code?: string }, socket: Socket): void {
+  // Node says so once, and leaves the connection to us.
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && this.uploads.has(socket)) return
   // An answer that is already on its way must not be followed by another; Node keeps the one in progress there.
   const current = (socket as Socket & { _httpMessage?: ServerResponse | null })._httpMessage
   if (error.code === 'ECONNRESET' || !socket.writable || current?.headersSent === true) {

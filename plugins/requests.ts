@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import fp from 'fastify-plugin'
@@ -11,6 +12,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Counts and logs a request that reached no route; undefined when nothing is counted or logged. */
     observeUnrouted?: (request: FastifyRequest, reply: FastifyReply) => void
+    /** Connections on which a long upload is under way: they may take longer than `requestTimeout`, as long as they do not stand still. */
+    uploads: WeakSet<Socket>
   }
 }
 
@@ -53,6 +56,7 @@ export default fp(async function requests (app) {
 
   const { metrics, accessLog } = app
   const observed = metrics.enabled || accessLog !== undefined
+  app.decorate('uploads', new WeakSet<Socket>())
   if (observed) app.decorate('observeUnrouted', observeUnrouted)
 
   app.addHook('onRoute', (route) => {

@@ -24,6 +24,8 @@ export interface TransferRoutesOptions {
 
 /** Each takes up to `maxImportSize` of the disk. */
 const IMPORTS_AT_ONCE = 2
+/** How long an upload may stand still, in milliseconds. */
+const UPLOAD_IDLE = 15_000
 
 const TYPES: Record<string, ImportFormat> = {
   'application/json': 'json', 'application/x-ndjson': 'ndjson', 'application/ndjson': 'ndjson', 'application/jsonl': 'ndjson'
@@ -101,7 +103,7 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
       let spool: Spool | undefined
       try {
         spool = await Spool.open(spoolDirectory)
-        await spool.fill(request.body as Readable, maxImportSize)
+        await patiently(request, async () => { await spool!.fill(request.body as Readable, maxImportSize) })
         const total = await importInto(cache, spool, { format, check: (row) => entryOf(checkedRow(row), cache.backend, namespace) })
         return {
           success: true as const,
@@ -133,6 +135,20 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
         ...(metadata !== undefined && Object.keys(metadata).length > 0 && { metadata })
       }, backend)
     }
+  }
+}
+
+/** Lets the body take its time, as long as something comes. */
+async function patiently ({ server, raw: { socket } }: FastifyRequest, receive: () => Promise<void>): Promise<void> {
+  const giveUp = (): void => { socket.destroy() }
+  server.uploads.add(socket)
+  socket.setTimeout(UPLOAD_IDLE, giveUp)
+  try {
+    await receive()
+  } finally {
+    server.uploads.delete(socket)
+    socket.setTimeout(0)
+    socket.off('timeout', giveUp)
   }
 }
 
