@@ -32,6 +32,7 @@ const TYPES: Record<string, ImportFormat> = {
 }
 
 const BusyError = createError('ERR_UNAVAILABLE', 'Other imports are under way: try again when they are done.', 503)
+const StalledError = createError('ERR_REQUEST_TIMEOUT', 'The body stopped coming: send it again.', 408)
 const EncodedError = createError('ERR_UNSUPPORTED_MEDIA_TYPE', 'The body is compressed: send it as it is, without Content-Encoding.', 415)
 
 const tags = ['Cache']
@@ -103,7 +104,7 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
       let spool: Spool | undefined
       try {
         spool = await Spool.open(spoolDirectory)
-        await patiently(request, async () => { await spool!.fill(request.body as Readable, maxImportSize) })
+        await receive(request, spool, maxImportSize)
         const total = await importInto(cache, spool, { format, check: (row) => entryOf(checkedRow(row), cache.backend, namespace) })
         return {
           success: true as const,
@@ -139,16 +140,14 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
 }
 
 /** Lets the body take its time, as long as something comes. */
-async function patiently ({ server, raw: { socket } }: FastifyRequest, receive: () => Promise<void>): Promise<void> {
-  const giveUp = (): void => { socket.destroy() }
-  server.uploads.add(socket)
-  socket.setTimeout(UPLOAD_IDLE, giveUp)
+async function receive ({ server, raw, body }: FastifyRequest, spool: Spool, limit: number): Promise<void> {
+  const patience = setTimeout(() => { raw.destroy(new StalledError()) }, UPLOAD_IDLE)
+  server.uploads.add(raw.socket)
   try {
-    await receive()
+    await spool.fill(body as Readable, limit, () => { patience.refresh() })
   } finally {
-    server.uploads.delete(socket)
-    socket.setTimeout(0)
-    socket.off('timeout', giveUp)
+    clearTimeout(patience)
+    server.uploads.delete(raw.socket)
   }
 }
 

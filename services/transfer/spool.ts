@@ -35,11 +35,13 @@ export class Spool {
   /**
    * Takes all that a stream brings.
    * @param limit bytes
+   * @param onChunk called with each piece that came
    * @throws ImportTooLargeError
    */
-  async fill (stream: Readable, limit: number): Promise<void> {
+  async fill (stream: Readable, limit: number, onChunk: () => void): Promise<void> {
     let size = 0
     for await (const chunk of stream as AsyncIterable<Buffer>) {
+      onChunk()
       size += chunk.length
       if (size > limit) throw new ImportTooLargeError(limit)
       await this.append(chunk)
