@@ -13,6 +13,7 @@ import type { Reading } from './reading.js'
 import type { BreakerState } from './resilience.js'
 import { type Counters, Statistics } from './statistics.js'
 import type { ListQuery, Listing, MaybePromise, Store, Usage } from './stores/store.js'
+import type { RecordFormat } from './record-format.js'
 import { formatVersion, parseVersion, versionSource } from './version.js'
 
 export interface CacheOptions {
@@ -68,6 +69,8 @@ export class Cache {
 
   get backend (): Store['name'] { return this.#store.name }
   get limits (): Readonly<Limits> { return this.#limits }
+  /** How entries are written outside the process, and what is applied to them there; undefined where none are. */
+  get format (): RecordFormat | undefined { return this.#store.format }
   /** Whether the server behind the cache is left alone for the moment; undefined without one. */
   get breaker (): BreakerState | undefined { return this.#store.breaker }
   /** The time that entries are held against, in milliseconds since the epoch; monotonic, so it may differ from the wall clock. */
@@ -101,7 +104,7 @@ export class Cache {
     this.#statistics.of(namespace).sets++
     if (condition === undefined) {
       const outcome = this.#store.set(stored)
-      return outcome instanceof Promise ? outcome.then(() => snapshot(stored)) : snapshot(stored)
+      return outcome instanceof Promise ? outcome.then((outcome) => asWritten(stored, outcome)) : asWritten(stored, outcome)
     }
     return this.#setIf(stored, condition)
   }
@@ -332,7 +335,7 @@ export class Cache {
   #expiry (ttl: number): number { return ttl === 0 ? Infinity : this.#now() + ttl * 1000 }
 
   #setIf (stored: StoredEntry, condition: Condition): MaybePromise<Entry> {
-    return this.#conditionally(stored.key, condition, (check) => this.#store.set(stored, check), () => snapshot(stored))
+    return this.#conditionally(stored.key, condition, (check) => this.#store.set(stored, check), (outcome) => asWritten(stored, outcome))
   }
 
   #deleteIf (namespace: string, key: string, condition: Condition): MaybePromise<boolean> {
@@ -363,7 +366,7 @@ export class Cache {
       const outcome = await this.#store.set(next, fresh === undefined ? { absent: true } : { version: fresh.version })
       if (typeof outcome === 'object') {
         this.#statistics.of(namespace).sets++
-        return snapshot(next)
+        return asWritten(next, outcome)
       }
     }
     throw new PreconditionFailedError(key)
@@ -385,10 +388,16 @@ function numberIn ({ key, value, dataType }: StoredEntry): number {
   throw new WrongTypeError(`The value under "${key}" is no number: increment takes keys that hold one, or none.`)
 }
 
+/** The entry as a write left it. */
+const asWritten = (entry: StoredEntry, outcome: WriteOutcome): Entry =>
+  snapshotOf(entry, typeof outcome === 'object' ? outcome.storedLength : undefined)
+
+const snapshot = (entry: StoredEntry): Entry => snapshotOf(entry, entry.storedLength)
+
 /** Named one by one: an object made by spreading another costs a microsecond more. */
-function snapshot (entry: StoredEntry): Entry {
+function snapshotOf (entry: StoredEntry, storedLength: number | undefined): Entry {
   const { namespace, key, value, dataType, tags, metadata, strategy, createdAt, accessedAt, accessCount, expiresAt, goneAt } = entry
   const version = formatVersion(entry.version)
-  const size = sizeOf(key, value, tags, metadata)
+  const size = sizeOf(key, storedLength === undefined ? value : { length: storedLength }, tags, metadata)
   return { namespace, key, value, dataType, tags, metadata, strategy, createdAt, accessedAt, accessCount, expiresAt, goneAt, version, size }
 }

@@ -45,7 +45,7 @@ export interface Entry {
   readonly goneAt: number
   /** Differs for every write of a key, across processes and restarts. Digits and small letters only. */
   readonly version: string
-  /** Bytes counted against `max_memory`: key, stored value, metadata and ENTRY_OVERHEAD. */
+  /** Bytes counted against `max_memory`: key, value as it is stored, metadata, tags and ENTRY_OVERHEAD. */
   readonly size: number
 }
 
@@ -73,13 +73,18 @@ export interface StoredEntry extends Omit<Entry, 'version' | 'size'> {
   readonly version: number
   /** The position in the order of invalidations at which the value was known to be true: a later one concerns it. See `ledger.ts`. */
   readonly stamp: number
+  /** Bytes that the value takes in the backend outside the process; undefined when they are those of `value`. */
+  readonly storedLength?: number | undefined
 }
 
 /** What the cache counts per entry beyond key, value and metadata, in bytes: about what the memory backend takes for one. */
 export const ENTRY_OVERHEAD = 256
 
-/** The bytes an entry counts for. */
-export function sizeOf (key: string, value: EncodedValue, tags: readonly string[], metadata: string | undefined): number {
+/**
+ * The bytes an entry counts for.
+ * @param value as it is stored
+ */
+export function sizeOf (key: string, value: { readonly length: number }, tags: readonly string[], metadata: string | undefined): number {
   let size = ENTRY_OVERHEAD + Buffer.byteLength(key) + value.length
   if (metadata !== undefined) size += Buffer.byteLength(metadata)
   for (const tag of tags) size += 16 + Buffer.byteLength(tag)

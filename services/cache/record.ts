@@ -1,9 +1,9 @@
-import { encodeBytes } from './encoding.js'
 import { DATA_TYPES, NO_TAGS, STRATEGIES, type StoredEntry } from './entry.js'
 
 /**
- * How an entry is stored outside the process: a fixed header, its tags and metadata as JSON, then the value's bytes. Numbers are
- * little-endian, times are milliseconds on the store's clock, Infinity is "never".
+ * How an entry is stored outside the process: a fixed header, its tags and metadata as JSON, then the value's bytes; `RecordFormat`
+ * puts them together. Numbers are little-endian, times are milliseconds on the store's clock, Infinity is "never". What is outside
+ * of `fixedParts` may be changed where the record is stored, also when it is sealed.
  *
  * | offset | bytes | |
  * |---|---|---|
@@ -12,7 +12,9 @@ import { DATA_TYPES, NO_TAGS, STRATEGIES, type StoredEntry } from './entry.js'
  * | 2 | 1 | 0 an entry, 1 a tombstone (up to the order) |
  * | 3 | 1 | data type |
  * | 4 | 1 | strategy |
- * | 5 | 3 | reserved |
+ * | 5 | 1 | serialization |
+ * | 6 | 1 | compression |
+ * | 7 | 1 | encryption |
  * | 8 | 8 | order: the stamp of the write, which later writes of the key are held against |
  * | 16 | 8 | version |
  * | 24 | 8 | created |
@@ -20,7 +22,7 @@ import { DATA_TYPES, NO_TAGS, STRATEGIES, type StoredEntry } from './entry.js'
  * | 40 | 8 | gone |
  * | 48 | 8 | accessed |
  * | 56 | 4 | reads |
- * | 60 | 4 | length of the JSON that follows |
+ * | 60 | 4 | length of what follows before the value |
  * | 64 | 8 | stamp: see `StoredEntry` |
  */
 export const HEADER_LENGTH = 72
@@ -29,19 +31,23 @@ const FORMAT = 1
 const ENTRY = 0
 const TOMBSTONE = 1
 
-/** @param skew milliseconds that the store's clock is ahead of ours */
-export function packRecord (entry: StoredEntry, skew: number): Buffer {
-  const extras = entry.tags.length === 0 && entry.metadata === undefined
-    ? ''
-    : JSON.stringify({ t: entry.tags.length === 0 ? undefined : entry.tags, m: entry.metadata })
-  const extrasLength = Buffer.byteLength(extras)
-  const record = Buffer.allocUnsafe(HEADER_LENGTH + extrasLength + entry.value.length)
+/** What was done to an entry's bytes, a number each; 0 for nothing. See `codec/`. */
+export interface Applied { serialization: number, compression: number, encryption: number }
+
+/**
+ * Writes the header of an entry to the start of `record`.
+ * @param extrasLength of the tags and metadata as they are stored
+ * @param skew milliseconds that the store's clock is ahead of ours
+ */
+export function writeHeader (record: Buffer, entry: StoredEntry, applied: Applied, extrasLength: number, skew: number): void {
   record[0] = MAGIC
   record[1] = FORMAT
   record[2] = ENTRY
   record[3] = DATA_TYPES.indexOf(entry.dataType)
   record[4] = STRATEGIES.indexOf(entry.strategy)
-  record.fill(0, 5, 8)
+  record[5] = applied.serialization
+  record[6] = applied.compression
+  record[7] = applied.encryption
   record.writeDoubleLE(entry.stamp, 8)
   record.writeDoubleLE(entry.version, 16)
   record.writeDoubleLE(entry.createdAt + skew, 24)
@@ -51,10 +57,16 @@ export function packRecord (entry: StoredEntry, skew: number): Buffer {
   record.writeUInt32LE(entry.accessCount, 56)
   record.writeUInt32LE(extrasLength, 60)
   record.writeDoubleLE(entry.stamp, 64)
-  record.write(extras, HEADER_LENGTH)
-  if (typeof entry.value === 'string') record.write(entry.value, HEADER_LENGTH + extrasLength)
-  else entry.value.copy(record, HEADER_LENGTH + extrasLength)
-  return record
+}
+
+/** What was done to the entry in a record. */
+export function appliedTo (record: Buffer): Applied {
+  return { serialization: record[5] as number, compression: record[6] as number, encryption: record[7] as number }
+}
+
+/** The parts of a header that never change once it is written: format, data type, strategy, what was applied, version, creation, lengths. */
+export function fixedParts (record: Buffer): Buffer {
+  return Buffer.concat([record.subarray(0, 8), record.subarray(16, 32), record.subarray(60, 64)])
 }
 
 /** Marks a key as deleted at a stamp, so that a load which began before cannot bring its value back. */
@@ -71,35 +83,18 @@ export function prefixLength (record: Buffer): number | undefined {
   return isEntry(record) ? HEADER_LENGTH + record.readUInt32LE(60) : undefined
 }
 
-/** The entry in a record; undefined for a tombstone, and for bytes that are no record of ours. */
-export function unpackRecord (namespace: string, key: string, record: Buffer, skew: number): StoredEntry | undefined {
-  const start = prefixLength(record)
-  if (start === undefined || start > record.length) return undefined
-  const facts = unpackFacts(namespace, key, record, skew)
-  return facts === undefined ? undefined : { ...facts, value: encodeBytes(record.subarray(start)) }
-}
-
-/** The same without the value, from the start of a record. */
-export function unpackFacts (namespace: string, key: string, record: Buffer, skew: number): Omit<StoredEntry, 'value'> | undefined {
-  const start = prefixLength(record)
+/** What a header tells of its entry; undefined when it was damaged. */
+export function readHeader (namespace: string, key: string, record: Buffer, skew: number): Omit<StoredEntry, 'value'> | undefined {
   const dataType = DATA_TYPES[record[3] as number]
   const strategy = STRATEGIES[record[4] as number]
-  if (start === undefined || start > record.length || dataType === undefined || strategy === undefined) return undefined
-  let tags = NO_TAGS
-  let metadata: string | undefined
-  if (start > HEADER_LENGTH) {
-    const extras = parseExtras(record.toString('utf8', HEADER_LENGTH, start))
-    if (extras === undefined) return undefined
-    tags = extras.t ?? NO_TAGS
-    metadata = extras.m
-  }
+  if (dataType === undefined || strategy === undefined) return undefined
   return {
     namespace,
     key,
     dataType,
     strategy,
-    tags,
-    metadata,
+    tags: NO_TAGS,
+    metadata: undefined,
     stamp: record.readDoubleLE(64),
     version: record.readDoubleLE(16),
     createdAt: record.readDoubleLE(24) - skew,
@@ -110,12 +105,17 @@ export function unpackFacts (namespace: string, key: string, record: Buffer, ske
   }
 }
 
-/** Undefined when the text was damaged. */
-function parseExtras (text: string): { t?: string[], m?: string } | undefined {
+/** Tags and metadata as text, empty for none. */
+export function extrasText ({ tags, metadata }: Pick<StoredEntry, 'tags' | 'metadata'>): string {
+  return tags.length === 0 && metadata === undefined ? '' : JSON.stringify({ t: tags.length === 0 ? undefined : tags, m: metadata })
+}
+
+/** The same back; undefined when the text was damaged. */
+export function parseExtras (text: string): Pick<StoredEntry, 'tags' | 'metadata'> | undefined {
   try {
-    const extras = JSON.parse(text) as { t?: string[], m?: string }
-    const { t = [], m = '' } = extras
-    return Array.isArray(t) && t.every((tag) => typeof tag === 'string') && typeof m === 'string' ? extras : undefined
+    const { t = NO_TAGS, m } = JSON.parse(text) as { t?: string[], m?: string }
+    const isSound = Array.isArray(t) && t.every((tag) => typeof tag === 'string') && (m === undefined || typeof m === 'string')
+    return isSound ? { tags: t, metadata: m } : undefined
   } catch {
     return undefined
   }

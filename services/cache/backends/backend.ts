@@ -1,6 +1,7 @@
 import type { Entry, StoredEntry } from '../entry.js'
 import type { Invalidation } from '../ledger.js'
 import type { Limits } from '../limits.js'
+import type { RecordFormat } from '../record-format.js'
 import type { BreakerState } from '../resilience.js'
 import type { SharedBackendName } from './names.js'
 
@@ -22,8 +23,8 @@ export interface Listing {
   cursor: string | undefined
 }
 
-/** How a write went: the stamp it got, or why it was not made. */
-export type WriteOutcome = { stamp: number, existed: boolean } | 'superseded' | 'precondition'
+/** How a write went: the stamp it got (and the value's length as stored, where that differs), or why it was not made. */
+export type WriteOutcome = { stamp: number, existed: boolean, storedLength?: number | undefined } | 'superseded' | 'precondition'
 
 /** A change that another process made. */
 export type Change =
@@ -49,6 +50,8 @@ export interface ChangeListener {
  */
 export interface SharedBackend {
   readonly name: SharedBackendName
+  /** How its entries are written, and read. */
+  readonly format: RecordFormat
 
   /** The entry, stale ones included, or undefined. Invalidations are the caller's to check. */
   get (namespace: string, key: string): Promise<StoredEntry | undefined>

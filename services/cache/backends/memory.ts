@@ -159,12 +159,17 @@ export class MemoryBackend {
       expiresAt: slots.expiresAt[slot] as number,
       goneAt: slots.goneAt[slot] as number,
       version: formatVersion(slots.versions[slot] as number),
-      size: slots.sizes[slot] as number
+      size: extras?.storedLength === undefined
+        ? slots.sizes[slot] as number
+        : slots.sizes[slot] as number - (slots.values[slot] as string | Buffer).length + extras.storedLength
     }
   }
 
   stored (slot: number): StoredEntry {
-    return { ...this.entry(slot), version: this.#slots.versions[slot] as number, stamp: this.#slots.stamps[slot] as number }
+    const slots = this.#slots
+    const entry = { ...this.entry(slot), version: slots.versions[slot] as number, stamp: slots.stamps[slot] as number }
+    const storedLength = slots.extras[slot]?.storedLength
+    return storedLength === undefined ? entry : { ...entry, storedLength }
   }
 
   /** What a reading tells of the entry at a slot: a few facts cost a fraction of all. */
@@ -422,7 +427,8 @@ export class MemoryBackend {
     space.bytes += growth
     slots.values[slot] = entry.value
     this.#decoded.drop(slot)
-    slots.extras[slot] = entry.tags.length === 0 && entry.metadata === undefined ? undefined : { tags: entry.tags, metadata: entry.metadata }
+    const { tags, metadata, storedLength } = entry
+    slots.extras[slot] = tags.length === 0 && metadata === undefined && storedLength === undefined ? undefined : { tags, metadata, storedLength }
     slots.versions[slot] = entry.version
     slots.stamps[slot] = entry.stamp
     slots.createdAt[slot] = entry.createdAt

@@ -1,7 +1,12 @@
 import type { EncodedValue } from '../entry.js'
 
 /** What only some entries have. */
-export interface Extras { readonly tags: readonly string[], readonly metadata: string | undefined }
+export interface Extras {
+  readonly tags: readonly string[]
+  readonly metadata: string | undefined
+  /** See `StoredEntry`. */
+  readonly storedLength: number | undefined
+}
 
 const INITIAL = 1024
 

@@ -9,6 +9,7 @@ import { InFlight, nameOf, type Operation } from '../in-flight.js'
 import { type Invalidation, Ledger, type Marker } from '../ledger.js'
 import type { Limits } from '../limits.js'
 import type { BreakerState } from '../resilience.js'
+import type { RecordFormat } from '../record-format.js'
 import { formatVersion } from '../version.js'
 import { Retirement } from './retirement.js'
 import type { ListQuery, Listing, Store, Usage, WriteCondition, WriteOutcome } from './store.js'
@@ -72,6 +73,7 @@ export class SharedStore implements Store, ChangeListener {
   }
 
   get isTrusted (): boolean { return this.#backend.isFollowing }
+  get format (): RecordFormat { return this.#backend.format }
   get breaker (): BreakerState | undefined { return this.#backend.breaker }
 
   /** Starts to listen. Settles when the backend answered, or is known not to. */
@@ -128,7 +130,7 @@ export class SharedStore implements Store, ChangeListener {
     if (operation.supersededAt > 0 || !operation.isOrdered || this.#now() - entry.createdAt > this.#retireAfter) return 'superseded'
     const outcome = await this.#backend.fill({ ...entry, stamp: operation.stamp })
     if (typeof outcome === 'object') {
-      this.#keep({ ...entry, stamp: operation.stamp }, operation)
+      this.#keep({ ...entry, stamp: operation.stamp, storedLength: outcome.storedLength }, operation)
       this.#inFlight.supersedeOlder(operation)
     }
     return outcome
@@ -142,7 +144,7 @@ export class SharedStore implements Store, ChangeListener {
       return 'superseded'
     }
     const outcome = await this.#backend.replace({ ...entry, stamp: operation.stamp })
-    if (typeof outcome === 'object') this.#keep({ ...entry, stamp: operation.stamp }, operation)
+    if (typeof outcome === 'object') this.#keep({ ...entry, stamp: operation.stamp, storedLength: outcome.storedLength }, operation)
     return outcome
   }
 
@@ -228,7 +230,7 @@ export class SharedStore implements Store, ChangeListener {
         if (seen.has(name)) continue
         seen.add(name)
         usage.items++
-        usage.bytes += sizeOf(entry.key, '', entry.tags, entry.metadata) + entry.valueLength
+        usage.bytes += sizeOf(entry.key, { length: entry.valueLength }, entry.tags, entry.metadata)
       }
     }
     return usage
@@ -326,7 +328,7 @@ export class SharedStore implements Store, ChangeListener {
       const outcome = await write()
       if (typeof outcome === 'object') {
         this.#owedKeys.delete(name)
-        if (entry !== undefined) this.#keep({ ...entry, stamp: outcome.stamp }, operation)
+        if (entry !== undefined) this.#keep({ ...entry, stamp: outcome.stamp, storedLength: outcome.storedLength }, operation)
       }
       return outcome
     } finally {
@@ -454,6 +456,6 @@ function * portions (entries: readonly ScannedEntry[]): Generator<[namespace: st
 }
 
 /** A listing shows everything about an entry but its value. */
-function listed ({ valueLength, version, stamp: _, ...facts }: ScannedEntry): Listing['entries'][number] {
-  return { ...facts, value: '', version: formatVersion(version), size: sizeOf(facts.key, '', facts.tags, facts.metadata) + valueLength }
+function listed ({ valueLength: length, version, stamp: _, storedLength: __, ...facts }: ScannedEntry): Listing['entries'][number] {
+  return { ...facts, value: '', version: formatVersion(version), size: sizeOf(facts.key, { length }, facts.tags, facts.metadata) }
 }

@@ -6,6 +6,7 @@ import type { Matcher } from '../glob.js'
 import type { Operation } from '../in-flight.js'
 import type { Invalidation } from '../ledger.js'
 import type { Limits } from '../limits.js'
+import type { RecordFormat } from '../record-format.js'
 import type { BreakerState } from '../resilience.js'
 
 /** A value, or the promise of one. What is in memory is answered without a promise. */
@@ -23,6 +24,8 @@ export interface Store {
   readonly memory: MemoryBackend
   /** Whether what is in memory may be answered with. */
   readonly isTrusted: boolean
+  /** How entries are written outside the process; undefined where none are. */
+  readonly format?: RecordFormat
   /** Whether the shared backend is left alone for the moment; undefined where there is nothing to leave alone. */
   readonly breaker?: BreakerState | undefined
 

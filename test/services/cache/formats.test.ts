@@ -3,7 +3,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { monotonicNow } from '../../../services/cache/clock.js'
 import { decode, encode, encodeBytes, encodedLength, encodeText } from '../../../services/cache/encoding.js'
 import { DATA_TYPES, NO_TAGS, sizeOf, STRATEGIES, type StoredEntry } from '../../../services/cache/entry.js'
-import { HEADER_LENGTH, packRecord, packTombstone, prefixLength, unpackFacts, unpackRecord } from '../../../services/cache/record.js'
+import { HEADER_LENGTH, packTombstone, prefixLength } from '../../../services/cache/record.js'
+import { type PackedRecord, RecordFormat } from '../../../services/cache/record-format.js'
 import { formatVersion, parseVersion, versionSource } from '../../../services/cache/version.js'
 import { Random } from './random.js'
 import { ManualClock } from './setup.js'
@@ -40,6 +41,8 @@ t.test('a size is key, value, tags, metadata and the overhead, in bytes', async 
 })
 
 t.test('a record holds all of an entry', async (t) => {
+  const format = new RecordFormat()
+  const pack = (entry: StoredEntry, skew: number): Buffer => (format.pack(entry, skew) as PackedRecord).record
   const random = new Random()
   const now = Date.UTC(2030, 0, 1)
   for (let round = 0; round < 500; round++) {
@@ -60,18 +63,18 @@ t.test('a record holds all of an entry', async (t) => {
       accessCount: random.below(2 ** 32)
     }
     const skew = random.pick([0, 5000, -86_400_000])
-    const record = packRecord(entry, skew)
+    const record = pack(entry, skew)
     const same = (found: unknown, expected: unknown, what: string): void => {
       if (!t.strictSame(found, expected, what)) throw new Error(`seed ${random.seed}`)
     }
-    if (round < 50) same(unpackRecord('n', 'k', record, skew), entry, 'unpacked')
+    if (round < 50) same(format.unpack('n', 'k', record, skew), entry, 'unpacked')
     const { value: _, ...facts } = entry
     const prefix = prefixLength(record) as number
-    if (round < 50) same(unpackFacts('n', 'k', record.subarray(0, prefix), skew), facts, 'the facts alone')
+    if (round < 50) same(format.facts('n', 'k', record.subarray(0, prefix), skew), facts, 'the facts alone')
     // Whatever happened to the bytes, it is an entry or none, never a fault.
     const damaged = Buffer.from(record.subarray(0, random.below(record.length + 1)))
     for (let hits = random.below(5); hits > 0 && damaged.length > 0; hits--) damaged[random.below(Math.min(damaged.length, 300))] = random.below(256)
-    if (unpackRecord('n', 'k', damaged, skew)?.key === 'other') t.fail('impossible')
+    if ((await format.unpack('n', 'k', damaged, skew))?.key === 'other') t.fail('impossible')
   }
   const plain: StoredEntry = {
     namespace: 'n',
@@ -90,14 +93,14 @@ t.test('a record holds all of an entry', async (t) => {
     accessCount: 0
   }
   for (const [from, to] of [['{"t":["ab"]}', '        null'], ['{"t":["ab"]}', '{"t":["ab"],'], ['["ab"]', '{"a":1'], ['["ab"]', '[1234]']] as const) {
-    const record = packRecord(plain, 0)
+    const record = pack(plain, 0)
     record.write(to, record.indexOf(from))
-    t.equal(unpackRecord('n', 'k', record, 0), undefined, to)
+    t.equal(format.unpack('n', 'k', record, 0), undefined, to)
   }
   for (const bytes of [Buffer.alloc(0), packTombstone(), Buffer.from('anything else'), Buffer.alloc(1000), Buffer.alloc(HEADER_LENGTH, 0xff)]) {
     t.equal(prefixLength(bytes), undefined)
-    t.equal(unpackRecord('n', 'k', bytes, 0), undefined)
-    t.equal(unpackFacts('n', 'k', bytes, 0), undefined)
+    t.equal(format.unpack('n', 'k', bytes, 0), undefined)
+    t.equal(format.facts('n', 'k', bytes, 0), undefined)
   }
 })
 

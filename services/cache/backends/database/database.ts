@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Now } from '../../clock.js'
 import { withDeadline } from '../../deadline.js'
-import { sizeOf, type StoredEntry } from '../../entry.js'
+import type { StoredEntry } from '../../entry.js'
 import { EntryTooLargeError } from '../../errors.js'
 import { isOutage as isAway } from '../../faults.js'
 import { nameOf as nameOfEntry } from '../../in-flight.js'
@@ -58,11 +58,11 @@ export interface DatabaseOptions {
  */
 export class DatabaseBackend implements SharedBackend {
   readonly name = 'database'
+  readonly format: RecordFormat
   #connections: Connections
   #cache: string
   #now: Now
   #limits: Pick<Limits, 'maxItems' | 'maxMemory'>
-  #format: RecordFormat
   #source: string | null
   #notifications: Notifications | undefined
   #follower: Follower | undefined
@@ -82,7 +82,7 @@ export class DatabaseBackend implements SharedBackend {
     this.#cache = cache
     this.#now = now
     this.#limits = { ...limits }
-    this.#format = format
+    this.format = format
     this.#source = connections.connect === undefined ? null : newSource()
     this.#turns = new Turns(connections.concurrency)
   }
@@ -227,9 +227,7 @@ export class DatabaseBackend implements SharedBackend {
     checkStrategy(strategy, this.name)
     await this.#knowClock()
     const skew = this.#skew
-    const { record, headLength } = await this.#format.pack(entry, skew)
-    const value = record.subarray(headLength)
-    const size = sizeOf(key, value, entry.tags, entry.metadata)
+    const { record, headLength, storedLength, size } = await this.format.pack(entry, skew)
     if (size > maxMemory) {
       // What the origin held before must not stay either.
       if (mode === 'replace') await this.#delete(namespace, key)
@@ -237,9 +235,9 @@ export class DatabaseBackend implements SharedBackend {
     }
     const row = await this.#change<WriteRow>('write', mode, entry.stamp, ...conditionValues(condition), maxItems, maxMemory, TOMBSTONE_LIFETIME,
       namespace, nameOf(key), entry.version, entry.expiresAt + skew, entry.goneAt + skew, entry.accessedAt + skew, entry.accessCount, size, strategy,
-      record.subarray(0, headLength), value)
+      record.subarray(0, headLength), record.subarray(headLength))
     this.#drop(row.evicted)
-    return outcome(row)
+    return outcome(row, storedLength)
   }
 
   /** What was evicted leaves this process's memory as well; the others hear of it. */
@@ -306,12 +304,12 @@ export class DatabaseBackend implements SharedBackend {
   }
 
   async #entry (row: ValueRow): Promise<StoredEntry | undefined> {
-    const entry = await this.#format.unpack(row.namespace, JSON.parse(row.key) as string, row.head, this.#skew, row.value)
+    const entry = await this.format.unpack(row.namespace, JSON.parse(row.key) as string, row.head, this.#skew, row.value)
     return entry === undefined ? undefined : this.#reads.applied(this.#current(entry, row))
   }
 
   #facts (row: ScannedRow): ScannedEntry | undefined {
-    const facts = this.#format.facts(row.namespace, JSON.parse(row.key) as string, row.head, this.#skew)
+    const facts = this.format.facts(row.namespace, JSON.parse(row.key) as string, row.head, this.#skew)
     return facts === undefined ? undefined : { ...this.#current(facts, row), valueLength: row.length }
   }
 
@@ -329,10 +327,10 @@ type WriteMode = 'set' | 'fill' | 'replace'
 /** A key as the table has it: see the migration. */
 const nameOf = (key: string): string => JSON.stringify(key)
 
-function outcome ({ stamp, existed }: OutcomeRow): WriteOutcome {
+function outcome ({ stamp, existed }: OutcomeRow, storedLength?: number): WriteOutcome {
   if (stamp === -1) return 'superseded'
   if (stamp === -2) return 'precondition'
-  return { stamp, existed }
+  return { stamp, existed, ...storedLength === undefined ? undefined : { storedLength } }
 }
 
 function conditionValues (condition: WriteCondition | undefined): [kind: string, version: number] {

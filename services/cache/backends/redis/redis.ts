@@ -42,11 +42,11 @@ export interface RedisOptions {
  */
 export class RedisBackend implements SharedBackend {
   readonly name = 'redis'
+  readonly format: RecordFormat
   #client: Redis & Scripted
   #subscriber: Redis | undefined
   #prefix: string
   #now: Now
-  #format: RecordFormat
   #order = new SendingOrder()
   #source = randomBytes(6).toString('hex')
   #follower: Follower | undefined
@@ -61,7 +61,7 @@ export class RedisBackend implements SharedBackend {
     this.#client = client as Redis & Scripted
     this.#prefix = prefix
     this.#now = now
-    this.#format = format
+    this.format = format
   }
 
   get isFollowing (): boolean { return this.#follower?.isFollowing ?? false }
@@ -183,10 +183,10 @@ export class RedisBackend implements SharedBackend {
     const { namespace, key } = entry
     const [kind, version] = conditionArguments(condition)
     await this.#knowClock()
-    const packed = this.#format.pack(entry, this.#skew)
-    return outcome(await this.#order.take(nameOf(namespace, key), packed, async ({ record }) => await this.#run(() => this.#client.larderSet(
+    const packed = this.format.pack(entry, this.#skew)
+    return await this.#order.take(nameOf(namespace, key), packed, async ({ record, storedLength }) => outcome(await this.#run(() => this.#client.larderSet(
       this.#entry(namespace, key), this.#counter, record, this.#lifetime(entry.goneAt), mode, entry.stamp,
-      kind, version, this.#channel, this.#announcement({ n: namespace, k: key }), packTombstone(), TOMBSTONE_LIFETIME))))
+      kind, version, this.#channel, this.#announcement({ n: namespace, k: key }), packTombstone(), TOMBSTONE_LIFETIME)), storedLength))
   }
 
   async #pulse (): Promise<Pulse> {
@@ -215,7 +215,7 @@ export class RedisBackend implements SharedBackend {
       if (needed === undefined) continue
       if (needed > record.length) record = await this.#run(() => this.#client.getrangeBuffer(name, 0, needed - 1))
       const [namespace, key] = this.#parts(name)
-      const facts = this.#format.facts(namespace, key, record, this.#skew)
+      const facts = this.format.facts(namespace, key, record, this.#skew)
       if (facts !== undefined) found.push({ ...facts, valueLength: length - needed })
     }
     return found
@@ -245,7 +245,7 @@ export class RedisBackend implements SharedBackend {
   async #run<T> (command: () => Promise<T>, deadline = DEADLINE): Promise<T> { return await this.#guard.run(command, deadline) }
 
   async #unpack (namespace: string, key: string, record: Buffer): Promise<StoredEntry | undefined> {
-    const entry = await this.#format.unpack(namespace, key, record, this.#skew)
+    const entry = await this.format.unpack(namespace, key, record, this.#skew)
     return entry === undefined ? undefined : this.#reads.applied(entry)
   }
 
@@ -289,10 +289,10 @@ async function connected (client: Redis): Promise<void> {
   })
 }
 
-function outcome ([stamp, existed]: [number, number]): WriteOutcome {
+function outcome ([stamp, existed]: [number, number], storedLength?: number): WriteOutcome {
   if (stamp === -1) return 'superseded'
   if (stamp === -2) return 'precondition'
-  return { stamp, existed: existed === 1 }
+  return { stamp, existed: existed === 1, ...storedLength === undefined ? undefined : { storedLength } }
 }
 
 function conditionArguments (condition: WriteCondition | undefined): [kind: string, version: Buffer] {
