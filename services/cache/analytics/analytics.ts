@@ -1,0 +1,118 @@
+import { capabilities } from '../backends/capabilities.js'
+import type { BackendName } from '../backends/names.js'
+import type { Cache } from '../cache.js'
+import { isOutage } from '../faults.js'
+import type { Store } from '../stores/store.js'
+import { Activity, type ActivityReport } from './activity.js'
+import { compose, type Composition, type EntrySample } from './composition.js'
+import type { HotKeysReport } from './hot-keys.js'
+import type { Latencies, OperationReport } from './latencies.js'
+import type { Sketches } from './sketches.js'
+import { WhatIf, type WhatIfReport } from './what-if.js'
+
+/** Between two looks at the counters, in milliseconds. */
+const TURN = 10_000
+/** Entries looked at. */
+const SAMPLE = 8192
+/** How long what was found is good, in milliseconds. */
+const FRESH = 5000
+/** Samples of single namespaces that are kept for that long. */
+const KEPT = 16
+
+export interface AnalyticsOptions {
+  cache: Cache
+  /** The cache's store. */
+  store: Pick<Store, 'sample'>
+  /** What the cache was given as its observer. */
+  sketches: Sketches
+  /** Undefined where operations are not timed. */
+  latencies?: Latencies | undefined
+}
+
+export interface AnalyticsReport {
+  backend: BackendName
+  namespace: string | undefined
+  /** Milliseconds since the epoch. */
+  since: number
+  at: number
+  hotKeys: HotKeysReport
+  /** Undefined for a namespace that there was no room for: see Activity. */
+  activity: ActivityReport | undefined
+  composition: Composition & { at: number }
+  /** Undefined where operations are not timed, and for one namespace. */
+  latencies: { window: number, operations: OperationReport[] } | undefined
+  /** Undefined where the backend has no limits of its own, for one namespace, and until enough was read. */
+  whatIf: WhatIfReport | undefined
+}
+
+/**
+ * What a cache is used for and how it does, as this process sees it: from sketches of bounded size that follow its accesses, from
+ * counters that are there anyway, and from a sample of its entries that is drawn when somebody asks.
+ */
+export class Analytics {
+  readonly cache: Cache
+  readonly #store: Pick<Store, 'sample'>
+  readonly #sketches: Sketches
+  readonly #latencies: Latencies | undefined
+  readonly #activity: Activity
+  readonly #since: number
+  readonly #turning: NodeJS.Timeout
+  readonly #samples = new Map<string | undefined, { at: number, sample: Promise<EntrySample> }>()
+
+  constructor ({ cache, store, sketches, latencies }: AnalyticsOptions) {
+    const now = (): number => cache.now
+    this.cache = cache
+    this.#store = store
+    this.#sketches = sketches
+    this.#latencies = latencies
+    this.#since = cache.now
+    this.#activity = new Activity(cache, now)
+    if (capabilities[cache.backend].noLimits === undefined) sketches.whatIf = new WhatIf(now, () => cache.limits, () => cache.memoryUsage)
+    this.#turning = setInterval(() => { this.#turn() }, TURN)
+    this.#turning.unref()
+  }
+
+  /**
+   * @param limit of hot keys and of prefixes
+   * @param namespace leaves out whatever tells of another
+   */
+  async report (limit: number, namespace?: string): Promise<AnalyticsReport> {
+    const { at, sample } = await this.#sample(namespace)
+    const { cache } = this
+    const isOfAll = namespace === undefined
+    const latencies = isOfAll ? this.#latencies : undefined
+    return {
+      backend: cache.backend,
+      namespace,
+      since: this.#since,
+      at: cache.now,
+      hotKeys: this.#sketches.hotKeys.report(limit, namespace),
+      activity: this.#activity.report(namespace),
+      composition: { ...compose(sample, limit), at },
+      latencies: latencies === undefined ? undefined : { window: latencies.window, operations: latencies.report() },
+      whatIf: isOfAll ? this.#sketches.whatIf?.report() : undefined
+    }
+  }
+
+  close (): void { clearInterval(this.#turning) }
+
+  #turn (): void {
+    this.#sketches.hotKeys.turn()
+    this.#sketches.whatIf?.turn()
+    this.#latencies?.turn()
+    this.#activity.turn()
+  }
+
+  /** At most one drawing of a kind at a time, however many ask. */
+  async #sample (namespace: string | undefined): Promise<{ at: number, sample: EntrySample }> {
+    let drawn = this.#samples.get(namespace)
+    if (drawn === undefined || this.cache.now - drawn.at > FRESH) {
+      drawn = { at: this.cache.now, sample: this.#store.sample(namespace, SAMPLE) }
+      this.#samples.delete(namespace)
+      this.#samples.set(namespace, drawn)
+      const [oldest] = this.#samples.keys()
+      if (this.#samples.size > KEPT) this.#samples.delete(oldest)
+    }
+    return { at: drawn.at, sample: await drawn.sample }
+  }
+}
