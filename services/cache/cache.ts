@@ -1,3 +1,4 @@
+import type { Observer } from './analytics/observer.js'
 import type { WriteCondition, WriteOutcome } from './backends/backend.js'
 import type { Now } from './clock.js'
 import { decode, encode } from './encoding.js'
@@ -24,6 +25,8 @@ export interface CacheOptions {
   namespace?: string
   /** Is told of faults in work that nobody waits for. Default: a warning of the process. */
   onFault?: OnFault
+  /** Is told of every read and write by `get`, `set` and their siblings; of `getOrSet` and what belongs to it, nothing. Default nobody. */
+  observer?: Observer | undefined
 }
 
 export interface CacheStatistics extends Counters, Usage {
@@ -48,13 +51,15 @@ export class Cache {
   #limits: Limits
   #version: () => number
   #onFault: OnFault
+  #observer: Observer | undefined
   #statistics = new Statistics()
   #readThrough: ReadThrough
   /** Increments of one key wait for each other, so that they contend with other processes only. */
   #increments = new Map<string, Promise<unknown>>()
   #cleaning: NodeJS.Timeout | undefined
 
-  constructor ({ store, now, limits = DEFAULT_LIMITS, namespace = 'default', onFault = warnOfFault }: CacheOptions) {
+  constructor ({ store, now, limits = DEFAULT_LIMITS, namespace = 'default', onFault = warnOfFault, observer }: CacheOptions) {
+    this.#observer = observer
     this.#onFault = onFault
     this.#store = store
     this.#now = now
@@ -103,6 +108,7 @@ export class Cache {
     const stored = this.#newEntry(namespace, key, entry)
     this.#statistics.of(namespace).sets++
     if (condition === undefined) {
+      this.#observer?.written(stored)
       const outcome = this.#store.set(stored)
       return outcome instanceof Promise ? outcome.then((outcome) => asWritten(stored, outcome)) : asWritten(stored, outcome)
     }
@@ -113,6 +119,7 @@ export class Cache {
   delete (namespace: string, key: string, condition?: Condition): MaybePromise<boolean> {
     this.#statistics.of(namespace).deletes++
     if (condition !== undefined) return this.#deleteIf(namespace, key, condition)
+    this.#observer?.deleted(namespace, key)
     const outcome = this.#store.delete(namespace, key)
     return outcome instanceof Promise ? outcome.then(existed) : existed(outcome)
   }
@@ -132,7 +139,11 @@ export class Cache {
       const expiresAt = this.#expiry(ttl)
       const goneAt = expiresAt + graceOf(entry)
       const outcome = await this.#store.expire(entry, expiresAt, goneAt)
-      if (typeof outcome === 'object') return snapshot({ ...entry, expiresAt, goneAt })
+      if (typeof outcome === 'object') {
+        const touched = { ...entry, expiresAt, goneAt }
+        this.#observer?.touched(touched)
+        return snapshot(touched)
+      }
     }
   }
 
@@ -167,6 +178,7 @@ export class Cache {
   /** In force from the answer on; answers how many entries went. */
   async invalidate (namespace: string, what: Invalidation): Promise<number> {
     this.#statistics.of(namespace).invalidations++
+    this.#observer?.invalidated(namespace, what)
     return await this.#store.invalidate(namespace, what)
   }
 
@@ -186,6 +198,9 @@ export class Cache {
     const evictions = this.#store.evictions?.(namespace) ?? removals.evictions
     return { ...this.#statistics.read(namespace), ...removals, evictions }
   }
+
+  /** Namespaces in which something was counted, in the order in which that began: the first ten thousand. */
+  namespaces (): Iterable<string> { return this.#statistics.names }
 
   /** Entries and bytes in this process's memory. */
   get memoryUsage (): Usage { return { items: this.#store.memory.items, bytes: this.#store.memory.bytes } }
@@ -247,12 +262,14 @@ export class Cache {
       counters.hits++
       counters.memoryHits++
       const entry = memory.entry(slot)
+      this.#observer?.hit(entry)
       this.#store.noteRead(entry, memory.versionAt(slot))
       return entry
     }
     const fetched = this.#store.fetch(namespace, key)
-    if (fetched instanceof Promise) return fetched.then((entry) => this.#seen(entry, namespace))
+    if (fetched instanceof Promise) return fetched.then((entry) => this.#seen(entry, namespace, key))
     counters.misses++
+    this.#observer?.miss(namespace, key)
     return undefined
   }
 
@@ -279,7 +296,7 @@ export class Cache {
     const wanted = [...new Set(missing.map((at) => keys[at] as string))]
     const entries = await this.#store.fetchMany(namespace, wanted)
     const fetched = new Map(wanted.map((key, position) => [key, entries[position]]))
-    for (const at of missing) answers[at] = this.#seen(fetched.get(keys[at] as string), namespace)
+    for (const at of missing) answers[at] = this.#seen(fetched.get(keys[at] as string), namespace, keys[at] as string)
     return answers
   }
 
@@ -288,13 +305,15 @@ export class Cache {
   }
 
   /** A read that was answered from behind the memory tier. */
-  #seen (entry: StoredEntry | undefined, namespace: string): Entry | undefined {
+  #seen (entry: StoredEntry | undefined, namespace: string, key: string): Entry | undefined {
     const counters = this.#statistics.of(namespace)
     if (entry === undefined || entry.expiresAt <= this.#now()) {
       counters.misses++
+      this.#observer?.miss(namespace, key)
       return undefined
     }
     counters.hits++
+    this.#observer?.hit(entry)
     const read = this.#touched(entry)
     this.#store.noteRead(read, entry.version)
     return snapshot(read)
@@ -335,11 +354,17 @@ export class Cache {
   #expiry (ttl: number): number { return ttl === 0 ? Infinity : this.#now() + ttl * 1000 }
 
   #setIf (stored: StoredEntry, condition: Condition): MaybePromise<Entry> {
-    return this.#conditionally(stored.key, condition, (check) => this.#store.set(stored, check), (outcome) => asWritten(stored, outcome))
+    return this.#conditionally(stored.key, condition, (check) => this.#store.set(stored, check), (outcome) => {
+      this.#observer?.written(stored)
+      return asWritten(stored, outcome)
+    })
   }
 
   #deleteIf (namespace: string, key: string, condition: Condition): MaybePromise<boolean> {
-    return this.#conditionally(key, condition, (check) => this.#store.delete(namespace, key, check), existed)
+    return this.#conditionally(key, condition, (check) => this.#store.delete(namespace, key, check), (outcome) => {
+      this.#observer?.deleted(namespace, key)
+      return existed(outcome)
+    })
   }
 
   #conditionally<R> (
@@ -366,6 +391,7 @@ export class Cache {
       const outcome = await this.#store.set(next, fresh === undefined ? { absent: true } : { version: fresh.version })
       if (typeof outcome === 'object') {
         this.#statistics.of(namespace).sets++
+        this.#observer?.written(next)
         return asWritten(next, outcome)
       }
     }

@@ -46,6 +46,9 @@ export class CountersByNamespace<C extends { [name in keyof C]: number }> {
     return counters
   }
 
+  /** Those counted one by one, in the order in which they came. */
+  get names (): Iterable<string> { return this.#counters.keys() }
+
   /** One namespace's counts, or the sum of all. */
   read (namespace?: string): C {
     if (namespace !== undefined) return { ...this.#counters.get(namespace) ?? this.#none() }

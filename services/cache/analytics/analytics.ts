@@ -1,12 +1,11 @@
 import { capabilities } from '../backends/capabilities.js'
 import type { BackendName } from '../backends/names.js'
 import type { Cache } from '../cache.js'
-import { isOutage } from '../faults.js'
-import type { Store } from '../stores/store.js'
 import { Activity, type ActivityReport } from './activity.js'
 import { compose, type Composition, type EntrySample } from './composition.js'
 import type { HotKeysReport } from './hot-keys.js'
 import type { Latencies, OperationReport } from './latencies.js'
+import { drawSample, type Population } from './sampling.js'
 import type { Sketches } from './sketches.js'
 import { WhatIf, type WhatIfReport } from './what-if.js'
 
@@ -17,12 +16,12 @@ const SAMPLE = 8192
 /** How long what was found is good, in milliseconds. */
 const FRESH = 5000
 /** Samples of single namespaces that are kept for that long. */
-const KEPT = 16
+const KEPT = 4
 
 export interface AnalyticsOptions {
   cache: Cache
   /** The cache's store. */
-  store: Pick<Store, 'sample'>
+  store: Population
   /** What the cache was given as its observer. */
   sketches: Sketches
   /** Undefined where operations are not timed. */
@@ -51,7 +50,7 @@ export interface AnalyticsReport {
  */
 export class Analytics {
   readonly cache: Cache
-  readonly #store: Pick<Store, 'sample'>
+  readonly #store: Population
   readonly #sketches: Sketches
   readonly #latencies: Latencies | undefined
   readonly #activity: Activity
@@ -101,13 +100,14 @@ export class Analytics {
     this.#sketches.whatIf?.turn()
     this.#latencies?.turn()
     this.#activity.turn()
+    for (const [namespace, { at }] of this.#samples) if (this.cache.now - at > FRESH) this.#samples.delete(namespace)
   }
 
   /** At most one drawing of a kind at a time, however many ask. */
   async #sample (namespace: string | undefined): Promise<{ at: number, sample: EntrySample }> {
     let drawn = this.#samples.get(namespace)
     if (drawn === undefined || this.cache.now - drawn.at > FRESH) {
-      drawn = { at: this.cache.now, sample: this.#store.sample(namespace, SAMPLE) }
+      drawn = { at: this.cache.now, sample: drawSample(this.#store, namespace, SAMPLE, this.cache.now) }
       this.#samples.delete(namespace)
       this.#samples.set(namespace, drawn)
       const [oldest] = this.#samples.keys()

@@ -16,14 +16,14 @@ export class Buckets {
     this.#sums = new Float64Array(count * fields)
   }
 
-  /** When something other than zeros was last added, in milliseconds since the epoch. */
+  /** When something other than zeros was last added, in milliseconds since the epoch; 0 for never. */
   get last (): number { return this.#last }
 
   /** @param at milliseconds since the epoch; what is older than the oldest bucket is left out */
   add (at: number, values: readonly number[]): void {
     const bucket = Math.floor(at / this.width)
     this.#advance(bucket)
-    if (this.#last === 0 || values.some((value) => value !== 0)) this.#last = at
+    if (values.some((value) => value !== 0)) this.#last = at
     if (bucket <= this.#newest - this.#count) return
     const start = (bucket % this.#count) * this.#fields
     values.forEach((value, field) => { this.#sums[start + field]! += value })

@@ -42,7 +42,8 @@ export class SpaceSaving {
       this.#put(at, at)
       this.#rise(at)
     } else {
-      at = this.#heap[0] as number
+      const lowest = this.#heap[0] as number
+      at = lowest
       this.#index.delete(this.#names[at] as string)
       this.#index.set(name, at)
       this.#names[at] = name

@@ -1,5 +1,5 @@
 import type { Now } from '../clock.js'
-import { sizeOf, type Strategy } from '../entry.js'
+import { policyOf, sizeOf, type Strategy } from '../entry.js'
 import { type Invalidation, Ledger } from '../ledger.js'
 import type { Limits } from '../limits.js'
 import { hashKey } from '../policies/hash.js'
@@ -13,7 +13,9 @@ export const SIZE_FACTORS = [0.5, 1, 2, 4] as const
 const SAMPLE = 1280
 /** Sampled reads that an answer needs, and those of a window at least; two windows are looked at. */
 const ENOUGH = 1000
-const WINDOW = 8 * SAMPLE
+const WINDOW = 16 * SAMPLE
+/** Sampled misses from which on they tell how many one of them stands for. */
+const ENOUGH_MISSES = 50
 /** Bytes of an entry as long as none are known. */
 const USUAL_SIZE = 512
 /** Invalidations after which the sample is held against them, so that they can be forgotten. */
@@ -46,8 +48,8 @@ const emptyWindow = (): Window => ({ reads: 0, hits: 0, sampledReads: 0, sampled
  * (SHARDS: Waldspurger, Park, Garthwaite and Ahmad, "Efficient MRC Construction with SHARDS", FAST 2015; for policies other than LRU,
  * the same with Saemundsson, "Cache Modeling and Optimization using Miniature Simulations", USENIX ATC 2017.)
  *
- * The sample may have more, or fewer, of the popular keys than is its due. How the real cache does on the sampled keys is known, and
- * how it does on all, so that the difference of these two is taken off every trial's ratio (a control variate).
+ * A few very popular keys decide how many reads the sample has, but hardly how many misses: so misses are what is counted up, by the
+ * ratio of all of the real cache's misses to those of keys in the sample (a ratio estimator; SHARDS-adj is its like).
  */
 export class WhatIf {
   #now: Now
@@ -129,12 +131,14 @@ export class WhatIf {
     const sampledReads = a.sampledReads + b.sampledReads
     if (sampledReads < ENOUGH) return undefined
     const reads = a.reads + b.reads
-    const actual = (a.hits + b.hits) / reads
-    const skew = actual - (a.sampledHits + b.sampledHits) / sampledReads
+    const misses = reads - a.hits - b.hits
+    const sampledMisses = sampledReads - a.sampledHits - b.sampledHits
+    // How many misses one of the sample stands for.
+    const weight = sampledMisses < ENOUGH_MISSES ? 1 / this.#rate : misses / sampledMisses
     const { maxItems, maxMemory, strategy } = this.#size
     return {
       strategy,
-      actualHitRate: actual * 100,
+      actualHitRate: 100 * (1 - misses / reads),
       reads,
       sampledReads,
       sampledKeys: Math.max(...this.#trials.map(({ items }) => items)),
@@ -143,7 +147,7 @@ export class WhatIf {
         factor,
         maxItems: Math.max(1, Math.round(maxItems * factor)),
         maxMemory: Math.max(1, Math.round(maxMemory * factor)),
-        hitRate: Math.min(1, Math.max(0, ((a.trialHits[at] as number) + (b.trialHits[at] as number)) / sampledReads + skew)) * 100
+        hitRate: 100 * Math.max(0, 1 - (sampledReads - (a.trialHits[at] as number) - (b.trialHits[at] as number)) * weight / reads)
       }))
     }
   }
@@ -187,7 +191,7 @@ export class WhatIf {
     this.#current = emptyWindow()
     this.#previous = emptyWindow()
     this.#trials = SIZE_FACTORS.map((factor) => new MiniCache({
-      policy: new policies[strategy](),
+      policy: new policies[policyOf(strategy)](),
       maxItems: Math.min(maxItems * rate, ROOM) * factor,
       maxBytes: maxMemory * rate * factor,
       ledger: this.#ledger

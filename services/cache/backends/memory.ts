@@ -40,6 +40,8 @@ export interface VisitedEntry {
   readonly dataType: DataType
   /** Bytes counted against `max_memory`. */
   readonly size: number
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number
   /** Milliseconds since the epoch, Infinity when never. */
   readonly expiresAt: number
   readonly accessCount: number
@@ -315,6 +317,7 @@ export class MemoryBackend {
         key: slots.keys[slot] as string,
         dataType: DATA_TYPES[slots.dataTypes[slot] as number]!,
         size: slots.sizes[slot] as number,
+        createdAt: slots.createdAt[slot] as number,
         expiresAt: slots.expiresAt[slot] as number,
         accessCount: slots.accessCounts[slot] as number
       })

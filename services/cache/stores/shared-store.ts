@@ -196,7 +196,7 @@ export class SharedStore implements Store, ChangeListener {
   async list (namespace: string, { pattern, limit, offset = 0, cursor }: ListQuery): Promise<Listing> {
     const matches = pattern === undefined ? undefined : compileGlob(pattern)
     const found = new Map<string, ScannedEntry>()
-    for await (const entries of this.#standing(namespace)) {
+    for await (const entries of this.scan(namespace)) {
       for (const entry of entries) if (matches === undefined || matches(entry.key)) found.set(entry.key, entry)
     }
     // By name, so that a page boundary loses none and repeats none while others write.
@@ -213,7 +213,7 @@ export class SharedStore implements Store, ChangeListener {
   }
 
   async * dump (namespace: string | undefined, matches: Matcher): AsyncIterable<StoredEntry[]> {
-    for await (const scanned of this.#standing(namespace)) {
+    for await (const scanned of this.scan(namespace)) {
       for (const [name, found] of portions(scanned.filter(({ key }) => matches(key)))) {
         const entries = await this.#backend.getMany(name, found)
         yield entries.flatMap((entry) => entry === undefined || !this.#isVisible(entry) ? [] : [entry])
@@ -224,7 +224,7 @@ export class SharedStore implements Store, ChangeListener {
   async usage (namespace?: string): Promise<Usage> {
     const usage = { items: 0, bytes: 0 }
     const seen = new Set<string>()
-    for await (const entries of this.#standing(namespace)) {
+    for await (const entries of this.scan(namespace)) {
       for (const entry of entries) {
         const name = nameOf(entry.namespace, entry.key)
         if (seen.has(name)) continue
@@ -234,6 +234,13 @@ export class SharedStore implements Store, ChangeListener {
       }
     }
     return usage
+  }
+
+  async * scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> {
+    await this.#catchUp()
+    for await (const entries of this.#backend.scan(namespace)) {
+      yield entries.filter((entry) => this.#isVisible(entry))
+    }
   }
 
   /** The memory tier has limits of its own. */
@@ -352,13 +359,6 @@ export class SharedStore implements Store, ChangeListener {
     const marker = this.#ledger.record(namespace, what, await this.#backend.invalidate(namespace, what))
     this.#retirement.add(namespace, what, marker.stamp)
     return marker
-  }
-
-  async * #standing (namespace: string | undefined): AsyncIterable<ScannedEntry[]> {
-    await this.#catchUp()
-    for await (const entries of this.#backend.scan(namespace)) {
-      yield entries.filter((entry) => this.#isVisible(entry))
-    }
   }
 
   /** Whether callers may see an entry that the backend holds. */

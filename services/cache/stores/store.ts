@@ -68,6 +68,8 @@ export interface Store {
   configure (limits: Limits): void
   /** Entries that limits of the shared backend evicted since the start; undefined where it has none of its own. */
   evictions? (namespace?: string): number | undefined
+  /** What stands in the shared backend, in portions and without the values; an entry may come twice. Undefined where there is none. */
+  scan? (namespace: string | undefined): AsyncIterable<ScannedEntry[]>
   /** A pass that reclaims what nobody may see any more. */
   clean (): Promise<void>
   close (): Promise<void>
