@@ -1,6 +1,7 @@
 // Builds dist/ from the TypeScript sources and gathers the browser assets that Larder serves itself.
 // It runs before `npm start` and `npm test`, so it has to be quick: esbuild only strips the types here
-// (`npm run typecheck` is what checks them).
+// (`npm run typecheck` is what checks them). With --types, as after `npm ci`, it also writes the declarations of `larder/cache`.
+import { execFileSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -32,7 +33,8 @@ const redoc = readFileSync(createRequire(import.meta.url).resolve('redoc/bundles
 const nothing = 'data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=='
 writeFileSync(join(vendor, 'redoc.standalone.js'), redoc.replaceAll('https://cdn.redoc.ly/redoc/logo-mini.svg', nothing))
 
-rmSync(dist, { recursive: true, force: true })
+// The declarations take seconds, and stay as long as there are no newer ones.
+for (const name of existsSync(dist) ? readdirSync(dist) : []) if (name !== 'types') rmSync(join(dist, name), { recursive: true, force: true })
 await esbuild.build({
   absWorkingDir: root,
   entryPoints: [...readdirSync(root).filter((name) => name.endsWith('.ts')), ...sources.flatMap(typescriptIn)],
@@ -46,3 +48,8 @@ await esbuild.build({
 })
 for (const directory of assets) cpSync(join(root, directory), join(dist, directory), { recursive: true })
 cpSync(join(root, 'package.json'), join(dist, 'package.json'))
+if (process.argv.includes('--types')) {
+  rmSync(join(dist, 'types'), { recursive: true, force: true })
+  const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc')
+  execFileSync(process.execPath, [compiler, '--project', join(root, 'tsconfig.types.json')], { stdio: 'inherit' })
+}
