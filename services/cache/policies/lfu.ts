@@ -16,6 +16,11 @@ export class LfuPolicy implements Policy {
     this.#append(slot, this.#lowest)
   }
 
+  restore (slot: number, _expiresAt: number, uses: number): void {
+    if (this.#lowest?.uses !== uses) this.#lowest = insertBucket(uses, undefined, this.#lowest)
+    this.#append(slot, this.#lowest)
+  }
+
   touch (slot: number): void {
     const bucket = this.#bucketOf[slot] as Bucket
     const above = bucket.above

@@ -23,6 +23,11 @@ export interface Policy {
   forget (slot: number, evicted: boolean): void
   /** Slots up to `capacity` (exclusive) may come; what is held stays. */
   resize (capacity: number): void
+  /**
+   * An entry comes from an earlier process, with the uses that it had. For a policy that counts them: entries come with the most
+   * uses first, among equals the one used longest ago, and before any is admitted. Others are given them by `admit` and `touch`.
+   */
+  restore? (slot: number, expiresAt: number, uses: number): void
 }
 
 /** A longer copy of a typed array. */

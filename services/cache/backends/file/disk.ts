@@ -1,0 +1,191 @@
+import { mkdirSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import type { ClassicLevel, Iterator } from 'classic-level'
+import { BackendUnavailableError } from '../../errors.js'
+import type { OnFault } from '../../faults.js'
+import { FolderInUseError, FolderUnusableError } from './errors.js'
+
+/** A change of one row. */
+export type RowChange = { type: 'put', key: Buffer, value: Buffer } | { type: 'del', key: Buffer }
+export type Row = [key: Buffer, value: Buffer]
+type Level = ClassicLevel<Buffer, Buffer>
+type RowIterator = Iterator<Level, Buffer, Buffer>
+
+export interface DiskOptions {
+  folder: string
+  /** Whether a write waits until the device has it, not just the operating system. */
+  sync: boolean
+  onFault: OnFault
+}
+
+/** Rows in a portion of a pass. */
+const PAGE = 500
+/** What has to be free before a store whose disk was full is opened again: its log becomes a table, next to it. */
+const ROOM = 6 * 1024 * 1024
+
+/**
+ * The store on disk: LevelDB in a folder of its own, for one process. LevelDB writes everything into a log first: what was written
+ * survives the end of the process, however it ends; with `sync` also that of the machine.
+ */
+export class Disk {
+  #options: DiskOptions
+  #level: Level
+
+  private constructor (options: DiskOptions, level: Level) {
+    this.#options = options
+    this.#level = level
+  }
+
+  /**
+   * Opens the folder, and makes it where there is none. One that is damaged is repaired: what cannot be read goes to `lost` in it;
+   * one that cannot be repaired is set aside as a whole.
+   * @throws FolderInUseError · FolderUnusableError
+   */
+  static async open (options: DiskOptions): Promise<Disk> {
+    const { folder, onFault } = options
+    try {
+      makeFolder(resolve(folder))
+    } catch (error) {
+      throw unusable(folder, error)
+    }
+    try {
+      return new Disk(options, await openLevel(folder))
+    } catch (error) {
+      if (!isDamage(error)) throw unusable(folder, error)
+      onFault(new Error(`The cache in ${folder} is damaged (${reason(error)}): it is repaired, and what cannot be read goes to ${join(folder, 'lost')}.`))
+    }
+    try {
+      const { ClassicLevel } = await import('classic-level')
+      await ClassicLevel.repair(folder)
+      return new Disk(options, await openLevel(folder))
+    } catch (error) {
+      if (codeOf(error) === 'LEVEL_LOCKED') throw unusable(folder, error)
+      const aside = `${folder}.damaged-${Date.now()}`
+      onFault(new Error(`The cache in ${folder} cannot be repaired (${reason(error)}): it is set aside as ${aside}, and begins empty.`))
+      try {
+        renameSync(folder, aside)
+        makeFolder(resolve(folder))
+        return new Disk(options, await openLevel(folder))
+      } catch (again) {
+        throw unusable(folder, again)
+      }
+    }
+  }
+
+  async write (changes: RowChange[]): Promise<void> { await this.#level.batch(changes, { sync: this.#options.sync }) }
+
+  /** In the order asked. What is damaged comes as `damaged`. */
+  async read (keys: Buffer[]): Promise<(Buffer | 'damaged' | undefined)[]> {
+    try {
+      return await this.#level.getMany(keys)
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      // One of them, or several: who it is shows one by one.
+      return await Promise.all(keys.map(async (key) => await this.#level.get(key).catch((error: unknown) => {
+        if (isDamage(error)) return 'damaged' as const
+        throw error
+      })))
+    }
+  }
+
+  /** The rows of a range in portions, as they are now. Those that cannot be read are left out, and reported at the end. */
+  async * rows (range: { gte: Buffer, lt: Buffer }): AsyncGenerator<Row[]> {
+    let from: { gte: Buffer } | { gt: Buffer } = { gte: range.gte }
+    let portion = PAGE
+    for (;;) {
+      const iterator: RowIterator = this.#level.iterator({ ...from, lt: range.lt, highWaterMarkBytes: 1024 * 1024 })
+      try {
+        for (;;) {
+          const rows: Row[] = await iterator.nextv(portion)
+          if (rows.length === 0) return
+          yield rows
+          from = { gt: (rows.at(-1) as Row)[0] }
+        }
+      } catch (error) {
+        if (!isDamage(error)) throw error
+        // LevelDB goes on behind what it cannot read and tells so at the end, instead of the last portion: once more, row by row.
+        if (portion === 1) {
+          this.#options.onFault(new Error(`Entries of the cache in ${this.#options.folder} are damaged (${reason(error)}): they are gone.`))
+          return
+        }
+        portion = 1
+      } finally {
+        await iterator.close()
+      }
+    }
+  }
+
+  /** Keys of a range, from behind `after` on. */
+  async keys (range: { gte: Buffer, lt: Buffer }, after: Buffer | undefined, limit: number): Promise<Buffer[]> {
+    const iterator = this.#level.keys({ ...after === undefined ? { gte: range.gte } : { gt: after }, lt: range.lt })
+    try {
+      return await iterator.nextv(limit)
+    } finally {
+      await iterator.close()
+    }
+  }
+
+  async close (): Promise<void> { await this.#level.close() }
+
+  /** Whether a store whose disk was full can be opened again: LevelDB needs room for that, and is not there for anybody without. */
+  hasRoom (): boolean {
+    const { folder } = this.#options
+    const trial = join(folder, 'room')
+    try {
+      const { bavail, bsize } = statfsSync(folder)
+      if (bavail * bsize < ROOM) return false
+      writeFileSync(trial, Buffer.alloc(ROOM))
+      return true
+    } catch {
+      return false
+    } finally {
+      rmSync(trial, { force: true })
+    }
+  }
+}
+
+async function openLevel (folder: string): Promise<Level> {
+  const { ClassicLevel } = await import('classic-level')
+  const level: Level = new ClassicLevel(folder, { keyEncoding: 'buffer', valueEncoding: 'buffer' })
+  await level.open()
+  return level
+}
+
+/** For nobody else on this machine. */
+function makeFolder (folder: string): void {
+  // Not `recursive`: it never comes back from where nothing can be made, such as /proc.
+  if (dirname(folder) !== folder && !exists(dirname(folder))) makeFolder(dirname(folder))
+  if (!exists(folder)) mkdirSync(folder, { mode: 0o700 })
+}
+
+function exists (folder: string): boolean {
+  try {
+    statfsSync(folder)
+    return true
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false
+    throw error
+  }
+}
+
+function unusable (folder: string, error: unknown): Error {
+  if (codeOf(error) === 'LEVEL_LOCKED') return new FolderInUseError(folder)
+  return Object.assign(new FolderUnusableError(folder, reason(error)), { cause: error })
+}
+
+/** LevelDB's own errors stand behind that of the open. */
+function origin (error: unknown): NodeJS.ErrnoException {
+  const { cause } = error as { cause?: unknown }
+  return (cause instanceof Error ? cause : error) as NodeJS.ErrnoException
+}
+
+export const codeOf = (error: unknown): string | undefined => origin(error).code
+const reason = (error: unknown): string => (origin(error).message).split('\n')[0] as string
+const isDamage = (error: unknown): boolean => codeOf(error) === 'LEVEL_CORRUPTION'
+
+/** A disk, or a quota on it, that is used up. */
+export const isFull = (error: unknown): boolean => /no space left|quota exceeded|file too large/i.test(reason(error))
+
+/** What callers are told of a fault of the disk. */
+export const diskFault = (folder: string, error: unknown): Error =>
+  Object.assign(new BackendUnavailableError(`The cache's folder ${folder} does not work (${reason(error)}): check the disk; it is tried again by itself.`), { cause: error })

@@ -1,0 +1,300 @@
+import type { Now } from '../../clock.js'
+import { NO_TAGS, STRATEGIES } from '../../entry.js'
+import { EntryTooLargeError } from '../../errors.js'
+import type { CountersByNamespace } from '../../statistics.js'
+import { Columns } from './columns.js'
+import { inOrder } from './restoring.js'
+import type { Amendment, EntryRow } from './rows.js'
+import { Segments } from './segments.js'
+
+/** The value has a row of its own. */
+const APART = 1
+/** There is a row with what changed since the write, maybe of an older version. */
+const AMENDED = 2
+/** What changed since the write is not in a row yet. */
+const DIRTY = 4
+
+/** One namespace. */
+export interface Space { readonly name: string, readonly index: Map<string, number> }
+
+/** Rows that an entry has besides its own. */
+export interface Parts { readonly apart: boolean, readonly amended: boolean }
+
+/** An entry that left, whose rows are to be deleted. */
+export interface Removed extends Parts { readonly namespace: string, readonly key: string }
+
+/** What the index is given of an entry. */
+export interface Indexed extends EntryRow {
+  readonly namespace: string
+  readonly key: string
+  readonly tags: readonly string[]
+  /** As `sizeOf` counts it, with the stored value. */
+  readonly size: number
+  readonly apart: boolean
+}
+
+export interface IndexLimits { maxItems: number, maxMemory: number }
+
+/** Entries that gave way to others, by namespace. */
+export type Evictions = CountersByNamespace<{ evictions: number }>
+
+export interface IndexOptions {
+  now: Now
+  limits: IndexLimits
+  /** Counted on here: an index may be made anew while the process lives. */
+  evictions: Evictions
+}
+
+/**
+ * What is in the store, in memory: every entry but for its value and metadata. It decides who is there and who goes, at once and
+ * exactly; the store on disk follows. Slots are good until the next call that adds or removes.
+ */
+export class EntryIndex {
+  readonly columns: Columns<Space>
+  #now: Now
+  #limits: IndexLimits
+  #spaces = new Map<string, Space>()
+  #segments = new Segments()
+  #evictions: Evictions
+  #items = 0
+  #bytes = 0
+  #uses = 0
+  #dirty: number[] = []
+
+  constructor ({ now, limits, evictions }: IndexOptions) {
+    this.#now = now
+    this.#evictions = evictions
+    this.#limits = { maxItems: limits.maxItems, maxMemory: limits.maxMemory }
+    this.columns = new Columns((capacity) => { this.#segments.resize(capacity) })
+  }
+
+  get items (): number { return this.#items }
+  get bytes (): number { return this.#bytes }
+  get limits (): Readonly<IndexLimits> { return this.#limits }
+
+  /** The keys of a namespace, by name; those that are added while somebody goes through them come last. */
+  space (namespace: string): Space | undefined { return this.#spaces.get(namespace) }
+  spaces (): IterableIterator<Space> { return this.#spaces.values() }
+
+  /** Where an entry is, -1 when it is not there. It may be past its TTL, or gone for good. */
+  find (namespace: string, key: string): number { return this.#spaces.get(namespace)?.index.get(key) ?? -1 }
+
+  isGone (slot: number): boolean { return (this.columns.goneAt[slot] as number) <= this.#now() }
+
+  tagsAt (slot: number): readonly string[] { return this.columns.tags.get(slot) ?? NO_TAGS }
+
+  parts (slot: number): Parts {
+    const flags = this.columns.flags[slot] as number
+    return { apart: (flags & APART) !== 0, amended: (flags & AMENDED) !== 0 }
+  }
+
+  /** What may change of an entry, as it is now. */
+  amendment (slot: number): Amendment {
+    const { versions, expiresAt, goneAt, accessedAt, used, reads, uses } = this.columns
+    return {
+      version: versions[slot] as number,
+      expiresAt: expiresAt[slot] as number,
+      goneAt: goneAt[slot] as number,
+      accessedAt: accessedAt[slot] as number,
+      used: used[slot] as number,
+      reads: reads[slot] as number,
+      uses: uses[slot] as number
+    }
+  }
+
+  /** The place of a use that comes now, in the order of all. */
+  nextUse (): number { return ++this.#uses }
+
+  /** How often the key was used since it came in, with the write that comes now. */
+  usesWith (slot: number): number { return slot === -1 ? 1 : (this.columns.uses[slot] as number) + 1 }
+
+  /**
+   * Puts an entry in, and answers who has to go for it; the segment of its own strategy gives first.
+   * @throws EntryTooLargeError when it can never fit; nothing changes then
+   */
+  put (entry: Indexed): Removed[] {
+    if (entry.size > this.#limits.maxMemory) throw new EntryTooLargeError(entry.size, this.#limits.maxMemory)
+    const strategy = STRATEGIES.indexOf(entry.strategy)
+    const removed: Removed[] = []
+    let slot = this.find(entry.namespace, entry.key)
+    if (slot === -1) {
+      this.#makeRoom(entry.size, 1, strategy, removed)
+      slot = this.#take(entry.namespace, entry.key)
+      this.#segments.admit(slot, strategy, entry.expiresAt, entry.namespace, entry.key)
+    } else {
+      this.#replace(slot, strategy, entry, removed)
+    }
+    this.#write(slot, strategy, entry)
+    return removed
+  }
+
+  /** Puts in an entry of an earlier process; `restored` follows when all are in. */
+  load (entry: Indexed): void {
+    const slot = this.#take(entry.namespace, entry.key)
+    this.#write(slot, STRATEGIES.indexOf(entry.strategy), entry)
+    this.#uses = Math.max(this.#uses, entry.used)
+  }
+
+  /** Applies what changed of an entry since it was written. Answers whether it is about the version that is there. */
+  amend (namespace: string, key: string, amendment: Amendment): boolean {
+    const slot = this.find(namespace, key)
+    if (slot === -1 || this.columns.versions[slot] !== amendment.version) return false
+    const { expiresAt, goneAt, accessedAt, used, reads, uses, flags } = this.columns
+    expiresAt[slot] = amendment.expiresAt
+    goneAt[slot] = amendment.goneAt
+    accessedAt[slot] = amendment.accessedAt
+    used[slot] = amendment.used
+    reads[slot] = amendment.reads
+    uses[slot] = amendment.uses
+    flags[slot]! |= AMENDED
+    this.#uses = Math.max(this.#uses, amendment.used)
+    return true
+  }
+
+  /** Everything is loaded: brings it in order, and answers who has to go, because their time is over or the limits are lower than they were. */
+  restored (): Removed[] {
+    const { columns } = this
+    const slots: number[][] = STRATEGIES.map(() => [])
+    for (let slot = 0; slot < columns.high; slot++) slots[columns.strategies[slot] as number]!.push(slot)
+    for (const [strategy, own] of slots.entries()) {
+      if (own.length === 0) continue
+      this.#segments.restore(strategy, inOrder(own, strategy, columns).map((slot) => ({
+        slot,
+        expiresAt: columns.expiresAt[slot] as number,
+        uses: columns.uses[slot] as number,
+        namespace: (columns.spaces[slot] as Space).name,
+        key: columns.keys[slot] as string
+      })))
+    }
+    const gone: Removed[] = []
+    for (let slot = 0; slot < columns.high; slot++) if (this.isGone(slot)) gone.push(this.remove(slot))
+    return [...gone, ...this.configure(this.#limits)]
+  }
+
+  /** Counts a read of the entry, for its policy and its own statistics. */
+  touch (slot: number, reads: number, at: number): void {
+    const { columns } = this
+    columns.accessedAt[slot] = at
+    columns.used[slot] = this.nextUse()
+    columns.reads[slot] = Math.min((columns.reads[slot] as number) + reads, 0xffffffff)
+    columns.uses[slot] = Math.min((columns.uses[slot] as number) + reads, 0xffffffff)
+    for (let read = 0; read < reads; read++) this.#segments.touch(slot, columns.strategies[slot] as number)
+    if (((columns.flags[slot] as number) & DIRTY) === 0) {
+      columns.flags[slot]! |= DIRTY
+      this.#dirty.push(slot)
+    }
+  }
+
+  /** Changes when an entry expires; what is to be written says `amendment`. */
+  expire (slot: number, expiresAt: number, goneAt: number): void {
+    const { columns } = this
+    columns.expiresAt[slot] = expiresAt
+    columns.goneAt[slot] = goneAt
+    this.#segments.replace(slot, columns.strategies[slot] as number, expiresAt, false)
+    this.amended(slot)
+  }
+
+  /** What changed since the write is about to have a row. */
+  amended (slot: number): void { this.columns.flags[slot] = ((this.columns.flags[slot] as number) & ~DIRTY) | AMENDED }
+
+  /** Whether there are such slots: see `dirty`. */
+  get hasDirty (): boolean { return this.#dirty.length > 0 }
+
+  /** Slots whose entry has changed since the write and is not written yet; each is told once, at most so many. */
+  dirty (most: number): number[] {
+    const slots = this.#dirty.splice(0, most)
+    return slots.filter((slot) => ((this.columns.flags[slot] as number) & DIRTY) !== 0)
+  }
+
+  remove (slot: number): Removed { return this.#remove(slot, false) }
+
+  /** Takes new limits, and answers who has to go. */
+  configure ({ maxItems, maxMemory }: IndexLimits): Removed[] {
+    this.#limits = { maxItems, maxMemory }
+    const removed: Removed[] = []
+    this.#makeRoom(0, 0, 0, removed)
+    return removed
+  }
+
+  #take (namespace: string, key: string): number {
+    let space = this.#spaces.get(namespace)
+    if (space === undefined) {
+      space = { name: namespace, index: new Map() }
+      this.#spaces.set(namespace, space)
+    }
+    const slot = this.columns.take()
+    space.index.set(key, slot)
+    this.columns.spaces[slot] = space
+    this.columns.keys[slot] = key
+    this.#items++
+    return slot
+  }
+
+  #replace (slot: number, strategy: number, { namespace, key, size, expiresAt }: Indexed, removed: Removed[]): void {
+    const old = this.columns.strategies[slot] as number
+    const growth = size - (this.columns.sizes[slot] as number)
+    if (old === strategy) {
+      this.#segments.replace(slot, strategy, expiresAt, true)
+      for (;;) {
+        if (!this.#isOver(growth, 0)) return
+        const victim = this.#segments.ownVictim(strategy)
+        if (victim === slot) break
+        this.#evict(victim, removed)
+      }
+    }
+    // Out of its segment while room is made, so that it cannot be the victim of its own growth.
+    this.#segments.forget(slot, old, false)
+    this.#makeRoom(growth, 0, strategy, removed)
+    this.#segments.admit(slot, strategy, expiresAt, namespace, key)
+  }
+
+  #write (slot: number, strategy: number, entry: Indexed): void {
+    const { columns } = this
+    this.#bytes += entry.size - (columns.sizes[slot] as number)
+    columns.sizes[slot] = entry.size
+    columns.versions[slot] = entry.version
+    columns.stamps[slot] = entry.stamp
+    columns.orders[slot] = entry.order
+    columns.expiresAt[slot] = entry.expiresAt
+    columns.goneAt[slot] = entry.goneAt
+    columns.accessedAt[slot] = entry.accessedAt
+    columns.used[slot] = entry.used
+    columns.reads[slot] = entry.reads
+    columns.uses[slot] = entry.uses
+    columns.strategies[slot] = strategy
+    columns.flags[slot] = ((columns.flags[slot] as number) & AMENDED) | (entry.apart ? APART : 0)
+    if (entry.tags.length === 0) columns.tags.delete(slot)
+    else columns.tags.set(slot, entry.tags)
+  }
+
+  #makeRoom (bytes: number, items: number, strategy: number, removed: Removed[]): void {
+    while (this.#isOver(bytes, items)) {
+      const victim = this.#segments.victim(strategy)
+      if (victim === -1) return
+      this.#evict(victim, removed)
+    }
+  }
+
+  #isOver (bytes: number, items: number): boolean {
+    return this.#bytes + bytes > this.#limits.maxMemory || this.#items + items > this.#limits.maxItems
+  }
+
+  #evict (victim: number, removed: Removed[]): void {
+    if (!this.isGone(victim)) this.#evictions.of((this.columns.spaces[victim] as Space).name).evictions++
+    removed.push(this.#remove(victim, true))
+  }
+
+  #remove (slot: number, evicted: boolean): Removed {
+    const { columns } = this
+    const space = columns.spaces[slot] as Space
+    const key = columns.keys[slot] as string
+    const removed = { namespace: space.name, key, ...this.parts(slot) }
+    space.index.delete(key)
+    if (space.index.size === 0) this.#spaces.delete(space.name)
+    this.#segments.forget(slot, columns.strategies[slot] as number, evicted)
+    this.#items--
+    this.#bytes -= columns.sizes[slot] as number
+    columns.release(slot)
+    return removed
+  }
+}

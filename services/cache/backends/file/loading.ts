@@ -1,0 +1,82 @@
+import { sizeOf } from '../../entry.js'
+import { unpackFacts } from '../../record.js'
+import type { InForce } from '../backend.js'
+import { invalidationOf } from '../invalidation-fields.js'
+import type { Disk, RowChange } from './disk.js'
+import { EntryIndex, type IndexOptions } from './entry-index.js'
+import { namesIn, ofKind, rangeOf } from './row-keys.js'
+import { unpackAmendment, unpackEntry, unpackNumber } from './rows.js'
+import { rowsOf } from './removal.js'
+
+/** What a store holds. */
+export interface Loaded {
+  index: EntryIndex
+  /** By the field that each is kept under. */
+  inForce: Map<string, InForce>
+  /** The highest stamp in it. */
+  stamp: number
+  /** Rows that are to go: of entries whose time is over, that the limits have no room for, or that are damaged. */
+  waste: RowChange[]
+  /** Entries that could not be read. */
+  damaged: number
+}
+
+/** Reads everything but the large values. */
+export async function load (disk: Disk, options: IndexOptions): Promise<Loaded> {
+  const index = new EntryIndex(options)
+  const loaded: Loaded = { index, inForce: new Map(), stamp: 0, waste: [], damaged: 0 }
+  await loadEntries(disk, loaded)
+  await loadAmendments(disk, loaded)
+  await loadInvalidations(disk, loaded)
+  for (const removed of index.restored()) loaded.waste.push(...rowsOf(removed))
+  return loaded
+}
+
+async function loadEntries (disk: Disk, loaded: Loaded): Promise<void> {
+  for await (const rows of disk.rows(rangeOf('e'))) {
+    for (const [rowKey, bytes] of rows) {
+      const names = namesIn(rowKey)
+      const row = names === undefined ? undefined : unpackEntry(rowKey, bytes)
+      const facts = names === undefined || row === undefined ? undefined : unpackFacts(names.namespace, names.key, row.head, 0)
+      if (names === undefined || row === undefined || facts === undefined) {
+        loaded.damaged++
+        for (const kind of ['e', 'v', 'a'] as const) loaded.waste.push({ type: 'del', key: ofKind(kind, rowKey) })
+        continue
+      }
+      const { tags, metadata } = facts
+      loaded.stamp = Math.max(loaded.stamp, row.order, row.stamp)
+      loaded.index.load({
+        ...row, ...names, tags, size: sizeOf(names.key, '', tags, metadata) + row.valueLength, apart: row.value === undefined
+      })
+    }
+  }
+}
+
+async function loadAmendments (disk: Disk, { index, waste }: Loaded): Promise<void> {
+  for await (const rows of disk.rows(rangeOf('a'))) {
+    for (const [rowKey, bytes] of rows) {
+      const names = namesIn(rowKey)
+      const amendment = unpackAmendment(rowKey, bytes)
+      const isUsed = names !== undefined && amendment !== undefined && index.amend(names.namespace, names.key, amendment)
+      if (!isUsed) waste.push({ type: 'del', key: rowKey })
+    }
+  }
+}
+
+/** Comes last: an invalidation whose stamp is damaged concerns everything that is there. */
+async function loadInvalidations (disk: Disk, loaded: Loaded): Promise<void> {
+  for await (const rows of disk.rows(rangeOf('i'))) {
+    for (const [rowKey, bytes] of rows) {
+      const field = rowKey.toString('utf8', 1)
+      const stamp = unpackNumber(rowKey, bytes)
+      const inForce = invalidationOf(field, stamp ?? loaded.stamp + 1)
+      if (stamp === undefined) loaded.damaged++
+      if (inForce === undefined) {
+        loaded.waste.push({ type: 'del', key: rowKey })
+        continue
+      }
+      loaded.inForce.set(field, inForce)
+      loaded.stamp = Math.max(loaded.stamp, inForce.stamp)
+    }
+  }
+}

@@ -1,0 +1,66 @@
+import { UnsupportedOperationError } from '../../errors.js'
+
+/*
+ * Keys of the store, in the order of which it can be read: a letter for the kind of row, the namespace, NUL, and the key in UTF-8.
+ * A namespace has no NUL. Lone surrogates, which UTF-8 has no bytes for, are written as if it had (WTF-8), so that no two keys meet.
+ */
+
+/** `e` an entry, `v` a value kept apart from it, `a` what changed of it since, `i` an invalidation, `m` what the store is. */
+export type RowKind = 'e' | 'v' | 'a' | 'i' | 'm'
+
+const LONE_SURROGATE = /\p{Surrogate}/u
+
+/** @throws UnsupportedOperationError for a namespace that has a NUL */
+export function rowKey (kind: RowKind, namespace: string, key: string): Buffer {
+  if (namespace.includes('\0')) throw new UnsupportedOperationError('The file backend takes no namespace with a NUL in it: name it otherwise.')
+  const start = `${kind}${namespace}\0`
+  return LONE_SURROGATE.test(key) ? Buffer.concat([Buffer.from(start), generalised(key)]) : Buffer.from(start + key)
+}
+
+/** The same row of another kind. */
+export function ofKind (kind: RowKind, row: Buffer): Buffer {
+  const copy = Buffer.from(row)
+  copy[0] = kind.charCodeAt(0)
+  return copy
+}
+
+/** Undefined for what is no key of an entry. */
+export function namesIn (row: Buffer): { namespace: string, key: string } | undefined {
+  const end = row.indexOf(0)
+  if (end === -1) return undefined
+  return { namespace: row.toString('utf8', 1, end), key: decoded(row.subarray(end + 1)) }
+}
+
+/** From the first row of a kind (and namespace) to the one behind the last. */
+export function rangeOf (kind: RowKind, namespace?: string): { gte: Buffer, lt: Buffer } {
+  const gte = Buffer.from(namespace === undefined ? kind : `${kind}${namespace}\0`)
+  const lt = Buffer.from(gte)
+  lt[lt.length - 1]!++
+  return { gte, lt }
+}
+
+function generalised (text: string): Buffer {
+  const parts = Array.from(text, (character) => {
+    const code = character.codePointAt(0) as number
+    return code >= 0xd800 && code <= 0xdfff ? Buffer.from([0xe0 | code >> 12, 0x80 | (code >> 6 & 0x3f), 0x80 | (code & 0x3f)]) : Buffer.from(character)
+  })
+  return Buffer.concat(parts)
+}
+
+function decoded (bytes: Buffer): string {
+  const text = bytes.toString()
+  return text.includes('\ufffd') ? generalisedText(bytes) : text
+}
+
+function generalisedText (bytes: Buffer): string {
+  let text = ''
+  let from = 0
+  for (let at = 0; at + 2 < bytes.length; at++) {
+    if (bytes[at] !== 0xed || (bytes[at + 1] as number) < 0xa0) continue
+    const code = 0xd000 | ((bytes[at + 1] as number) & 0x3f) << 6 | ((bytes[at + 2] as number) & 0x3f)
+    text += bytes.toString('utf8', from, at) + String.fromCharCode(code)
+    from = at + 3
+    at += 2
+  }
+  return text + bytes.toString('utf8', from)
+}

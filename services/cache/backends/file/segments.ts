@@ -1,0 +1,68 @@
+import { STRATEGIES } from '../../entry.js'
+import { hashKey } from '../../policies/hash.js'
+import { policies } from '../../policies/index.js'
+import type { Policy } from '../../policies/policy.js'
+import type { Restored } from './restoring.js'
+
+/** The entries by the eviction policy they are kept under. Strategies go by their place in STRATEGIES. */
+export class Segments {
+  /** From its first entry on: each takes memory for every slot there is. */
+  #policies: (Policy | undefined)[] = STRATEGIES.map(() => undefined)
+  #populations = STRATEGIES.map(() => 0)
+  #capacity = 0
+
+  resize (capacity: number): void {
+    this.#capacity = capacity
+    for (const policy of this.#policies) policy?.resize(capacity)
+  }
+
+  admit (slot: number, strategy: number, expiresAt: number, namespace: string, key: string): void {
+    const policy = this.#policy(strategy)
+    policy.admit(slot, expiresAt, policy.usesHash === true ? hashKey(key, hashKey(namespace)) : 0)
+    this.#populations[strategy]!++
+  }
+
+  touch (slot: number, strategy: number): void { this.#policies[strategy]!.touch(slot) }
+  replace (slot: number, strategy: number, expiresAt: number, written: boolean): void { this.#policies[strategy]!.replace(slot, expiresAt, written) }
+
+  forget (slot: number, strategy: number, evicted: boolean): void {
+    this.#policies[strategy]!.forget(slot, evicted)
+    this.#populations[strategy]!--
+  }
+
+  /** Who goes next: of those under the strategy, else of the largest segment; -1 when there is nobody. */
+  victim (strategy: number): number {
+    const own = this.#policies[strategy]?.victim() ?? -1
+    return own === -1 ? this.#policies[this.#populations.indexOf(Math.max(...this.#populations))]?.victim() ?? -1 : own
+  }
+
+  /** Who goes next under the strategy alone. */
+  ownVictim (strategy: number): number { return this.#policies[strategy]?.victim() ?? -1 }
+
+  /** Takes entries of an earlier process, in the order that their policy needs: see `restoring.ts`. */
+  restore (strategy: number, entries: Iterable<Restored>): void {
+    const policy = this.#policy(strategy)
+    for (const { slot, expiresAt, uses, namespace, key } of entries) {
+      this.#populations[strategy]!++
+      if (policy.restore !== undefined) {
+        policy.restore(slot, expiresAt, uses)
+        continue
+      }
+      policy.admit(slot, expiresAt, policy.usesHash === true ? hashKey(key, hashKey(namespace)) : 0)
+      for (let touches = Math.min(uses - 1, MOST_TOUCHES); touches > 0; touches--) policy.touch(slot)
+    }
+  }
+
+  #policy (strategy: number): Policy {
+    let policy = this.#policies[strategy]
+    if (policy === undefined) {
+      policy = new policies[STRATEGIES[strategy]!]()
+      policy.resize(this.#capacity)
+      this.#policies[strategy] = policy
+    }
+    return policy
+  }
+}
+
+/** Uses that policies with counters tell apart. */
+const MOST_TOUCHES = 3
