@@ -65,14 +65,20 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   const { databaseUrl, dataDir, sampleData } = config
   await app.register(postgres, { databaseUrl, dataDir, sampleData })
   await app.register(configStore, { initial: initialSettings(config), shared: databaseUrl !== undefined })
-  const { backend: defaultBackend, ...limits } = config.cache
+  const { backend: defaultBackend, fileSync, ...limits } = config.cache
   if (config.redis) await app.register(redis, { ...config.redis, required: defaultBackend === 'redis' })
   await app.register(cacheDatabase, { databaseUrl })
-  await app.register(cache, { defaultBackend, limits, timed: config.performanceTracking && config.metrics }) // over Redis where there is one
+  const file = { folder: join(dataDir, 'cache'), sync: fileSync, limits: storedLimits(app.configStore) }
+  await app.register(cache, { defaultBackend, limits, file, timed: config.performanceTracking && config.metrics }) // over Redis where there is one
   await app.register(settings) // what is stored wins over the environment
 
   const { maxKeyLength, maxImportSize } = config.cache
   await app.register(routes, { cache: { maxKeyLength, maxImportSize, spoolDirectory: join(dataDir, 'spool') } })
+}
+
+/** Those that the file backend has to keep to from the start: by lower ones it would give up what it holds. */
+function storedLimits (settings: FastifyInstance['configStore']) {
+  return { maxItems: settings.get('cache.file.max_items'), maxMemory: settings.get('cache.file.max_memory') }
 }
 
 function create (config: Config, { logger }: BuildOptions): FastifyInstance {

@@ -45,6 +45,8 @@ export interface Config {
     maxKeyLength: number
     /** Bytes. */
     maxImportSize: number
+    /** Whether a write to the file backend waits for the device. */
+    fileSync: boolean
   }
   /** What was given and has no effect, one sentence each, to be logged once there is a log. */
   warnings?: readonly string[]
@@ -126,7 +128,8 @@ export function loadConfig (env: Given = readEnvironment()): Config {
       defaultTtl: values.CACHE_DEFAULT_TTL,
       cleanupInterval: values.CACHE_CLEANUP_INTERVAL,
       maxKeyLength: values.CACHE_MAX_KEY_LENGTH,
-      maxImportSize: values.CACHE_MAX_IMPORT_SIZE
+      maxImportSize: values.CACHE_MAX_IMPORT_SIZE,
+      fileSync: values.CACHE_FILE_SYNC
     },
     warnings
   }

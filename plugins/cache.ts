@@ -1,6 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { DatabaseBackend } from '../services/cache/backends/database/database.js'
+import { FolderInUseError, FolderUnusableError } from '../services/cache/backends/file/errors.js'
+import { FileBackend } from '../services/cache/backends/file/file.js'
 import { RedisBackend } from '../services/cache/backends/redis/redis.js'
 import { Cache } from '../services/cache/cache.js'
 import { monotonicNow } from '../services/cache/clock.js'
@@ -26,6 +28,8 @@ declare module 'fastify' {
 export interface CachePluginOptions {
   defaultBackend: Cache['backend']
   limits: Limits
+  /** The folder of the file backend, for this process alone, with the limits that it has at the start. Undefined: there is none. */
+  file?: { folder: string, sync: boolean, limits: Pick<Limits, 'maxItems' | 'maxMemory'> }
   /** Whether to measure how long the API's operations take. Default false. */
   timed?: boolean
 }
@@ -39,7 +43,7 @@ const TIER_SHARE = 1 / 4
  * Decorates the instance with `cache` and `caches`. With Redis the application's own cache has a memory tier in front of it that
  * the processes keep coherent; without, it is memory alone, and the API has no `redis` backend.
  */
-export default fp<CachePluginOptions>(async function cache (app, { defaultBackend, limits, timed = false }) {
+export default fp<CachePluginOptions>(async function cache (app, { defaultBackend, limits, file, timed = false }) {
   const now = monotonicNow()
   const redis = app.redis as FastifyInstance['redis'] | undefined
   const connections = app.cacheDatabase as FastifyInstance['cacheDatabase'] | undefined
@@ -69,8 +73,22 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
   if (redis !== undefined) served.push(serve(await overRedis('api')))
   if (connections !== undefined) served.push(serve(await shared(new DatabaseBackend({ connections, cache: 'api', now, limits }))))
 
+  const refused = new Map<string, string>()
+  if (file !== undefined) {
+    try {
+      const backend = await FileBackend.open({ ...file, now, onFault: (err) => { app.log.error({ err }, 'The files of the cache') } })
+      served.push(serve(await shared(backend)))
+      app.health.add('file', async () => { await backend.ping() }, { required: defaultBackend === 'file' })
+    } catch (error) {
+      const isTold = error instanceof FolderInUseError || error instanceof FolderUnusableError
+      if (defaultBackend === 'file' || !isTold) throw error
+      app.log.warn(error.message)
+      refused.set('file', error.message)
+    }
+  }
+
   app.decorate('cache', own)
-  app.decorate('caches', new CacheRegistry(served, defaultBackend))
+  app.decorate('caches', new CacheRegistry(served, defaultBackend, refused))
   app.health.add('cache', () => undefined)
   app.metrics.addCollector(() => [...samples('app', own), ...served.flatMap((each) => samples(each.backend, each))])
 }, { name: 'cache', fastify: '5.x', dependencies: ['health', 'metrics'] })

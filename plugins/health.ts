@@ -14,7 +14,7 @@ export interface HealthPluginOptions {
 }
 
 /** Every part there is: those that no plugin gives a check are listed as disabled. */
-const PARTS = ['postgres', 'redis', 'memcached', 'cache', 'events']
+const PARTS = ['postgres', 'redis', 'memcached', 'cache', 'file', 'events']
 
 /** Decorates the instance with `health`: ready when `onReady` is through, and no longer from the beginning of its close. */
 export default fp<HealthPluginOptions>(async function health (app, { memcachedUrl }) {

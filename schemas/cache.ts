@@ -13,7 +13,7 @@ export const DATA_TYPES = ['string', 'json', 'binary', 'number', 'boolean', 'lis
 
 export const CacheBackend = words(BACKENDS, {
   $id: 'CacheBackend',
-  description: 'Where entries are kept. `memory`, `redis` and `database` are built so far: the others answer 422.',
+  description: 'Where entries are kept. `memory`, `redis`, `database` and `file` are built so far: the other answers 422.',
   examples: ['memory']
 })
 export type CacheBackend = Static<typeof CacheBackend>

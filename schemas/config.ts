@@ -43,7 +43,7 @@ export const Environment = Type.Object({
   TLS_KEY_FILE: Type.Optional(text({ group: 'Server', description: 'PEM file with the private key of `TLS_CERT_FILE`.' })),
   ALLOWED_ORIGINS: Type.Optional(text({ group: 'Server', examples: ['http://localhost:3000,https://example.com'], description: 'Origins whose pages may call Larder (CORS), separated by commas.' })),
 
-  DATA_DIR: text({ group: 'Storage', default: './data', description: 'Folder of the embedded PostgreSQL.' }),
+  DATA_DIR: text({ group: 'Storage', default: './data', description: 'Folder of the embedded PostgreSQL, and of the `file` backend. For one process.' }),
   DATABASE_URL: Type.Optional(text({ group: 'Storage', secret: true, pattern: '^postgres(ql)?://', examples: ['postgres://user:password@localhost:5432/larder'], description: 'PostgreSQL server. Absent: an embedded PostgreSQL under `DATA_DIR`, for one process.' })),
   DB_HOST: Type.Optional(text({ group: 'Storage', description: 'With the next four, another way to write `DATABASE_URL`.' })),
   DB_PORT: whole(1, 65_535, { group: 'Storage', default: 5432, description: 'Read only together with `DB_HOST`.' }),
@@ -56,7 +56,7 @@ export const Environment = Type.Object({
   REDIS_PASSWORD: Type.Optional(text({ group: 'Storage', secret: true, description: 'Password of the Redis server, unless `REDIS_URL` has it.' })),
   MEMCACHED_URL: Type.Optional(text({ group: 'Storage', secret: true, pattern: '^memcached://', examples: ['memcached://localhost:11211'], description: 'Memcached server. Only watched by `/health/ready` so far.' })),
 
-  CACHE_BACKEND: words(['memory', 'redis', 'memcached', 'database', 'file'], { group: 'Cache', default: 'memory', built: ['memory', 'redis', 'database'], description: 'Backend of requests that name none.' }),
+  CACHE_BACKEND: words(['memory', 'redis', 'memcached', 'database', 'file'], { group: 'Cache', default: 'memory', built: ['memory', 'redis', 'database', 'file'], description: 'Backend of requests that name none.' }),
   CACHE_STRATEGY: words([...Strategies, 'write_through', 'write_behind'], { group: 'Cache', default: 'lru', built: Strategies, description: 'Which entry goes first when a limit is reached.' }),
   CACHE_MAX_MEMORY: whole(1, TEBIBYTE, { group: 'Cache', default: 104_857_600, description: 'Bytes that the entries of a backend may take.' }),
   CACHE_MAX_ITEMS: whole(1, 1_000_000_000, { group: 'Cache', default: 10_000, description: 'Entries that a backend may hold.' }),
@@ -64,6 +64,7 @@ export const Environment = Type.Object({
   CACHE_CLEANUP_INTERVAL: whole(1, DAY, { group: 'Cache', default: 300, description: 'Seconds between sweeps for expired entries.' }),
   CACHE_MAX_KEY_LENGTH: whole(1, 1000, { group: 'Cache', default: 250, description: 'Bytes that a key may have.' }),
   CACHE_MAX_IMPORT_SIZE: whole(1, TEBIBYTE, { group: 'Cache', default: 1_073_741_824, description: 'Bytes that the file of an import may have. It passes through `DATA_DIR`.' }),
+  CACHE_FILE_SYNC: flag({ group: 'Cache', default: false, description: 'Answer writes to the `file` backend only when the device has them: then they survive a loss of power, not just the end of the process.' }),
   CACHE_SERIALIZATION_FORMAT: words(['json', 'cbor'], { group: 'Cache', default: 'json', built: ['json'], description: 'How values are stored.' }),
   CACHE_COMPRESSION_ENABLED: flag({ group: 'Cache', default: false, built: [false], description: 'Compress large values.' }),
   CACHE_ENCRYPTION_ENABLED: flag({ group: 'Cache', default: false, built: [false], description: 'Encrypt values outside the process.' }),

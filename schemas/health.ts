@@ -27,7 +27,7 @@ export type PartHealth = Static<typeof PartHealth>
 
 export const ReadinessReply = Type.Object({
   status: Type.Union([Type.Literal('ready'), Type.Literal('starting'), Type.Literal('stopping'), Type.Literal('unhealthy')]),
-  parts: Type.Record(Type.String(), ref(PartHealth), { description: 'The parts by name: postgres, redis, memcached, cache, events' })
+  parts: Type.Record(Type.String(), ref(PartHealth), { description: 'The parts by name: postgres, redis, memcached, cache, file, events' })
 }, {
   $id: 'ReadinessReply',
   additionalProperties: false,
@@ -39,6 +39,7 @@ export const ReadinessReply = Type.Object({
       redis: { status: 'up', required: false, latency: 0.0004 },
       memcached: { status: 'disabled', required: false },
       cache: { status: 'up', required: true, latency: 0 },
+      file: { status: 'up', required: false, latency: 0 },
       events: { status: 'disabled', required: false }
     }
   }]

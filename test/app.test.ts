@@ -3,12 +3,13 @@ import t, { type Test } from 'tap'
 import { buildApp } from '../app.js'
 import { loadConfig } from '../config.js'
 import { databaseUrl } from './support/servers.js'
+import { temporaryFolder } from './support/temporary-folder.js'
 
 const url = await databaseUrl(t)
 
 /** The whole service, as production has it, over the database of this file. */
 async function start (t: Test, env: Record<string, string> = {}): Promise<FastifyInstance> {
-  const app = await buildApp(loadConfig({ DATABASE_URL: url, LOG_LEVEL: 'silent', ...env }))
+  const app = await buildApp(loadConfig({ DATABASE_URL: url, DATA_DIR: temporaryFolder(t), LOG_LEVEL: 'silent', ...env }))
   t.teardown(() => app.close())
   return app
 }
@@ -66,7 +67,7 @@ t.test('a start that fails leaves nothing open', async (t) => {
 t.test('secrets stay out of the log', async (t) => {
   const lines: string[] = []
   const stream = { write: (line: string) => { lines.push(line) } }
-  const app = await buildApp(loadConfig({ DATABASE_URL: url }), { logger: { stream } })
+  const app = await buildApp(loadConfig({ DATABASE_URL: url, DATA_DIR: temporaryFolder(t) }), { logger: { stream } })
   t.teardown(() => app.close())
   const headers = { authorization: 's3cret', cookie: 's3cret', 'x-api-key': 's3cret', accept: '*/*' }
   app.log.error({ req: { headers }, user: { password: 's3cret', token: 's3cret' } }, 'headers')

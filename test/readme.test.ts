@@ -7,6 +7,7 @@ import { loadConfig } from '../config.js'
 import { Environment } from '../schemas/config.js'
 import { envExample, withTable } from '../scripts/readme.js'
 import { databaseUrl } from './support/servers.js'
+import { temporaryFolder } from './support/temporary-folder.js'
 
 const read = (name: string) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8')
 
@@ -18,7 +19,7 @@ t.test('what is made from the settings’ schema is up to date', async (t) => {
 })
 
 t.test('every command of the tour works', async (t) => {
-  const app = await buildApp(loadConfig({ DATABASE_URL: await databaseUrl(t), SAMPLE_DATA: 'true', LOG_LEVEL: 'silent' }))
+  const app = await buildApp(loadConfig({ DATABASE_URL: await databaseUrl(t), DATA_DIR: temporaryFolder(t), SAMPLE_DATA: 'true', LOG_LEVEL: 'silent' }))
   t.teardown(() => app.close())
   const address = await app.listen({ port: 0 })
   const [, tour] = /<!-- tour -->\n```bash\n([^]*?)```\n<!-- \/tour -->/.exec(read('README.md')) ?? []

@@ -2,28 +2,33 @@ import type { Cache } from './cache.js'
 import { BackendUnavailableError, UnsupportedOperationError } from './errors.js'
 
 /** Backends of the API that are still to be built. */
-const NOT_BUILT = ['memcached', 'file']
+const NOT_BUILT = ['memcached']
 
 /** The caches behind the API, by backend. */
 export class CacheRegistry {
   readonly defaultBackend: Cache['backend']
   #caches: Map<string, Cache>
+  #refused: ReadonlyMap<string, string>
 
-  constructor (caches: readonly Cache[], defaultBackend: Cache['backend']) {
+  /** @param refused why backends that are built cannot be used here, and what to do */
+  constructor (caches: readonly Cache[], defaultBackend: Cache['backend'], refused: ReadonlyMap<string, string> = new Map()) {
+    this.#refused = refused
     this.#caches = new Map(caches.map((cache) => [cache.backend, cache]))
     this.defaultBackend = defaultBackend
   }
 
   /**
    * @throws UnsupportedOperationError for a backend that is not built yet
-   * @throws BackendUnavailableError for Redis when none is configured
+   * @throws BackendUnavailableError for Redis when none is configured, and for what was refused at the start
    */
   get (backend: string): Cache {
     const cache = this.#caches.get(backend)
     if (cache !== undefined) return cache
+    const why = this.#refused.get(backend)
+    if (why !== undefined) throw new BackendUnavailableError(why)
     if (backend === 'redis') throw new BackendUnavailableError('There is no Redis: set REDIS_URL and restart, or use the memory or database backend.')
-    if (NOT_BUILT.includes(backend)) throw new UnsupportedOperationError(`The ${backend} backend is not built yet: use memory, redis or database.`)
-    throw new UnsupportedOperationError(`There is no backend "${backend}": use memory, redis or database.`)
+    if (NOT_BUILT.includes(backend)) throw new UnsupportedOperationError(`The ${backend} backend is not built yet: use memory, redis, database or file.`)
+    throw new UnsupportedOperationError(`There is no backend "${backend}": use memory, redis, database or file.`)
   }
 
   /** Those that are configured. */

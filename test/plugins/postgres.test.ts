@@ -3,8 +3,9 @@ import type { PoolClient } from 'pg'
 import pg from 'pg'
 import t from 'tap'
 import { DataDirLockedError } from '../../services/database/errors.js'
-import { bodyOf, openApp, sender, temporaryFolder } from '../routes/sample-app.js'
+import { bodyOf, openApp, sender } from '../routes/sample-app.js'
 import { databaseUrl, startPostgres } from '../support/servers.js'
+import { temporaryFolder } from '../support/temporary-folder.js'
 
 t.test('a server', async (t) => {
   const server = await startPostgres(t)
@@ -101,7 +102,7 @@ t.test('the embedded database', async (t) => {
     await send('PUT /api/users/1', { name: 'Kept' })
     await send('DELETE /products/1')
     await app.close()
-    t.strictSame(readdirSync(folder), ['postgres'])
+    t.strictSame(readdirSync(folder).sort(), ['cache', 'postgres'])
     const again = sender(await openApp(t, { DATA_DIR: folder, SAMPLE_DATA: '' }))
     t.strictSame((await again('GET /api/users/1')).json(), { user: { id: 1, name: 'Kept' } })
     t.equal((await again('GET /products/1')).statusCode, 404)

@@ -9,6 +9,7 @@ const MEMORY = {
   backend: 'memory', strategy: 'lru', max_memory: 104857600, max_items: 10000, default_ttl: 3600, cleanup_interval: 300, compression_enabled: false, encryption_enabled: false
 }
 const DATABASE = { ...MEMORY, backend: 'database' }
+const FILE = { ...MEMORY, backend: 'file' }
 const REDIS = { ...MEMORY, backend: 'redis', max_memory: null, max_items: null }
 
 void t.test('configuration', async (t) => {
@@ -21,7 +22,7 @@ void t.test('configuration', async (t) => {
   await t.test('the default backend is shown, and every other one', async (t) => {
     const response = await app.inject('/api/cache/config')
     t.equal(response.statusCode, 200)
-    t.strictSame(response.json(), { success: true, config: MEMORY, backends: { memory: MEMORY, redis: REDIS, database: DATABASE } })
+    t.strictSame(response.json(), { success: true, config: MEMORY, backends: { memory: MEMORY, redis: REDIS, database: DATABASE, file: FILE } })
     t.strictSame((await redis.get('/config')).body.config, REDIS)
   })
 
@@ -141,7 +142,7 @@ void t.test('without Redis', async (t) => {
     await cache.set('a', 1)
     const response = await app.inject({ method: 'POST', url: `/api/cache/clear?namespace=${cache.namespace}` })
     t.equal(response.json<{ deleted_count: number }>().deleted_count, 1)
-    t.strictSame(Object.keys((await cache.get('/config')).body.backends), ['memory', 'database'])
+    t.strictSame(Object.keys((await cache.get('/config')).body.backends), ['memory', 'database', 'file'])
   })
 })
 

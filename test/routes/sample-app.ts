@@ -1,21 +1,13 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { buildApp } from '../../app.js'
 import { loadConfig } from '../../config.js'
 import { databaseUrl, type Owner } from '../support/servers.js'
+import { temporaryFolder } from '../support/temporary-folder.js'
 
 /** The settings of each database that the sample routes run on: every test of them runs on both. */
 export const databases: Record<string, (owner: Owner) => Promise<NodeJS.ProcessEnv>> = {
-  'a PostgreSQL server': async (owner) => ({ DATABASE_URL: await databaseUrl(owner) }),
+  'a PostgreSQL server': async (owner) => ({ DATABASE_URL: await databaseUrl(owner), DATA_DIR: temporaryFolder(owner) }),
   'the embedded database': async (owner) => ({ DATA_DIR: temporaryFolder(owner) })
-}
-
-export function temporaryFolder (owner: Owner): string {
-  const folder = mkdtempSync(join(tmpdir(), 'larder-'))
-  owner.teardown(() => { rmSync(folder, { recursive: true, force: true }) })
-  return folder
 }
 
 /** The whole service with its sample data, closed when the test ends. */

@@ -5,6 +5,7 @@ import health from '../../plugins/health.js'
 import postgres from '../../plugins/postgres.js'
 import type { SharedBackend } from '../../services/cache/backends/backend.js'
 import { DatabaseBackend } from '../../services/cache/backends/database/database.js'
+import { FileBackend, type FileOptions } from '../../services/cache/backends/file/file.js'
 import { RedisBackend } from '../../services/cache/backends/redis/redis.js'
 import { Cache } from '../../services/cache/cache.js'
 import { monotonicNow } from '../../services/cache/clock.js'
@@ -75,6 +76,20 @@ export async function startDatabaseCaches (owner: Owner, url?: string, dataDir =
     app.addHook('onClose', async () => { await cache.close() })
     return { cache, store, backend }
   }
+}
+
+/** A cache over the files in a folder; the only one there may be at a time. */
+export async function openFileCache (
+  owner: Owner, folder: string, { now = monotonicNow(), retireAfter, onFault, ...options }: SharedCacheOptions = {}, file: Partial<FileOptions> = {}
+): Promise<OpenedCache<FileBackend>> {
+  const limits = { ...DEFAULT_LIMITS, ...options.limits }
+  const fault = onFault === undefined ? {} : { onFault }
+  const backend = await FileBackend.open({ folder, now, limits, ...fault, ...file })
+  const store = new SharedStore({ backend, now, limits: { ...limits, maxItems: DEFAULT_LIMITS.maxItems }, ...retireAfter === undefined ? {} : { retireAfter }, ...fault })
+  await store.open()
+  const cache = new Cache({ store, now, limits, ...fault })
+  owner.teardown(async () => { await cache.close() })
+  return { cache, store, backend }
 }
 
 /** Resolves once `holds` answers true, rejects when it has not after `within` milliseconds. */

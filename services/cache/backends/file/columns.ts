@@ -20,6 +20,7 @@ export class Columns<Space> {
   sizes = new Uint32Array(0)
   reads = new Uint32Array(0)
   uses = new Uint32Array(0)
+  /** Of the policy: see `segmentOf`. */
   strategies = new Uint8Array(0)
   /** See `EntryIndex`. */
   flags = new Uint8Array(0)

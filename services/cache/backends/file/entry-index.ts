@@ -5,7 +5,7 @@ import type { CountersByNamespace } from '../../statistics.js'
 import { Columns } from './columns.js'
 import { inOrder } from './restoring.js'
 import type { Amendment, EntryRow } from './rows.js'
-import { Segments } from './segments.js'
+import { segmentOf, Segments } from './segments.js'
 
 /** The value has a row of its own. */
 const APART = 1
@@ -114,7 +114,7 @@ export class EntryIndex {
    */
   put (entry: Indexed): Removed[] {
     if (entry.size > this.#limits.maxMemory) throw new EntryTooLargeError(entry.size, this.#limits.maxMemory)
-    const strategy = STRATEGIES.indexOf(entry.strategy)
+    const strategy = segmentOf(entry.strategy)
     const removed: Removed[] = []
     let slot = this.find(entry.namespace, entry.key)
     if (slot === -1) {
@@ -131,7 +131,7 @@ export class EntryIndex {
   /** Puts in an entry of an earlier process; `restored` follows when all are in. */
   load (entry: Indexed): void {
     const slot = this.#take(entry.namespace, entry.key)
-    this.#write(slot, STRATEGIES.indexOf(entry.strategy), entry)
+    this.#write(slot, segmentOf(entry.strategy), entry)
     this.#uses = Math.max(this.#uses, entry.used)
   }
 

@@ -1,17 +1,18 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Now } from '../../clock.js'
 import { DeadlineError, withDeadline } from '../../deadline.js'
-import { encodeBytes } from '../../encoding.js'
 import { sizeOf, type StoredEntry } from '../../entry.js'
 import { BackendFullError, BackendUnavailableError, EntryTooLargeError } from '../../errors.js'
 import { isOutage, type OnFault, warnOfFault } from '../../faults.js'
 import { nameOf } from '../../in-flight.js'
 import type { Invalidation } from '../../ledger.js'
 import type { Limits } from '../../limits.js'
-import { packRecord, prefixLength, unpackFacts } from '../../record.js'
+import { type PackedRecord, RecordFormat } from '../../record-format.js'
 import { CountersByNamespace } from '../../statistics.js'
+import type { MaybePromise } from '../../stores/store.js'
 import type { ChangeListener, InForce, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome } from '../backend.js'
 import { fieldsOf, invalidationOf } from '../invalidation-fields.js'
+import { SendingOrder } from '../sending-order.js'
 import { Commits, type Pending } from './commits.js'
 import { Disk, diskFault, isFull, type RowChange } from './disk.js'
 import type { EntryIndex, Evictions, Removed, Space } from './entry-index.js'
@@ -47,6 +48,8 @@ export interface FileOptions {
   sync?: boolean
   /** Is told of damage, and of faults in work that nobody waits for. Default: a warning of the process. */
   onFault?: OnFault
+  /** Default: JSON text as it is. */
+  format?: RecordFormat
 }
 
 /**
@@ -66,6 +69,8 @@ export class FileBackend implements SharedBackend {
   #inForce: Map<string, InForce>
   #stamp: number
   #evictions: Evictions
+  /** Changes of one key whose value takes a while to be packed. */
+  #order = new SendingOrder()
   #tombstones = new Tombstones()
   #commits: Commits
   #reads: GatheredReads
@@ -96,8 +101,8 @@ export class FileBackend implements SharedBackend {
   }
 
   /** @throws FolderInUseError · FolderUnusableError */
-  static async open ({ sync = false, onFault = warnOfFault, ...options }: FileOptions): Promise<FileBackend> {
-    const complete = { ...options, sync, onFault }
+  static async open ({ sync = false, onFault = warnOfFault, format = new RecordFormat(), ...options }: FileOptions): Promise<FileBackend> {
+    const complete = { ...options, sync, onFault, format }
     const disk = await Disk.open(complete)
     try {
       const evictions = new CountersByNamespace(() => ({ evictions: 0 }))
@@ -127,8 +132,8 @@ export class FileBackend implements SharedBackend {
       // Written or deleted meanwhile: what was read may be of before, or of after.
       if (now === -1) return undefined
       if (this.#index.columns.versions[now] !== version) continue
-      const entry = this.#entry(namespace, key, now, rows)
-      if (entry === undefined) this.#discardDamaged(namespace, key, now)
+      const entry = await this.#entry(namespace, key, now, rows)
+      if (entry === undefined) this.#discardDamaged(namespace, key, version)
       return entry
     }
   }
@@ -145,23 +150,21 @@ export class FileBackend implements SharedBackend {
   async replace (entry: StoredEntry): Promise<WriteOutcome> { return await this.#store(entry, 'replace') }
 
   async delete (namespace: string, key: string, condition?: WriteCondition): Promise<WriteOutcome> {
-    if (this.#isOut) await this.#restore()
-    const slot = this.#find(namespace, key)
-    if (!this.#permits(slot, condition)) return 'precondition'
-    const stamp = this.#bury(namespace, key, slot)
-    await this.#written()
-    return { stamp, existed: slot !== -1 }
+    return await this.#inOrder(namespace, key, undefined, () => {
+      const slot = this.#find(namespace, key)
+      if (!this.#permits(slot, condition)) return 'precondition'
+      return { stamp: this.#bury(namespace, key, slot), existed: slot !== -1 }
+    })
   }
 
   async expire (namespace: string, key: string, version: number, expiresAt: number, goneAt: number): Promise<WriteOutcome> {
-    if (this.#isOut) await this.#restore()
-    const slot = this.#find(namespace, key)
-    if (slot === -1 || this.#index.columns.versions[slot] !== version) return 'precondition'
-    const stamp = ++this.#stamp
-    this.#index.expire(slot, expiresAt, goneAt)
-    this.#add([this.#amendment(slot)])
-    await this.#written()
-    return { stamp, existed: true }
+    return await this.#inOrder(namespace, key, undefined, () => {
+      const slot = this.#find(namespace, key)
+      if (slot === -1 || this.#index.columns.versions[slot] !== version) return 'precondition'
+      this.#index.expire(slot, expiresAt, goneAt)
+      this.#add([this.#amendment(slot)])
+      return { stamp: ++this.#stamp, existed: true }
+    })
   }
 
   async invalidate (namespace: string, what: Invalidation): Promise<number> {
@@ -256,17 +259,24 @@ export class FileBackend implements SharedBackend {
   async ping (): Promise<void> { if (this.#isOut) await this.#restore() }
 
   async #store (entry: StoredEntry, mode: WriteMode, condition?: WriteCondition): Promise<WriteOutcome> {
-    if (this.#isOut) await this.#restore()
-    const outcome = this.#write(entry, mode, condition)
-    await this.#written()
-    return outcome
+    return await this.#inOrder(entry.namespace, entry.key, this.#options.format.pack(entry, 0), (packed) => this.#write(entry, packed, mode, condition))
   }
 
-  /** Decides, and puts in order; the caller waits for the disk. */
-  #write (entry: StoredEntry, mode: WriteMode, condition: WriteCondition | undefined): WriteOutcome {
+  /** Decides on a change of a key in the order in which changes were asked for, and waits until the disk has it. */
+  async #inOrder<Prepared> (namespace: string, key: string, prepared: MaybePromise<Prepared>, change: (prepared: Prepared) => WriteOutcome): Promise<WriteOutcome> {
+    return await this.#order.take(nameOf(namespace, key), prepared, async (ready) => {
+      if (this.#isOut) await this.#restore()
+      try {
+        return change(ready)
+      } finally {
+        await this.#written()
+      }
+    })
+  }
+
+  /** Decides, and puts what follows in the order of writes. */
+  #write (entry: StoredEntry, { record, headLength }: PackedRecord, mode: WriteMode, condition: WriteCondition | undefined): WriteOutcome {
     const { namespace, key, tags, metadata } = entry
-    const record = packRecord(entry, 0)
-    const headLength = prefixLength(record) as number
     const valueLength = record.length - headLength
     const size = sizeOf(key, '', tags, metadata) + valueLength
     const slot = this.#find(namespace, key)
@@ -379,12 +389,14 @@ export class FileBackend implements SharedBackend {
   }
 
   /** The rows hold what is written once, the index what changes. Undefined when they are damaged, or of another version. */
-  #entry (namespace: string, key: string, slot: number, rows: Partial<Pending>): StoredEntry | undefined {
+  async #entry (namespace: string, key: string, slot: number, rows: Partial<Pending>): Promise<StoredEntry | undefined> {
     const row = this.#row(namespace, key, slot, rows.entry)
+    const current = this.#current(slot)
     const value = row?.value ?? (row === undefined || rows.value === undefined ? undefined : unpackValue(rowKey('v', namespace, key), row.version, rows.value))
-    const facts = row === undefined ? undefined : unpackFacts(namespace, key, row.head, 0)
-    if (facts === undefined || value === undefined) return undefined
-    return { ...facts, ...this.#current(slot), value: encodeBytes(value) }
+    if (row === undefined || value === undefined) return undefined
+    const unpacked = this.#options.format.unpack(namespace, key, row.head, 0, value)
+    const entry = unpacked instanceof Promise ? await unpacked : unpacked
+    return entry === undefined ? undefined : { ...entry, ...current }
   }
 
   #row (namespace: string, key: string, slot: number, bytes: Buffer | undefined): ReadRow | undefined {
@@ -405,8 +417,9 @@ export class FileBackend implements SharedBackend {
   }
 
   /** While the disk does not work, what it holds is not what the index knows, which is no damage. */
-  #discardDamaged (namespace: string, key: string, slot: number): void {
-    if (this.#isOut) return
+  #discardDamaged (namespace: string, key: string, version: number): void {
+    const slot = this.#index.find(namespace, key)
+    if (this.#isOut || slot === -1 || this.#index.columns.versions[slot] !== version) return
     this.#damaged++
     this.#drop([this.#index.remove(slot)])
     this.#options.onFault(new Error(`An entry of the cache in ${this.#options.folder} is damaged, and was deleted: ${JSON.stringify(key)} in ${namespace}.`))
@@ -435,9 +448,9 @@ export class FileBackend implements SharedBackend {
         if (now === -1) return undefined
         if (this.#index.columns.versions[now] !== version) continue
         const row = this.#row(namespace, key, now, bytes)
-        const facts = row === undefined ? undefined : unpackFacts(namespace, key, row.head, 0)
+        const facts = row === undefined ? undefined : this.#options.format.facts(namespace, key, row.head, 0)
         if (row !== undefined && facts !== undefined) return { ...facts, ...this.#current(now), valueLength: row.valueLength }
-        this.#discardDamaged(namespace, key, now)
+        this.#discardDamaged(namespace, key, version)
         return undefined
       }
     }))

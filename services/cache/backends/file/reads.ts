@@ -22,7 +22,7 @@ export class GatheredReads {
   async #run (): Promise<void> {
     this.#running++
     // What is asked for in the same turn belongs together.
-    await undefined
+    await Promise.resolve()
     while (this.#waiting.length > 0) {
       const waiting = this.#waiting
       this.#waiting = []

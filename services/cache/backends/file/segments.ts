@@ -1,10 +1,10 @@
-import { STRATEGIES } from '../../entry.js'
+import { policyOf, type Strategy, STRATEGIES } from '../../entry.js'
 import { hashKey } from '../../policies/hash.js'
 import { policies } from '../../policies/index.js'
 import type { Policy } from '../../policies/policy.js'
 import type { Restored } from './restoring.js'
 
-/** The entries by the eviction policy they are kept under. Strategies go by their place in STRATEGIES. */
+/** The entries by the eviction policy they are kept under. Policies go by the place of their strategy in STRATEGIES: see `segmentOf`. */
 export class Segments {
   /** From its first entry on: each takes memory for every slot there is. */
   #policies: (Policy | undefined)[] = STRATEGIES.map(() => undefined)
@@ -56,13 +56,16 @@ export class Segments {
   #policy (strategy: number): Policy {
     let policy = this.#policies[strategy]
     if (policy === undefined) {
-      policy = new policies[STRATEGIES[strategy]!]()
+      policy = new policies[policyOf(STRATEGIES[strategy]!)]()
       policy.resize(this.#capacity)
       this.#policies[strategy] = policy
     }
     return policy
   }
 }
+
+/** Where entries of a strategy are kept. */
+export const segmentOf = (strategy: Strategy): number => STRATEGIES.indexOf(policyOf(strategy))
 
 /** Uses that policies with counters tell apart. */
 const MOST_TOUCHES = 3
