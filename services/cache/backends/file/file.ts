@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Now } from '../../clock.js'
 import { DeadlineError, withDeadline } from '../../deadline.js'
-import { sizeOf, type StoredEntry } from '../../entry.js'
+import type { StoredEntry } from '../../entry.js'
 import { BackendFullError, BackendUnavailableError, EntryTooLargeError } from '../../errors.js'
 import { isOutage, type OnFault, warnOfFault } from '../../faults.js'
 import { nameOf } from '../../in-flight.js'
@@ -63,6 +63,7 @@ export interface FileOptions {
  */
 export class FileBackend implements SharedBackend {
   readonly name = 'file'
+  readonly format: RecordFormat
   #options: Required<FileOptions>
   #disk: Disk
   #index: EntryIndex
@@ -86,6 +87,7 @@ export class FileBackend implements SharedBackend {
   private constructor (options: Required<FileOptions>, disk: Disk, { index, inForce, stamp }: Loaded, evictions: Evictions) {
     this.#evictions = evictions
     this.#options = options
+    this.format = options.format
     this.#disk = disk
     this.#index = index
     this.#inForce = inForce
@@ -259,7 +261,7 @@ export class FileBackend implements SharedBackend {
   async ping (): Promise<void> { if (this.#isOut) await this.#restore() }
 
   async #store (entry: StoredEntry, mode: WriteMode, condition?: WriteCondition): Promise<WriteOutcome> {
-    return await this.#inOrder(entry.namespace, entry.key, this.#options.format.pack(entry, 0), (packed) => this.#write(entry, packed, mode, condition))
+    return await this.#inOrder(entry.namespace, entry.key, this.format.pack(entry, 0), (packed) => this.#write(entry, packed, mode, condition))
   }
 
   /** Decides on a change of a key in the order in which changes were asked for, and waits until the disk has it. */
@@ -275,10 +277,9 @@ export class FileBackend implements SharedBackend {
   }
 
   /** Decides, and puts what follows in the order of writes. */
-  #write (entry: StoredEntry, { record, headLength }: PackedRecord, mode: WriteMode, condition: WriteCondition | undefined): WriteOutcome {
-    const { namespace, key, tags, metadata } = entry
+  #write (entry: StoredEntry, { record, headLength, size }: PackedRecord, mode: WriteMode, condition: WriteCondition | undefined): WriteOutcome {
+    const { namespace, key } = entry
     const valueLength = record.length - headLength
-    const size = sizeOf(key, '', tags, metadata) + valueLength
     const slot = this.#find(namespace, key)
     const { maxMemory } = this.#index.limits
     if (size > maxMemory) {
@@ -394,7 +395,7 @@ export class FileBackend implements SharedBackend {
     const current = this.#current(slot)
     const value = row?.value ?? (row === undefined || rows.value === undefined ? undefined : unpackValue(rowKey('v', namespace, key), row.version, rows.value))
     if (row === undefined || value === undefined) return undefined
-    const unpacked = this.#options.format.unpack(namespace, key, row.head, 0, value)
+    const unpacked = this.format.unpack(namespace, key, row.head, 0, value)
     const entry = unpacked instanceof Promise ? await unpacked : unpacked
     return entry === undefined ? undefined : { ...entry, ...current }
   }
@@ -448,7 +449,7 @@ export class FileBackend implements SharedBackend {
         if (now === -1) return undefined
         if (this.#index.columns.versions[now] !== version) continue
         const row = this.#row(namespace, key, now, bytes)
-        const facts = row === undefined ? undefined : this.#options.format.facts(namespace, key, row.head, 0)
+        const facts = row === undefined ? undefined : this.format.facts(namespace, key, row.head, 0)
         if (row !== undefined && facts !== undefined) return { ...facts, ...this.#current(now), valueLength: row.valueLength }
         this.#discardDamaged(namespace, key, version)
         return undefined

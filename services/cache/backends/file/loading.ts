@@ -48,7 +48,7 @@ async function loadEntries (disk: Disk, loaded: Loaded, format: RecordFormat): P
       const { tags, metadata } = facts
       loaded.stamp = Math.max(loaded.stamp, row.order, row.stamp)
       loaded.index.load({
-        ...row, ...names, tags, size: sizeOf(names.key, '', tags, metadata) + row.valueLength, apart: row.value === undefined
+        ...row, ...names, tags, size: sizeOf(names.key, { length: row.valueLength }, tags, metadata), apart: row.value === undefined
       })
     }
   }
