@@ -69,7 +69,7 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   if (config.redis) await app.register(redis, { ...config.redis, required: defaultBackend === 'redis' })
   await app.register(cacheDatabase, { databaseUrl })
   const file = { folder: join(dataDir, 'cache'), sync: fileSync, limits: storedLimits(app.configStore) }
-  await app.register(cache, { defaultBackend, limits, file, timed: config.performanceTracking && config.metrics }) // over Redis where there is one
+  await app.register(cache, { defaultBackend, limits, file, timed: config.performanceTracking }) // over Redis where there is one
   await app.register(settings) // what is stored wins over the environment
 
   const { maxKeyLength, maxImportSize } = config.cache

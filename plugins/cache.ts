@@ -1,5 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { Analytics } from '../services/cache/analytics/analytics.js'
+import { Latencies } from '../services/cache/analytics/latencies.js'
+import { Sketches } from '../services/cache/analytics/sketches.js'
 import { DatabaseBackend } from '../services/cache/backends/database/database.js'
 import { FolderInUseError, FolderUnusableError } from '../services/cache/backends/file/errors.js'
 import { FileBackend } from '../services/cache/backends/file/file.js'
@@ -22,6 +25,8 @@ declare module 'fastify' {
     cache: Cache
     /** The caches that the API serves, by backend. */
     caches: CacheRegistry
+    /** What those caches are used for and how they do, by backend. */
+    analytics: ReadonlyMap<Cache['backend'], Analytics>
   }
 }
 
@@ -40,8 +45,8 @@ const TIMED: TimedOperation[] = ['get', 'get_many', 'set', 'delete', 'touch', 'i
 const TIER_SHARE = 1 / 4
 
 /**
- * Decorates the instance with `cache` and `caches`. With Redis the application's own cache has a memory tier in front of it that
- * the processes keep coherent; without, it is memory alone, and the API has no `redis` backend.
+ * Decorates the instance with `cache`, `caches` and `analytics`. With Redis the application's own cache has a memory tier in front of
+ * it that the processes keep coherent; without, it is memory alone, and the API has no `redis` backend.
  */
 export default fp<CachePluginOptions>(async function cache (app, { defaultBackend, limits, file, timed = false }) {
   const now = monotonicNow()
@@ -61,11 +66,20 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
     app.addHook('onClose', async () => { await opened.close() })
     return opened
   }
+  const analytics = new Map<Cache['backend'], Analytics>()
   const serve = (store: Store): Cache => {
-    const options = { store, now, limits, onFault }
-    if (!timed) return closing(new Cache(options))
-    const times = TIMED.map((operation) => [operation, app.metrics.cacheOperation(store.name, operation)])
-    return closing(new TimedCache(options, Object.fromEntries(times) as Record<TimedOperation, OperationTimes>))
+    const sketches = new Sketches(now)
+    const latencies = timed ? new Latencies(now) : undefined
+    const options = { store, now, limits, onFault, observer: sketches }
+    const served = closing(latencies === undefined ? new Cache(options) : new TimedCache(options, timesOf(store.name, latencies)))
+    const observed = new Analytics({ cache: served, store, sketches, latencies })
+    app.addHook('onClose', async () => { observed.close() })
+    analytics.set(served.backend, observed)
+    return served
+  }
+  const timesOf = (backend: Cache['backend'], latencies: Latencies): Record<TimedOperation, OperationTimes> => {
+    const times = TIMED.map((operation) => [operation, latencies.of(operation, app.metrics.cacheOperation(backend, operation))])
+    return Object.fromEntries(times) as Record<TimedOperation, OperationTimes>
   }
 
   const own = closing(new Cache({ store: redis === undefined ? local() : await overRedis('app'), now, limits, onFault, namespace: 'app' }))
@@ -89,6 +103,7 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
 
   app.decorate('cache', own)
   app.decorate('caches', new CacheRegistry(served, defaultBackend, refused))
+  app.decorate('analytics', analytics)
   app.health.add('cache', () => undefined)
   app.metrics.addCollector(() => [...samples('app', own), ...served.flatMap((each) => samples(each.backend, each))])
 }, { name: 'cache', fastify: '5.x', dependencies: ['health', 'metrics'] })

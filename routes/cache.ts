@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import administration from './cache/administration.js'
+import analytics from './cache/analytics.js'
 import batches from './cache/batches.js'
 import entries from './cache/entries.js'
 import invalidation from './cache/invalidation.js'
@@ -15,6 +16,7 @@ const cacheRoutes: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, {
   await app.register(entries, options)
   await app.register(batches, options)
   await app.register(administration)
+  await app.register(analytics)
   await app.register(invalidation)
   await app.register(transfer, options)
 }

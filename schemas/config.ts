@@ -73,7 +73,7 @@ export const Environment = Type.Object({
   LOG_LEVEL: words(LogLevels, { group: 'Monitoring', default: 'info', description: 'Least important level that is logged.' }),
   CACHE_METRICS_ENABLED: flag({ group: 'Monitoring', default: true, description: 'Serve `GET /metrics`.' }),
   CACHE_ACCESS_LOG_ENABLED: flag({ group: 'Monitoring', default: true, description: 'Log a line for each request.' }),
-  CACHE_PERFORMANCE_TRACKING: flag({ group: 'Monitoring', default: true, description: 'Measure how long cache operations take.' }),
+  CACHE_PERFORMANCE_TRACKING: flag({ group: 'Monitoring', default: true, description: 'Measure how long cache operations take, for `/metrics` and for the percentiles of the analytics.' }),
   OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(text({ group: 'Monitoring', built: [], description: 'Where to send OpenTelemetry traces.' })),
 
   ALLOW_UNAUTHENTICATED: flag({ group: 'Security', default: false, description: 'Treat every caller as a local one. Only behind something that lets in nobody else.' }),

@@ -58,6 +58,7 @@ void t.test('every operation is in the document under its own name', async (t) =
     .flatMap(([path, operations]) => Object.entries(operations).map(([method, { operationId }]) => `${method} ${path.slice('/api/cache'.length)} ${operationId}`))
   t.strictSame(names.sort(), [
     'delete /delete/{key} deleteCacheEntry',
+    'get /analytics getCacheAnalytics',
     'get /config getCacheConfig',
     'get /exists/{key} cacheEntryExists', 'get /export exportCache',
     'get /get/{key} getCacheEntry',

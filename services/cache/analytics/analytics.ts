@@ -38,8 +38,6 @@ export interface AnalyticsReport {
   /** Undefined for a namespace that there was no room for: see Activity. */
   activity: ActivityReport | undefined
   composition: Composition & { at: number }
-  /** Undefined where operations are not timed, and for one namespace. */
-  latencies: { window: number, operations: OperationReport[] } | undefined
   /** Undefined where the backend has no limits of its own, for one namespace, and until enough was read. */
   whatIf: WhatIfReport | undefined
 }
@@ -78,8 +76,6 @@ export class Analytics {
   async report (limit: number, namespace?: string): Promise<AnalyticsReport> {
     const { at, sample } = await this.#sample(namespace)
     const { cache } = this
-    const isOfAll = namespace === undefined
-    const latencies = isOfAll ? this.#latencies : undefined
     return {
       backend: cache.backend,
       namespace,
@@ -88,9 +84,13 @@ export class Analytics {
       hotKeys: this.#sketches.hotKeys.report(limit, namespace),
       activity: this.#activity.report(namespace),
       composition: { ...compose(sample, limit), at },
-      latencies: latencies === undefined ? undefined : { window: latencies.window, operations: latencies.report() },
-      whatIf: isOfAll ? this.#sketches.whatIf?.report() : undefined
+      whatIf: namespace === undefined ? this.#sketches.whatIf?.report() : undefined
     }
+  }
+
+  /** How long operations take, over all namespaces, and the seconds that the percentiles cover; undefined where that is not measured. */
+  operations (): { window: number, operations: OperationReport[] } | undefined {
+    return this.#latencies === undefined ? undefined : { window: this.#latencies.window, operations: this.#latencies.report() }
   }
 
   close (): void { clearInterval(this.#turning) }
@@ -107,9 +107,12 @@ export class Analytics {
   async #sample (namespace: string | undefined): Promise<{ at: number, sample: EntrySample }> {
     let drawn = this.#samples.get(namespace)
     if (drawn === undefined || this.cache.now - drawn.at > FRESH) {
-      drawn = { at: this.cache.now, sample: drawSample(this.#store, namespace, SAMPLE, this.cache.now) }
+      const sample = drawSample(this.#store, namespace, SAMPLE, this.cache.now)
+      drawn = { at: this.cache.now, sample }
       this.#samples.delete(namespace)
       this.#samples.set(namespace, drawn)
+      // Whoever waits for it is told of a failure; the next one tries again.
+      sample.catch(() => { this.#samples.delete(namespace) })
       const [oldest] = this.#samples.keys()
       if (this.#samples.size > KEPT) this.#samples.delete(oldest)
     }

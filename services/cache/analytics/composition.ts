@@ -68,20 +68,26 @@ export function compose (sample: EntrySample, prefixes: number): Composition {
       .sort((a, b) => b.bytes - a.bytes),
     byPrefix: parts.slice(0, prefixes).map(({ prefix, members }) => ({ prefix, ...estimator.part(members) })),
     otherPrefixes: { prefixes: others.length, ...estimator.part(others.flatMap(({ members }) => members)) },
-    ttl: {
-      buckets: TTL_BOUNDS.slice(0, -1).map((from, at) => {
-        const to = TTL_BOUNDS[at + 1] as number
-        const within = (milliseconds: number): boolean => milliseconds !== Infinity && milliseconds >= from * 1000 && milliseconds < to * 1000
-        return {
-          from,
-          to,
-          given: estimator.items(entries.filter(({ lifetime }) => within(lifetime)).length),
-          left: estimator.items(entries.filter(({ left }) => within(left)).length)
-        }
-      }),
-      never: estimator.items(entries.filter(({ lifetime }) => lifetime === Infinity).length)
-    }
+    ttl: ttlOf(entries, estimator)
   }
+}
+
+function ttlOf (entries: readonly EntryFacts[], estimator: Estimator): Composition['ttl'] {
+  const counts = TTL_BOUNDS.map(() => ({ given: 0, left: 0 }))
+  // What never expires falls beyond the last bound.
+  const at = (milliseconds: number): { given: number, left: number } => {
+    let bucket = 0
+    while (bucket < TTL_BOUNDS.length - 1 && milliseconds >= (TTL_BOUNDS[bucket + 1] as number) * 1000) bucket++
+    return counts[bucket] as { given: number, left: number }
+  }
+  for (const { lifetime, left } of entries) {
+    at(lifetime).given++
+    at(left).left++
+  }
+  const buckets = counts.slice(0, -1).map(({ given, left }, bucket) => ({
+    from: TTL_BOUNDS[bucket] as number, to: TTL_BOUNDS[bucket + 1] as number, given: estimator.items(given), left: estimator.items(left)
+  }))
+  return { buckets, never: estimator.items(counts.at(-1)?.given ?? 0) }
 }
 
 class Estimator {

@@ -26,10 +26,10 @@ export interface HotKey {
 export interface HotKeysReport {
   /** Seconds that the counts cover. */
   window: number
-  /** Reads in that time, of all keys. */
+  /** Reads in that time: of all keys, or of one namespace's as far as they are in the table. */
   reads: number
-  /** Of those, the ones that were looked at. */
-  sampled: number
+  /** Reads that were looked at, of all keys; undefined where one namespace was asked for. */
+  sampled: number | undefined
   /** The most read first. */
   keys: HotKey[]
 }
@@ -83,22 +83,17 @@ export class HotKeys {
         else merged.set(counted.name, { name: counted.name, count: other.count + counted.count, error: other.error + counted.error })
       }
     }
-    const [reads, sampled] = [sum(windows, ({ table }) => table.total), sum(windows, (window) => window.sampled)]
+    const reads = sum(windows, ({ table }) => table.total)
+    const sampled = sum(windows, (window) => window.sampled)
     const rate = sampled === 0 ? 1 : reads / sampled
     const prefix = namespace === undefined ? '' : nameOf(namespace, '')
-    const keys = [...merged.values()]
-      .filter(({ name }) => name.startsWith(prefix))
+    const found = [...merged.values()].filter(({ name }) => name.startsWith(prefix))
       // By what is certain: a key that has only just taken a place inherited nearly all of its count.
       .sort((a, b) => (b.count - b.error) - (a.count - a.error))
-      .slice(0, limit)
-      .map(({ name, count, error }) => {
-        const colon = name.indexOf(':')
-        const middle = count - error / 2
-        // Half of the range that the table leaves open, and twice the standard deviation of the sample.
-        const doubt = error / 2 + 2 * Math.sqrt(middle * Math.max(0, rate - 1))
-        return { namespace: name.slice(0, colon), key: name.slice(colon + 1), reads: Math.round(middle), error: Math.ceil(doubt) }
-      })
-    return { window: (this.#now() - this.#previous.began) / 1000, reads, sampled, keys }
+    const window = (this.#now() - this.#previous.began) / 1000
+    const keys = found.slice(0, limit).map((each) => hotKeyOf(each, rate))
+    if (namespace === undefined) return { window, reads, sampled, keys }
+    return { window, reads: Math.round(found.reduce((total, each) => total + middleOf(each), 0)), sampled: undefined, keys }
   }
 
   #count (namespace: string, key: string): void {
@@ -116,6 +111,17 @@ export class HotKeys {
 }
 
 const sum = (windows: Window[], of: (window: Window) => number): number => windows.reduce((total, window) => total + of(window), 0)
+
+const middleOf = ({ count, error }: Counted): number => count - error / 2
+
+/** @param rate reads that one sampled read stands for */
+function hotKeyOf (counted: Counted, rate: number): HotKey {
+  const colon = counted.name.indexOf(':')
+  const middle = middleOf(counted)
+  // Half of the range that the table leaves open, and twice the standard deviation of the sample.
+  const error = counted.error / 2 + 2 * Math.sqrt(middle * Math.max(0, rate - 1))
+  return { namespace: counted.name.slice(0, colon), key: counted.name.slice(colon + 1), reads: Math.round(middle), error: Math.ceil(error) }
+}
 
 /** The API bounds keys; other users of the engine may not. */
 function bounded (name: string): string {

@@ -55,6 +55,8 @@ export class WhatIf {
   #now: Now
   #limits: () => Limits
   #usage: () => { items: number, bytes: number }
+  /** The limits when they were last looked at: another object when they have changed. */
+  #given!: Limits
   #size!: Size
   #rate = 1
   /** Hashes below it, as unsigned numbers, are in the sample. */
@@ -118,7 +120,8 @@ export class WhatIf {
   /** Follows the limits. To be called every ten seconds or so. */
   turn (): void {
     this.#forgetInvalidations()
-    const { maxItems, maxMemory, strategy } = this.#limits()
+    this.#given = this.#limits()
+    const { maxItems, maxMemory, strategy } = this.#given
     const expected = this.#fitting() * this.#rate
     const isOff = expected > ROOM || (this.#rate < 1 && expected < ROOM / 16)
     if (isOff || maxItems !== this.#size.maxItems || maxMemory !== this.#size.maxMemory || strategy !== this.#size.strategy) this.#begin()
@@ -153,6 +156,7 @@ export class WhatIf {
   }
 
   #read (hash: number, found: Facts | undefined): void {
+    if (this.#limits() !== this.#given) this.turn()
     const window = this.#current
     window.sampledReads++
     if (found !== undefined) window.sampledHits++
@@ -181,7 +185,8 @@ export class WhatIf {
   }
 
   #begin (): void {
-    const { maxItems, maxMemory, strategy } = this.#limits()
+    this.#given = this.#limits()
+    const { maxItems, maxMemory, strategy } = this.#given
     this.#size = { maxItems, maxMemory, strategy }
     const rate = Math.min(1, SAMPLE / this.#fitting())
     this.#rate = rate
