@@ -1,0 +1,124 @@
+import { randomBytes } from 'node:crypto'
+import { nameOf, type Operation } from './in-flight.js'
+import type { MaybePromise } from './stores/store.js'
+import type { Wakeups } from './wakeups.js'
+
+/**
+ * The answer to who wants a lease: that it is theirs now, or that someone else has it, and for how many milliseconds at most.
+ * `stamp` is the one at which it was given.
+ */
+export type Grant =
+  | { isMine: true, token: string, stamp: number }
+  | { isMine: false, token: string, stamp: number, left: number }
+
+/**
+ * Leases of keys: who holds one is the one to compute the value, and the others wait for it. They save work and nothing depends
+ * on them, as stamps keep old values out: a lease may be lost at any time, and who cannot get one computes without. A lease is void
+ * from the moment its key is written or deleted ("Scaling Memcache at Facebook", 3.2.1).
+ */
+export interface LeaseGiver {
+  /** @param over the token of a lease that is known to be void, for another reason than that its key changed */
+  acquire (namespace: string, key: string, milliseconds: number, over?: string): Promise<Grant>
+  /** @returns whether it was still the holder's: it is for so many milliseconds more then */
+  renew (namespace: string, key: string, token: string, milliseconds: number): Promise<boolean>
+  /** Gives it back. `tell` those who wait, when nothing was stored that they hear of. Nothing happens when it is no longer the holder's. */
+  release (namespace: string, key: string, token: string, tell: boolean): Promise<void>
+}
+
+/** The leases of a store. */
+export interface Leases extends LeaseGiver {
+  /** Whether other processes know of them. In one process, single-flight does without. */
+  readonly isShared: boolean
+  /** The operation under which its holder may store the value; undefined when it is lost. `Store.end` must follow. */
+  operation (namespace: string, key: string, token: string): MaybePromise<Operation | undefined>
+}
+
+export const newToken = (stamp: number): string => `${stamp}-${randomBytes(12).toString('base64url')}`
+
+/** The stamp at which a lease was given, NaN for what is no token. */
+export const stampOf = (token: string): number => /^\d{1,16}-[\w-]{16}$/.test(token) ? Number(token.slice(0, token.indexOf('-'))) : NaN
+
+interface Held { readonly token: string, until: number, timer: NodeJS.Timeout, operation: Operation | undefined }
+
+export interface LocalLeasesOptions {
+  now: () => number
+  wakeups: Wakeups
+  begin: (namespace: string, key: string) => MaybePromise<Operation>
+  end: (operation: Operation) => void
+}
+
+/** Leases that one process knows of. */
+export class LocalLeases implements Leases {
+  readonly isShared = false
+  #options: LocalLeasesOptions
+  #held = new Map<string, Held>()
+
+  constructor (options: LocalLeasesOptions) { this.#options = options }
+
+  async acquire (namespace: string, key: string, milliseconds: number, over?: string): Promise<Grant> {
+    const { now, begin, end } = this.#options
+    const name = nameOf(namespace, key)
+    const other = this.#held.get(name)
+    if (other !== undefined) {
+      if (other.token !== over && !isVoid(other)) return { isMine: false, token: other.token, stamp: stampOf(other.token), left: other.until - now() }
+      this.#drop(name, other)
+    }
+    const beginning = begin(namespace, key)
+    // Taken before it is known when it began, so that nobody takes it meanwhile.
+    const token = newToken(beginning instanceof Promise ? 0 : beginning.stamp)
+    const held: Held = { token, until: now() + milliseconds, timer: this.#timer(name, token, milliseconds), operation: undefined }
+    this.#held.set(name, held)
+    try {
+      held.operation = await beginning
+    } catch (error) {
+      this.#drop(name, held)
+      throw error
+    }
+    if (this.#held.get(name) !== held) end(held.operation)
+    return { isMine: true, token, stamp: held.operation.stamp }
+  }
+
+  async renew (namespace: string, key: string, token: string, milliseconds: number): Promise<boolean> {
+    const held = this.#standing(namespace, key, token)
+    if (held === undefined) return false
+    clearTimeout(held.timer)
+    held.until = this.#options.now() + milliseconds
+    held.timer = this.#timer(nameOf(namespace, key), token, milliseconds)
+    return true
+  }
+
+  async release (namespace: string, key: string, token: string, tell: boolean): Promise<void> {
+    const name = nameOf(namespace, key)
+    const held = this.#held.get(name)
+    if (held?.token !== token) return
+    this.#drop(name, held)
+    if (tell) this.#options.wakeups.wake(name)
+  }
+
+  operation (namespace: string, key: string, token: string): Operation | undefined {
+    return this.#standing(namespace, key, token)?.operation
+  }
+
+  #standing (namespace: string, key: string, token: string): Held | undefined {
+    const held = this.#held.get(nameOf(namespace, key))
+    return held?.token === token && !isVoid(held) ? held : undefined
+  }
+
+  #timer (name: string, token: string, milliseconds: number): NodeJS.Timeout {
+    return setTimeout(() => {
+      const held = this.#held.get(name)
+      if (held?.token !== token) return
+      this.#drop(name, held)
+      this.#options.wakeups.wake(name)
+    }, milliseconds).unref()
+  }
+
+  #drop (name: string, held: Held): void {
+    clearTimeout(held.timer)
+    if (this.#held.get(name) === held) this.#held.delete(name)
+    if (held.operation !== undefined) this.#options.end(held.operation)
+  }
+}
+
+/** Whether its key was written or deleted since it was given. */
+const isVoid = ({ operation }: Held): boolean => operation !== undefined && operation.supersededAt > 0
