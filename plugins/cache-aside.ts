@@ -89,6 +89,7 @@ export function cacheStatus ({ status, stored, ttl }: Pick<Reading<unknown>, 'st
     case 'bypass': return `larder; fwd=bypass${kept}${named}`
     case 'coalesced': return `larder; fwd=miss${kept}; collapsed${named}`
     case 'miss': return `larder; fwd=miss${kept}${named}`
+    case 'fallback': return `larder; fwd=miss; detail=fallback${named}`
   }
 }
 

@@ -2,14 +2,15 @@ import type { Observer } from './analytics/observer.js'
 import type { WriteCondition, WriteOutcome } from './backends/backend.js'
 import type { Now } from './clock.js'
 import { decode, encode } from './encoding.js'
-import { type Condition, type Entry, type NewEntry, NO_TAGS, sizeOf, type StoredEntry } from './entry.js'
+import { type Condition, type Entry, goneAfter, graceOf, type NewEntry, NO_TAGS, sizeOf, type StoredEntry } from './entry.js'
 import { InvalidCursorError, PreconditionFailedError, WrongTypeError } from './errors.js'
 import { isOutage, type OnFault, warnOfFault } from './faults.js'
 import { compileGlob } from './glob.js'
 import { nameOf } from './in-flight.js'
+import { type GetOrSetOptions, type Loader, NO_OPTIONS } from './get-or-set.js'
 import type { Invalidation } from './ledger.js'
 import { DEFAULT_LIMITS, type Limits } from './limits.js'
-import { type GetOrSetOptions, type Loader, ReadThrough } from './read-through.js'
+import { ReadThrough } from './read-through.js'
 import type { Reading } from './reading.js'
 import type { BreakerState } from './resilience.js'
 import { type Counters, Statistics } from './statistics.js'
@@ -37,8 +38,6 @@ export interface CacheStatistics extends Counters, Usage {
 
 /** Tries of a read-modify-write against other processes before it gives up. */
 const INCREMENT_TRIES = 100
-/** One for all calls that give none. */
-const NO_OPTIONS = {}
 
 /**
  * One cache: keys in namespaces, over memory or over memory in front of a shared backend. What memory can answer is answered
@@ -137,7 +136,7 @@ export class Cache {
       const entry = await this.#store.latest(namespace, key)
       if (entry === undefined || entry.expiresAt <= this.#now()) return undefined
       const expiresAt = this.#expiry(ttl)
-      const goneAt = expiresAt + graceOf(entry)
+      const goneAt = goneAfter(expiresAt, graceOf(entry) / 1000)
       const outcome = await this.#store.expire(entry, expiresAt, goneAt)
       if (typeof outcome === 'object') {
         const touched = { ...entry, expiresAt, goneAt }
@@ -345,7 +344,7 @@ export class Cache {
       accessedAt: now,
       accessCount: 0,
       expiresAt,
-      goneAt: expiresAt + grace * 1000,
+      goneAt: goneAfter(expiresAt, grace),
       version: this.#version(),
       stamp: 0
     }
@@ -405,8 +404,6 @@ export class Cache {
 }
 
 const existed = (outcome: WriteOutcome): boolean => typeof outcome === 'object' && outcome.existed
-
-const graceOf = ({ expiresAt, goneAt }: StoredEntry): number => expiresAt === Infinity ? 0 : goneAt - expiresAt
 
 function numberIn ({ key, value, dataType }: StoredEntry): number {
   const number = decode(value)

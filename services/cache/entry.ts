@@ -91,5 +91,28 @@ export function sizeOf (key: string, value: { readonly length: number }, tags: r
   return size
 }
 
+/** The last moment that a date can name, in the year 275 760: what never expires and has a grace is gone so long after it. */
+const NEVER = 8.64e15
+
+/**
+ * When an entry is gone for good. One that never expires may fall to a soft invalidation, after which it has its grace: that is told
+ * by how long after the end of time it would be gone.
+ * @param grace seconds
+ */
+export function goneAfter (expiresAt: number, grace: number): number {
+  return expiresAt === Infinity && grace > 0 ? NEVER + grace * 1000 : expiresAt + grace * 1000
+}
+
+/** Milliseconds that an entry may still be served when it is stale. */
+export function graceOf ({ expiresAt, goneAt }: { expiresAt: number, goneAt: number }): number {
+  if (expiresAt !== Infinity) return goneAt - expiresAt
+  return goneAt === Infinity ? 0 : goneAt - NEVER
+}
+
+/** When an entry is gone that falls to a soft invalidation now. */
+export function goneAfterSoft (entry: { expiresAt: number, goneAt: number }, now: number): number {
+  return entry.expiresAt === Infinity ? now + graceOf(entry) : entry.goneAt
+}
+
 /** No tags; shared, so that entries without any pay for none. */
 export const NO_TAGS: readonly string[] = Object.freeze([])

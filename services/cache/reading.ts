@@ -6,9 +6,13 @@ import { formatVersion } from './version.js'
  * What a read-through brought, in the words of RFC 9211:
  * `hit` a fresh value was there · `stale` an old one is served because a new one could not be had (in time) ·
  * `miss` it was loaded for this call · `coalesced` it was loaded for another call, which this one waited for ·
- * `bypass` it was loaded because the caller wanted to go past the cache.
+ * `bypass` it was loaded because the caller wanted to go past the cache · `fallback` it could not be loaded, and the caller had said
+ * what to take instead.
  */
-export type ReadingStatus = 'hit' | 'stale' | 'miss' | 'coalesced' | 'bypass'
+export type ReadingStatus = 'hit' | 'stale' | 'miss' | 'coalesced' | 'bypass' | 'fallback'
+
+/** Where a value came from: this process's memory, the backend that processes share, or the loader. */
+export type Tier = 'memory' | 'shared' | 'origin'
 
 /** What a reading tells of an entry. */
 export type Content = Pick<StoredEntry, 'value' | 'version' | 'createdAt' | 'expiresAt'>
@@ -18,13 +22,18 @@ export class Reading<T> {
   readonly status: ReadingStatus
   /** Whether the value is in the cache now. */
   readonly stored: boolean
+  readonly tier: Tier
+  /** Milliseconds that the load took which this call made or waited for; undefined when it did neither. */
+  readonly loadTime: number | undefined
   readonly encoded: EncodedValue
   #content: Content
   #now: number
 
-  constructor (content: Content, status: ReadingStatus, stored: boolean, now: number) {
+  constructor (content: Content, status: ReadingStatus, stored: boolean, now: number, tier: Tier, loadTime?: number) {
     this.status = status
     this.stored = stored
+    this.tier = tier
+    this.loadTime = loadTime
     this.encoded = content.value
     this.#content = content
     this.#now = now

@@ -1,5 +1,6 @@
 import type { Entry, StoredEntry } from '../entry.js'
 import type { Invalidation } from '../ledger.js'
+import type { LeaseGiver } from '../leases.js'
 import type { Limits } from '../limits.js'
 import type { RecordFormat } from '../record-format.js'
 import type { BreakerState } from '../resilience.js'
@@ -39,6 +40,10 @@ export interface ChangeListener {
   onChange (change: Change): void
   /** Changes may have been missed. Everything cached before is suspect; the invalidations given are all that are still in force. */
   onResync (inForce: InForce[], stamp: number): void
+  /** The lease of a key was given back in another process, and nothing was stored. */
+  onRelease (namespace: string, key: string): void
+  /** Announcements cannot be relied on from now on. */
+  onLost (): void
 }
 
 /**
@@ -104,6 +109,9 @@ export interface SharedBackend {
 
   /** Reclaims what is expired, where the server does not do it by itself. */
   sweep? (): Promise<void>
+
+  /** Leases that all processes know of. Without, each process has its own. */
+  readonly leases?: LeaseGiver
 
   /** Announces changes from now on, and says whether announcements can be relied on. */
   follow (listener: ChangeListener): Promise<void>

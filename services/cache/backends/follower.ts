@@ -10,9 +10,9 @@ const PROOF_DEADLINE = 300
 
 /**
  * What is announced behind the stamp: who (`s`), in which namespace (`n`), and the key (`k`) or the invalidation (`i`); neither of
- * them when that was too long to be said.
+ * them when that was too long to be said. A key whose lease was given back (`r`) is no change, and its stamp is 0.
  */
-export interface Announcement { v: 1, s: string, n: string, k?: string, i?: Invalidation }
+export interface Announcement { v: 1, s: string, n: string, k?: string, i?: Invalidation, r?: string }
 
 /** What the shared store says of itself at each beat. */
 export interface Pulse { stamp: number, epoch: string, skew: number }
@@ -41,7 +41,7 @@ export interface FollowerOptions {
  * memory can be trusted until it is back.
  */
 export class Follower {
-  isFollowing = false
+  #isFollowing = false
   #options: FollowerOptions
   #last: number | undefined
   #epoch: string | undefined
@@ -52,10 +52,12 @@ export class Follower {
 
   constructor (options: FollowerOptions) {
     this.#options = options
-    options.subscription.listen((message) => { this.#hear(message) }, () => { this.isFollowing = false })
+    options.subscription.listen((message) => { this.#hear(message) }, () => { this.#lose() })
     this.#timer = setInterval(() => { void this.beat() }, PULSE_INTERVAL)
     this.#timer.unref()
   }
+
+  get isFollowing (): boolean { return this.#isFollowing }
 
   /** Proves both connections now; called by the timer, and once at the start. Never rejects. */
   async beat (): Promise<void> {
@@ -73,10 +75,10 @@ export class Follower {
       this.#epoch = pulse.epoch
       this.#awaited = pulse.stamp
       if (missed) await this.#resync(pulse.stamp)
-      this.isFollowing = true
+      this.#isFollowing = true
     } catch {
       // Whatever it was, the bus cannot be relied on; the operations that need the store report the fault themselves.
-      this.isFollowing = false
+      this.#lose()
     } finally {
       this.#beating = false
     }
@@ -84,13 +86,23 @@ export class Follower {
 
   stop (): void {
     clearInterval(this.#timer)
-    this.isFollowing = false
+    this.#lose()
+  }
+
+  #lose (): void {
+    if (!this.#isFollowing) return
+    this.#isFollowing = false
+    this.#options.listener.onLost()
   }
 
   #hear (message: string): void {
     const space = message.indexOf(' ')
     const stamp = Number(message.slice(0, space))
     const announcement = Number.isSafeInteger(stamp) ? readAnnouncement(message.slice(space + 1)) : undefined
+    if (announcement?.r !== undefined) {
+      if (!this.#options.isOwn(announcement.s)) this.#options.listener.onRelease(announcement.n, announcement.r)
+      return
+    }
     const gap = this.#last !== undefined && stamp > this.#last + 1
     if (announcement !== undefined && (this.#last === undefined || stamp > this.#last)) this.#last = stamp
     if (announcement === undefined || gap) this.#catchUp()
@@ -102,10 +114,10 @@ export class Follower {
   }
 
   #catchUp (): void {
-    this.isFollowing = false
+    this.#lose()
     // One that is under way may have asked too early.
     const before = this.#resyncing?.catch(() => {}) ?? Promise.resolve()
-    void before.then(async () => { await this.#resync(this.#last ?? 0) }).then(() => { this.isFollowing = true }, () => { this.#last = undefined })
+    void before.then(async () => { await this.#resync(this.#last ?? 0) }).then(() => { this.#isFollowing = true }, () => { this.#last = undefined })
   }
 
   async #resync (stamp: number): Promise<void> {
@@ -119,9 +131,9 @@ export class Follower {
 
 /** Undefined for what is no announcement of this version: it may mean anything. */
 function readAnnouncement (text: string): Announcement | undefined {
-  const { v, s, n, k, i } = parsed<Partial<Announcement>>(text) ?? {}
+  const { v, s, n, k, i, r } = parsed<Partial<Announcement>>(text) ?? {}
   const { tags = [], pattern = '' } = i ?? {}
-  const isSound = v === 1 && typeof s === 'string' && typeof n === 'string' && (k === undefined || typeof k === 'string') &&
+  const isSound = v === 1 && typeof s === 'string' && typeof n === 'string' && [k, r].every((key) => key === undefined || typeof key === 'string') &&
     Array.isArray(tags) && tags.every((tag) => typeof tag === 'string') && typeof pattern === 'string'
-  return isSound ? { v, s, n, ...k === undefined ? {} : { k }, ...i === undefined ? {} : { i } } : undefined
+  return isSound ? { v, s, n, ...k === undefined ? {} : { k }, ...i === undefined ? {} : { i }, ...r === undefined ? {} : { r } } : undefined
 }

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Now } from '../clock.js'
 import { DecodedValues } from '../decoded.js'
-import { DATA_TYPES, type DataType, type Entry, NO_TAGS, policyOf, sizeOf, STRATEGIES, type StoredEntry } from '../entry.js'
+import { DATA_TYPES, type DataType, type Entry, goneAfterSoft, NO_TAGS, policyOf, sizeOf, STRATEGIES, type StoredEntry } from '../entry.js'
 import { EntryTooLargeError, InvalidCursorError } from '../errors.js'
 import { compileGlob, type Matcher } from '../glob.js'
 import type { Ledger, NamespaceLedger } from '../ledger.js'
@@ -375,8 +375,9 @@ export class MemoryBackend {
     slots.checked[slot] = space.ledger.revision
     if (marker === undefined) return true
     if (this.isFresh(slot)) marker.removed++
-    if (marker.soft && slots.goneAt[slot] !== slots.expiresAt[slot]) {
-      this.expire(slot, Math.min(slots.expiresAt[slot] as number, this.#now()), slots.goneAt[slot] as number)
+    const times = { expiresAt: slots.expiresAt[slot] as number, goneAt: slots.goneAt[slot] as number }
+    if (marker.soft && times.goneAt !== times.expiresAt) {
+      this.expire(slot, Math.min(times.expiresAt, this.#now()), goneAfterSoft(times, this.#now()))
       return true
     }
     this.#release(slot)

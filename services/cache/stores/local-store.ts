@@ -4,8 +4,10 @@ import type { Now } from '../clock.js'
 import type { StoredEntry } from '../entry.js'
 import type { Matcher } from '../glob.js'
 import { InFlight, nameOf, type Operation } from '../in-flight.js'
+import { LocalLeases } from '../leases.js'
 import { type Invalidation, Ledger } from '../ledger.js'
 import type { Limits } from '../limits.js'
+import { Wakeups } from '../wakeups.js'
 import type { ListQuery, Listing, Store, Usage, WriteCondition, WriteOutcome } from './store.js'
 
 /** Memory alone. Nothing here waits but the passes over all entries. */
@@ -13,11 +15,19 @@ export class LocalStore implements Store {
   readonly name = 'memory'
   readonly isTrusted = true
   readonly memory: MemoryBackend
+  readonly wakeups = new Wakeups()
+  readonly leases: LocalLeases
   #ledger = new Ledger()
   #inFlight = new InFlight()
 
   constructor ({ now, limits }: { now: Now, limits: Limits }) {
     this.memory = new MemoryBackend({ now, limits, ledger: this.#ledger })
+    this.leases = new LocalLeases({
+      now,
+      wakeups: this.wakeups,
+      begin: (namespace, key) => this.begin(namespace, key),
+      end: (operation) => { this.end(operation) }
+    })
   }
 
   fetch (): undefined { return undefined }
@@ -29,10 +39,19 @@ export class LocalStore implements Store {
   }
 
   begin (namespace: string, key: string): Operation { return this.#inFlight.begin(nameOf(namespace, key), this.#ledger.stamp) }
+
+  resume (namespace: string, key: string, stamp: number | undefined): Operation {
+    return this.#inFlight.begin(nameOf(namespace, key), stamp ?? this.#ledger.stamp, stamp !== undefined)
+  }
+
   end (operation: Operation): void { this.#inFlight.end(operation) }
 
   isCurrent (operation: Operation, namespace: string, key: string, tags: readonly string[] | undefined): boolean {
-    return operation.supersededAt === 0 && this.#ledger.namespace(namespace).isCurrent(key, tags, operation.stamp)
+    return operation.supersededAt === 0 && this.isTrueSince(operation.stamp, namespace, key, tags)
+  }
+
+  isTrueSince (stamp: number, namespace: string, key: string, tags: readonly string[] | undefined): boolean {
+    return this.#ledger.namespace(namespace).isCurrent(key, tags, stamp)
   }
 
   set (entry: StoredEntry, condition?: WriteCondition): WriteOutcome {
@@ -40,7 +59,9 @@ export class LocalStore implements Store {
     if (condition !== undefined && !this.#permits(slot, condition)) return 'precondition'
     const existed = slot !== -1
     this.memory.put({ ...entry, stamp: this.#ledger.stamp })
-    this.#inFlight.supersede(nameOf(entry.namespace, entry.key))
+    const name = nameOf(entry.namespace, entry.key)
+    this.#inFlight.supersede(name)
+    this.wakeups.wake(name)
     return { stamp: this.#ledger.stamp, existed }
   }
 
@@ -48,6 +69,7 @@ export class LocalStore implements Store {
     if (operation.supersededAt > 0 || this.#hasFallen(entry, operation)) return 'superseded'
     this.memory.put({ ...entry, stamp: operation.stamp })
     this.#inFlight.supersedeOlder(operation)
+    this.wakeups.wake(operation.name)
     return { stamp: operation.stamp, existed: false }
   }
 
@@ -58,13 +80,17 @@ export class LocalStore implements Store {
       return 'superseded'
     }
     this.memory.put({ ...entry, stamp: operation.stamp })
+    this.wakeups.wake(operation.name)
     return { stamp: operation.stamp, existed: false }
   }
 
   delete (namespace: string, key: string, condition?: WriteCondition): WriteOutcome {
     if (condition !== undefined && !this.#permits(this.memory.find(namespace, key), condition)) return 'precondition'
-    this.#inFlight.supersede(nameOf(namespace, key))
-    return { stamp: this.#ledger.stamp, existed: this.memory.delete(namespace, key) }
+    const name = nameOf(namespace, key)
+    this.#inFlight.supersede(name)
+    const existed = this.memory.delete(namespace, key)
+    this.wakeups.wake(name)
+    return { stamp: this.#ledger.stamp, existed }
   }
 
   async forget (namespace: string, key: string): Promise<void> { this.delete(namespace, key) }

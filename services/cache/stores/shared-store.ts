@@ -2,16 +2,19 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Change, ChangeListener, InForce, ScannedEntry, SharedBackend } from '../backends/backend.js'
 import { MemoryBackend } from '../backends/memory.js'
 import type { Now } from '../clock.js'
-import { sizeOf, type StoredEntry } from '../entry.js'
+import { goneAfterSoft, sizeOf, type StoredEntry } from '../entry.js'
 import { isOutage, type OnFault, warnOfFault } from '../faults.js'
 import { compileGlob, type Matcher } from '../glob.js'
 import { InFlight, nameOf, type Operation } from '../in-flight.js'
+import { type Leases, LocalLeases } from '../leases.js'
 import { type Invalidation, Ledger, type Marker } from '../ledger.js'
 import type { Limits } from '../limits.js'
 import type { BreakerState } from '../resilience.js'
 import type { RecordFormat } from '../record-format.js'
 import { formatVersion } from '../version.js'
+import { Wakeups } from '../wakeups.js'
 import { Retirement } from './retirement.js'
+import { SharedLeases } from './shared-leases.js'
 import type { ListQuery, Listing, Store, Usage, WriteCondition, WriteOutcome } from './store.js'
 
 /** Entries that are read at once for a dump, and about the bytes of their values. */
@@ -45,6 +48,8 @@ export interface SharedStoreOptions {
 export class SharedStore implements Store, ChangeListener {
   readonly name
   readonly memory: MemoryBackend
+  readonly wakeups = new Wakeups()
+  readonly leases: Leases
   #backend: SharedBackend
   #now: Now
   #ledger = new Ledger()
@@ -64,6 +69,14 @@ export class SharedStore implements Store, ChangeListener {
     this.#backend = backend
     this.#now = now
     this.memory = new MemoryBackend({ now, limits, ledger: this.#ledger })
+    this.leases = backend.leases === undefined
+      ? new LocalLeases({
+        now,
+        wakeups: this.wakeups,
+        begin: async (namespace, key) => await this.begin(namespace, key),
+        end: (operation) => { this.end(operation) }
+      })
+      : new SharedLeases(backend.leases, this.#inFlight, this.wakeups)
     this.#retirement = new Retirement({ backend, ledger: this.#ledger, now, after: retireAfter, onFault })
     this.#settling = setInterval(() => {
       void this.#settle()
@@ -83,8 +96,9 @@ export class SharedStore implements Store, ChangeListener {
     const name = nameOf(namespace, key)
     let fetching = this.#fetches.get(name)
     if (fetching === undefined) {
-      fetching = this.#fetch(namespace, key, name).finally(() => { this.#fetches.delete(name) })
-      this.#fetches.set(name, fetching)
+      const mine = this.#fetch(namespace, key, name).finally(() => { if (this.#fetches.get(name) === mine) this.#fetches.delete(name) })
+      this.#fetches.set(name, mine)
+      fetching = mine
     }
     return fetching
   }
@@ -114,10 +128,18 @@ export class SharedStore implements Store, ChangeListener {
     }
   }
 
+  resume (namespace: string, key: string, stamp: number | undefined): Operation {
+    return this.#inFlight.begin(nameOf(namespace, key), stamp ?? this.#ledger.stamp, stamp !== undefined)
+  }
+
   end (operation: Operation): void { this.#inFlight.end(operation) }
 
   isCurrent (operation: Operation, namespace: string, key: string, tags: readonly string[] | undefined): boolean {
-    return operation.supersededAt === 0 && this.#ledger.namespace(namespace).isCurrent(key, tags, operation.stamp)
+    return operation.supersededAt === 0 && this.isTrueSince(operation.stamp, namespace, key, tags)
+  }
+
+  isTrueSince (stamp: number, namespace: string, key: string, tags: readonly string[] | undefined): boolean {
+    return this.#ledger.namespace(namespace).isCurrent(key, tags, stamp)
   }
 
   async set (entry: StoredEntry, condition?: WriteCondition): Promise<WriteOutcome> {
@@ -132,6 +154,7 @@ export class SharedStore implements Store, ChangeListener {
     if (typeof outcome === 'object') {
       this.#keep({ ...entry, stamp: operation.stamp, storedLength: outcome.storedLength }, operation)
       this.#inFlight.supersedeOlder(operation)
+      this.wakeups.wake(operation.name)
     }
     return outcome
   }
@@ -145,6 +168,7 @@ export class SharedStore implements Store, ChangeListener {
     }
     const outcome = await this.#backend.replace({ ...entry, stamp: operation.stamp })
     if (typeof outcome === 'object') this.#keep({ ...entry, stamp: operation.stamp, storedLength: outcome.storedLength }, operation)
+    this.wakeups.wake(operation.name)
     return outcome
   }
 
@@ -271,15 +295,23 @@ export class SharedStore implements Store, ChangeListener {
     if (change.kind === 'invalidation') {
       this.#ledger.record(change.namespace, change.what, change.stamp)
     } else {
-      this.#inFlight.supersede(nameOf(change.namespace, change.key), undefined, change.stamp)
+      const name = nameOf(change.namespace, change.key)
+      this.#inFlight.supersede(name, undefined, change.stamp)
       this.memory.deleteBefore(change.namespace, change.key, change.stamp)
+      this.wakeups.wake(name)
     }
   }
+
+  onRelease (namespace: string, key: string): void { this.wakeups.wake(nameOf(namespace, key)) }
+
+  /** Who waits for an announcement may do so in vain. */
+  onLost (): void { this.wakeups.wakeAll() }
 
   onResync (inForce: InForce[]): void {
     this.#inFlight.supersedeAll()
     this.memory.reset()
     this.#apply(inForce)
+    this.wakeups.wakeAll()
   }
 
   async #fetch (namespace: string, key: string, name: string): Promise<StoredEntry | undefined> {
@@ -313,7 +345,9 @@ export class SharedStore implements Store, ChangeListener {
     if (entry === undefined || this.#owedKeys.has(operation.name)) return undefined
     const marker = this.#ledger.namespace(entry.namespace).verdict(entry.key, entry.tags, entry.stamp, 0)
     if (marker !== undefined && !marker.soft) return undefined
-    const accepted = marker === undefined ? entry : { ...entry, expiresAt: Math.min(entry.expiresAt, this.#now()) }
+    const accepted = marker === undefined
+      ? entry
+      : { ...entry, expiresAt: Math.min(entry.expiresAt, this.#now()), goneAt: goneAfterSoft(entry, this.#now()) }
     if (accepted.goneAt <= this.#now()) return undefined
     this.#keep(accepted, operation)
     return accepted
@@ -330,6 +364,8 @@ export class SharedStore implements Store, ChangeListener {
     const name = nameOf(namespace, key)
     const operation = this.#inFlight.begin(name, Infinity)
     this.#inFlight.supersede(name, operation)
+    // A read under way may bring what was there before: it is not for those who ask after the change.
+    this.#fetches.delete(name)
     this.memory.delete(namespace, key)
     try {
       const outcome = await write()
@@ -340,6 +376,7 @@ export class SharedStore implements Store, ChangeListener {
       return outcome
     } finally {
       this.#inFlight.end(operation)
+      this.wakeups.wake(name)
     }
   }
 

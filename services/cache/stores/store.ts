@@ -5,9 +5,11 @@ import type { StoredEntry } from '../entry.js'
 import type { Matcher } from '../glob.js'
 import type { Operation } from '../in-flight.js'
 import type { Invalidation } from '../ledger.js'
+import type { Leases } from '../leases.js'
 import type { Limits } from '../limits.js'
 import type { RecordFormat } from '../record-format.js'
 import type { BreakerState } from '../resilience.js'
+import type { Wakeups } from '../wakeups.js'
 
 /** A value, or the promise of one. What is in memory is answered without a promise. */
 export type MaybePromise<T> = T | Promise<T>
@@ -28,6 +30,9 @@ export interface Store {
   readonly format?: RecordFormat
   /** Whether the shared backend is left alone for the moment; undefined where there is nothing to leave alone. */
   readonly breaker?: BreakerState | undefined
+  readonly leases: Leases
+  /** Rung when a key was written or deleted, here or elsewhere, and when its lease was given back. */
+  readonly wakeups: Wakeups
 
   /** The entry from behind the memory tier, stale ones included. */
   fetch (namespace: string, key: string): MaybePromise<StoredEntry | undefined>
@@ -37,12 +42,16 @@ export interface Store {
 
   /** Marks the start of a load or of a change to the origin; `end` must follow. An outage is no error: see `Operation.isOrdered`. */
   begin (namespace: string, key: string): MaybePromise<Operation>
+  /** The same from a stamp on that a lease was given at; from none (undefined), what it brings is not kept. */
+  resume (namespace: string, key: string, stamp: number | undefined): Operation
   end (operation: Operation): void
   /**
    * Whether what the operation brings may be given to someone who asks now: nothing has concerned the key since it began.
    * `tags` undefined when they are not known yet: then an invalidation of any tag counts.
    */
   isCurrent (operation: Operation, namespace: string, key: string, tags: readonly string[] | undefined): boolean
+  /** The same with regard to invalidations alone. */
+  isTrueSince (stamp: number, namespace: string, key: string, tags: readonly string[] | undefined): boolean
 
   set (entry: StoredEntry, condition?: WriteCondition): MaybePromise<WriteOutcome>
   /** Keeps what a load brought, unless the key changed since it began. */

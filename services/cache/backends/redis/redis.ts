@@ -13,6 +13,7 @@ import { Guard } from '../guard.js'
 import { fieldsOf, invalidationOf } from '../invalidation-fields.js'
 import { ReadReports, type Reads } from '../reads.js'
 import { SendingOrder } from '../sending-order.js'
+import { RedisLeases } from './leases.js'
 import { type Scripted, scripts } from './scripts.js'
 
 /** How long a deletion is remembered, in milliseconds: longer than any load may take. */
@@ -42,6 +43,7 @@ export interface RedisOptions {
  */
 export class RedisBackend implements SharedBackend {
   readonly name = 'redis'
+  readonly leases: RedisLeases
   readonly format: RecordFormat
   #client: Redis & Scripted
   #subscriber: Redis | undefined
@@ -62,6 +64,18 @@ export class RedisBackend implements SharedBackend {
     this.#prefix = prefix
     this.#now = now
     this.format = format
+    this.leases = new RedisLeases({
+      client: this.#client,
+      names: {
+        counter: this.#counter,
+        channel: this.#channel,
+        entry: (namespace, key) => this.#entry(namespace, key),
+        lease: (namespace, key) => `${this.#prefix}:lease:${namespace}:${key}`
+      },
+      run: async (command) => await this.#run(command),
+      stamp: async () => await this.stamp(),
+      released: (namespace, key) => `0 ${this.#announcement({ n: namespace, r: key })}`
+    })
   }
 
   get isFollowing (): boolean { return this.#follower?.isFollowing ?? false }
@@ -253,7 +267,7 @@ export class RedisBackend implements SharedBackend {
     return goneAt === Infinity ? '' : String(Math.max(1, Math.ceil(goneAt - this.#now())))
   }
 
-  #announcement (what: Pick<Announcement, 'n' | 'k' | 'i'>): string {
+  #announcement (what: Omit<Announcement, 'v' | 's'>): string {
     return JSON.stringify({ v: 1, s: this.#source, ...what } satisfies Announcement)
   }
 

@@ -56,7 +56,7 @@ t.test('a server that hangs is not waited for, and followed once it is back', as
     client.disconnect()
   })
   const begun = Date.now()
-  await backend.follow({ onChange () {}, onResync () {} })
+  await backend.follow({ onChange () {}, onResync () {}, onRelease () {}, onLost () {} })
   t.ok(Date.now() - begun < 500)
   t.notOk(backend.isFollowing)
   server.resume()

@@ -1,0 +1,51 @@
+/** Computes the value of a key. What it throws reaches the callers, unless a stale value or a fallback can be served. */
+export type Loader<T> = () => Promise<T> | T
+
+export interface GetOrSetOptions<T = unknown> {
+  /** Seconds, or a function of the value; 0 never expires. Default: the cache's. */
+  ttl?: number | ((value: T, key: string) => number) | undefined
+  /** Seconds that null (or undefined) lives when the loader answers it: that there is nothing is worth knowing too, if for less long. Default: as any value. */
+  nullTtl?: number | undefined
+  /** Default none. */
+  tags?: readonly string[] | ((value: T, key: string) => readonly string[]) | undefined
+  /** Seconds past the TTL during which the value is served when loading a new one fails. Default 0. */
+  grace?: number | undefined
+  /** Which faults of the loader a stale value or the fallback may stand in for. Default: all. A fault that is an answer ("there is none") is none of them. */
+  graceOn?: ((error: unknown) => boolean) | undefined
+  /** Seconds to leave the loader alone after it failed while a stale value is served. Default 1. */
+  graceBackoff?: number | undefined
+  /** What to answer when loading failed and there is no stale value either. It is not kept. Default: the error. */
+  fallback?: ((error: unknown) => T) | undefined
+  /** Milliseconds after which the callers get LoadTimeoutError; the load goes on, and its result is kept. Default 30 000. */
+  timeout?: number | undefined
+  /** Milliseconds after which a stale value is served, if there is one, while the load goes on. Default: only the hard limit. */
+  softTimeout?: number | undefined
+  /** Fraction of the TTL after which a hit starts a load in the background. Default 1: never. */
+  refreshAfter?: number | undefined
+  /**
+   * XFetch (Vattani, Chierichetti, Lowenstein, "Optimal Probabilistic Cache Stampede Prevention"): a hit starts a load in the
+   * background at random, the likelier the nearer the expiry is and the longer the last load of the key took in this process. 1 is the paper's
+   * optimum, more is earlier. Default 0: never.
+   */
+  beta?: number | undefined
+  /** Fraction of the TTL by which it is shortened at random, so that entries made together do not expire together. Default 0. */
+  jitter?: number | undefined
+  /** Go past what is cached, and store what is loaded; who does so while a load is under way gets what that brings. Default false. */
+  refresh?: boolean | undefined
+  /**
+   * Take a value that is frozen to its ends, and on a hit the same as other callers get, for none is copied then. Default false:
+   * each caller may change what it gets.
+   */
+  shared?: boolean | undefined
+  /**
+   * Milliseconds until other processes take over when the one that loads for all of them dies, where a shared backend gives leases.
+   * 0: each process loads for itself. Default 3000.
+   */
+  lease?: number | undefined
+}
+
+/** The options of values of any type, as far as they take values in. */
+export type AnyOptions = Omit<GetOrSetOptions<never>, 'fallback'>
+
+/** One for all calls that give none. */
+export const NO_OPTIONS = Object.freeze({})

@@ -1,0 +1,167 @@
+import t from 'tap'
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { eventually } from '../../support/caches.js'
+import { type Owner, redisUrl, startRedis } from '../../support/servers.js'
+
+const script = fileURLToPath(new URL('../../fixtures/reading-process.js', import.meta.url))
+const DEADLINE = 200
+
+interface Question {
+  ask: 'read' | 'many' | 'forget' | 'trusted'
+  keys?: string[]
+  callers?: number
+  /** Milliseconds that a load takes. */
+  takes?: number
+  value?: unknown
+  fails?: boolean
+  options?: { ttl?: number, tags?: string[], lease?: number, grace?: number }
+}
+interface Outcome { value?: unknown, status?: string, error?: string, took: number }
+interface Answer { loads: number, outcomes: Outcome[] }
+interface Asked { answer: Promise<Answer>, began: Promise<void> }
+
+class Reader {
+  #child
+  #next = 0
+  constructor (child: ReturnType<typeof fork>) { this.#child = child }
+
+  ask (question: Question): Asked {
+    const id = this.#next++
+    let begin = (): void => {}
+    const began = new Promise<void>((resolve) => { begin = resolve })
+    const answer = new Promise<Answer>((resolve, reject) => {
+      const hear = (message: Answer & { id: number, began?: boolean }): void => {
+        if (message.id !== id) return
+        if (message.began === true) begin()
+        else {
+          this.#child.off('message', hear)
+          resolve(message)
+        }
+      }
+      this.#child.on('message', hear)
+      this.#child.once('exit', () => { reject(new Error('The process ended')) })
+    })
+    answer.catch(() => {}) // where the process is killed
+    this.#child.send({ id, ...question })
+    return { answer, began }
+  }
+
+  async read (question: Omit<Question, 'ask'>): Promise<Answer> { return await this.ask({ ask: 'read', ...question }).answer }
+  kill (): void { this.#child.kill('SIGKILL') }
+}
+
+async function reader (owner: Owner, url: string): Promise<Reader> {
+  const child = fork(script, [url], { execArgv: [], env: { PATH: process.env['PATH'] } })
+  child.setMaxListeners(100)
+  owner.teardown(async () => {
+    if (child.exitCode === null && child.signalCode === null) {
+      const ended = once(child, 'exit')
+      child.kill('SIGKILL')
+      await ended
+    }
+  })
+  await once(child, 'message')
+  return new Reader(child)
+}
+
+async function pair (owner: Owner, url: string): Promise<[Reader, Reader]> {
+  return await Promise.all([reader(owner, url), reader(owner, url)])
+}
+
+const valuesOf = ({ outcomes }: Answer): unknown[] => [...new Set(outcomes.map(({ value, error }) => error ?? value))]
+const longest = ({ outcomes }: Answer): number => Math.max(...outcomes.map(({ took }) => took))
+
+t.test('two processes on one Redis', async (t) => {
+  const url = await redisUrl(t)
+  const [a, b] = await pair(t, url)
+
+  t.test('200 callers in each: one load', async (t) => {
+    for (let round = 0; round < 20; round++) {
+      const question = { keys: [`stampede ${round}`], callers: 200, takes: 30, value: round }
+      const answers = await Promise.all([a.read(question), b.read(question)])
+      t.equal(answers[0].loads + answers[1].loads, 1)
+      for (const answer of answers) t.strictSame(valuesOf(answer), [round])
+      const statuses = answers.flatMap(({ outcomes }) => outcomes.map(({ status }) => status))
+      t.equal(statuses.filter((status) => status === 'miss').length, 1, 'one of 400 says that it loaded')
+      t.ok(Math.max(...answers.map(longest)) < 1500, 'those who wait are woken, not timed out')
+    }
+  })
+
+  t.test('a load that takes longer than its lease is still the only one', async (t) => {
+    const question = { keys: ['slow'], callers: 50, takes: 1500, value: 1, options: { lease: 300 } }
+    const answers = await Promise.all([a.read(question), b.read(question)])
+    t.equal(answers[0].loads + answers[1].loads, 1)
+  })
+
+  t.test('a load that fails is told of: the other process tries at once', async (t) => {
+    const options = { lease: 20_000 }
+    const failing = a.ask({ ask: 'read', keys: ['failing'], takes: 200, fails: true, options })
+    await failing.began
+    const answer = await b.read({ keys: ['failing'], callers: 10, value: 'well', options })
+    t.strictSame([answer.loads, valuesOf(answer)], [1, ['well']])
+    t.ok(longest(answer) < 5000)
+    t.strictSame(valuesOf(await failing.answer), ['Error: origin away'])
+  })
+
+  t.test('a deletion during the load elsewhere: who waited gets the value, who comes later the new one, and nobody keeps the old', async (t) => {
+    for (const by of [a, b]) {
+      const old = a.ask({ ask: 'read', keys: ['deleted'], takes: 400, value: 'old' })
+      await old.began
+      const before = b.ask({ ask: 'read', keys: ['deleted'], value: 'new' })
+      await new Promise((resolve) => { setTimeout(resolve, 50) })
+      await by.ask({ ask: 'forget', keys: ['deleted'] }).answer
+      await eventually(async () => valuesOf(await b.ask({ ask: 'trusted' }).answer)[0] === true, 'B follows')
+      const after = await b.read({ keys: ['deleted'], value: 'new' })
+      t.strictSame(valuesOf(after), ['new'])
+      t.ok(longest(after) < 350, 'a lease is void when its key is deleted')
+      t.strictSame(valuesOf(await before.answer), ['new'])
+      t.strictSame(valuesOf(await old.answer), ['old'])
+      t.strictSame(valuesOf(await a.read({ keys: ['deleted'], value: 'newer' })), ['new'])
+      await a.ask({ ask: 'forget', keys: ['deleted'] }).answer
+      await eventually(async () => valuesOf(await b.ask({ ask: 'trusted' }).answer)[0] === true, 'B follows')
+    }
+  })
+
+  t.test('without a lease each process loads for itself', async (t) => {
+    const question = { keys: ['own'], callers: 20, takes: 200, value: 1, options: { lease: 0 } }
+    const answers = await Promise.all([a.read(question), b.read(question)])
+    t.strictSame(answers.map(({ loads }) => loads), [1, 1])
+  })
+})
+
+t.test('the holder killed while it loads: another takes over within the lease', async (t) => {
+  const url = await redisUrl(t)
+  const [a, b] = await pair(t, url)
+  const options = { lease: 1000 }
+  const dying = a.ask({ ask: 'read', keys: ['k'], takes: 60_000, options })
+  await dying.began
+  const waiting = b.ask({ ask: 'read', keys: ['k'], callers: 200, value: 'taken over', options })
+  await new Promise((resolve) => { setTimeout(resolve, 100) })
+  a.kill()
+  const answer = await waiting.answer
+  t.strictSame([answer.loads, valuesOf(answer)], [1, ['taken over']])
+  t.ok(longest(answer) > 200, 'the lease was respected while it stood')
+  t.ok(longest(answer) < 100 + 1000 + 1000, `taken over after ${longest(answer).toFixed()} ms`)
+})
+
+t.test('Redis paused: nobody waits beyond the deadline and the load', async (t) => {
+  const server = await startRedis(t)
+  const [a, b] = await pair(t, server.url)
+  const holding = a.ask({ ask: 'read', keys: ['held'], takes: 8000, value: 'held', options: { lease: 20_000 } })
+  await holding.began
+  const waiting = b.ask({ ask: 'read', keys: ['held'], callers: 50, takes: 100, value: 'own', options: { lease: 20_000 } })
+  await new Promise((resolve) => { setTimeout(resolve, 100) })
+  server.pause()
+  const fresh = await Promise.all([a, b].map(async (each) => await each.read({ keys: ['fresh'], callers: 200, takes: 100, value: 1 })))
+  for (const answer of fresh) {
+    t.strictSame([answer.loads, valuesOf(answer)], [1, [1]])
+    t.ok(longest(answer) < DEADLINE + 100 + 700, `it took ${longest(answer).toFixed()} ms`)
+  }
+  const answer = await waiting.answer
+  t.strictSame([answer.loads, valuesOf(answer)], [1, ['own']])
+  t.ok(longest(answer) < 100 + 1000 + DEADLINE + 100 + 700, `who waited for another process gave up after ${longest(answer).toFixed()} ms`)
+  server.resume()
+  t.strictSame(valuesOf(await holding.answer), ['held'])
+})
