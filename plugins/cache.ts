@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import { Analytics } from '../services/cache/analytics/analytics.js'
 import { Latencies } from '../services/cache/analytics/latencies.js'
 import { Sketches } from '../services/cache/analytics/sketches.js'
+import { capabilities } from '../services/cache/backends/capabilities.js'
 import { DatabaseBackend } from '../services/cache/backends/database/database.js'
 import { FolderInUseError, FolderUnusableError } from '../services/cache/backends/file/errors.js'
 import { FileBackend } from '../services/cache/backends/file/file.js'
@@ -70,7 +71,8 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
   const serve = (store: Store): Cache => {
     const sketches = new Sketches(now)
     const latencies = timed ? new Latencies(now) : undefined
-    const options = { store, now, limits, onFault, observer: sketches }
+    const own = capabilities[store.name].withoutLimits === undefined ? {} : { maxItems: Infinity, maxMemory: Infinity, strategy: 'lru' as const }
+    const options = { store, now, limits: { ...limits, ...own }, onFault, observer: sketches }
     const served = closing(latencies === undefined ? new Cache(options) : new TimedCache(options, timesOf(store.name, latencies)))
     const observed = new Analytics({ cache: served, store, sketches, latencies })
     app.addHook('onClose', async () => { observed.close() })

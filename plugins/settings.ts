@@ -25,8 +25,11 @@ function limitsFor (backend: Cache['backend'], changes: SettingChanges): Partial
     strategy: given[`cache.${backend}.strategy`],
     defaultTtl: given[`cache.${backend}.default_ttl`],
     cleanupInterval: given[`cache.${backend}.cleanup_interval`],
-    maxMemory: given[`cache.${backend}.max_memory`],
-    maxItems: given[`cache.${backend}.max_items`]
+    maxMemory: orInfinity(given[`cache.${backend}.max_memory`]),
+    maxItems: orInfinity(given[`cache.${backend}.max_items`])
   }
   return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined))
 }
+
+/** Null stands for no limit. */
+const orInfinity = (limit: unknown): unknown => limit === null ? Infinity : limit

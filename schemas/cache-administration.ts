@@ -182,8 +182,8 @@ export const CacheConfigChanges = Type.Object({
   backend,
   namespace,
   strategy: Type.Optional(ref(CacheStrategy)),
-  max_memory: change(settings['cache.memory.max_memory']),
-  max_items: change(settings['cache.memory.max_items']),
+  max_memory: change(settings['cache.redis.max_memory']),
+  max_items: change(settings['cache.redis.max_items']),
   default_ttl: change(settings['cache.memory.default_ttl']),
   cleanup_interval: change(settings['cache.memory.cleanup_interval']),
   compression_enabled: Type.Optional(Type.Boolean({ description: 'Not built yet: true is answered with 422' })),
@@ -191,7 +191,7 @@ export const CacheConfigChanges = Type.Object({
 }, {
   $id: 'CacheConfigChanges',
   additionalProperties: false,
-  description: 'What to change; what is left out stays. `max_memory` and `max_items` are not for `redis`: its server has its own.',
+  description: 'What to change; what is left out stays. `max_memory` and `max_items` of `redis` may be null: then its server alone decides.',
   examples: [config]
 })
 export type CacheConfigChanges = Static<typeof CacheConfigChanges>

@@ -30,6 +30,8 @@ export const MAX_TTL = 3_155_760_000
 export const Strategies = ['lru', 'lfu', 'fifo', 'ttl', 'sieve', 's3fifo', 'adaptive'] as const
 /** Those that the database can evict by. */
 export const DatabaseStrategies = ['lru', 'lfu', 'fifo', 'ttl'] as const
+/** Those that redis can evict by, once it has limits; without, `lru` alone. */
+export const RedisStrategies = ['lru', 'lfu', 'fifo', 'ttl'] as const
 export const LogLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 
 /**
@@ -95,8 +97,14 @@ const limits = <Name extends typeof Strategies[number]>(backend: string, strateg
   default_ttl: Type.Number({ minimum: 0, maximum: MAX_TTL, default: 3600, description: 'Seconds that an entry lives when its writer names no TTL; 0 is for ever.' }),
   cleanup_interval: Type.Integer({ minimum: 1, maximum: DAY, default: 300, description: 'Seconds between sweeps for expired entries.' })
 })
+/** The same for a backend that may do without limits: null is none. */
+const optional = <Name extends typeof Strategies[number]>(backend: string, strategies: readonly Name[]) => {
+  const { max_memory: bytes, max_items: items, ...others } = limits(backend, strategies)
+  const orNone = (schema: typeof bytes) => Type.Union([Type.Integer({ minimum: schema.minimum!, maximum: schema.maximum! }), Type.Null()], { default: null, description: `${schema.description} Null: as many as its server has room for.` })
+  return { ...others, max_memory: orNone(bytes), max_items: orNone(items) }
+}
 const memory = limits('memory')
-const redis = limits('redis')
+const redis = optional('redis', RedisStrategies)
 const memcached = limits('memcached')
 const database = limits('database', DatabaseStrategies)
 const file = limits('file')
@@ -105,7 +113,7 @@ const ttl = (seconds: number, what: string) =>
 
 /**
  * The settings that may change while running, kept in the table `settings`. The environment gives the first value of
- * those that it names, the defaults here that of the others. How much Redis holds is its server's own setting.
+ * those that it names, the defaults here that of the others. How much Redis holds is its server's own setting, unless it gets limits here.
  */
 export const RunTimeSettings = Type.Object({
   'log.level': Type.Union(LogLevels.map((name) => Type.Literal(name)), { default: 'info', description: 'Least important level that is logged.' }),
@@ -115,6 +123,8 @@ export const RunTimeSettings = Type.Object({
   'cache.memory.default_ttl': memory.default_ttl,
   'cache.memory.cleanup_interval': memory.cleanup_interval,
   'cache.redis.strategy': redis.strategy,
+  'cache.redis.max_memory': redis.max_memory,
+  'cache.redis.max_items': redis.max_items,
   'cache.redis.default_ttl': redis.default_ttl,
   'cache.redis.cleanup_interval': redis.cleanup_interval,
   'cache.memcached.default_ttl': memcached.default_ttl,

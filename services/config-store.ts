@@ -163,6 +163,7 @@ interface Row { key: string, value: unknown, revision: string }
 
 /** In words that follow "must be". */
 function expected (schema: TSchema): string {
+  if (KindGuard.IsUnion(schema) && schema.anyOf.some((each) => KindGuard.IsNull(each))) return `null or ${schema.anyOf.filter((each) => !KindGuard.IsNull(each)).map(expected).join(' or ')}`
   if (KindGuard.IsUnion(schema)) return `one of ${schema.anyOf.map((word) => String(word['const'])).join(', ')}`
   return `${KindGuard.IsInteger(schema) ? 'a whole number' : 'a number'} from ${schema['minimum']} to ${schema['maximum']}`
 }

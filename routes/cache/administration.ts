@@ -6,7 +6,7 @@ import {
 } from '../../schemas/cache-administration.js'
 import { problems, ref } from '../../schemas/common.js'
 import { secondsLeft } from '../../services/cache-item.js'
-import { capabilities, checkLimit } from '../../services/cache/backends/capabilities.js'
+import { capabilities, checkLimit, checkStrategy, checkUnlimited } from '../../services/cache/backends/capabilities.js'
 import type { Cache, CacheStatistics as RawStatistics } from '../../services/cache/cache.js'
 import type { Entry } from '../../services/cache/entry.js'
 import { UnsupportedOperationError } from '../../services/cache/errors.js'
@@ -111,7 +111,7 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
     const { backend, namespace } = agree(query, body)
     refuseNamespace(namespace)
     const cache = cacheOf(caches, backend)
-    const changes = settingsFor(cache.backend, body)
+    const changes = settingsFor(cache, body)
     if (Object.keys(changes).length > 0) await configStore.put(changes)
     return configReply(cache)
   })
@@ -160,8 +160,8 @@ function configOf ({ backend, limits }: Cache): CacheConfig {
   return {
     backend,
     strategy: limits.strategy,
-    max_memory: bounded ? limits.maxMemory : null,
-    max_items: bounded ? limits.maxItems : null,
+    max_memory: bounded && limits.maxMemory !== Infinity ? limits.maxMemory : null,
+    max_items: bounded && limits.maxItems !== Infinity ? limits.maxItems : null,
     default_ttl: limits.defaultTtl,
     cleanup_interval: limits.cleanupInterval,
     compression_enabled: false,
@@ -170,7 +170,7 @@ function configOf ({ backend, limits }: Cache): CacheConfig {
 }
 
 /** The changes under their names in the store. Throws UnsupportedOperationError for what the backend, or any, cannot do. */
-function settingsFor (backend: Cache['backend'], body: CacheConfigChanges): SettingChanges {
+function settingsFor ({ backend, limits }: Cache, body: CacheConfigChanges): SettingChanges {
   for (const name of ['compression_enabled', 'encryption_enabled'] as const) {
     if (body[name] === true) throw new UnsupportedOperationError(`${name} is not built yet: leave it false.`)
   }
@@ -178,13 +178,21 @@ function settingsFor (backend: Cache['backend'], body: CacheConfigChanges): Sett
   if (body.strategy !== undefined) Object.assign(changes, { [`cache.${backend}.strategy`]: builtStrategy(body.strategy, backend) })
   for (const name of ['max_memory', 'max_items'] as const) {
     if (body[name] === undefined) continue
-    checkLimit(name, backend)
+    if (body[name] === null) checkUnlimited(name, backend)
+    else checkLimit(name, backend)
     Object.assign(changes, { [`cache.${backend}.${name}`]: body[name] })
+  }
+  if (Object.keys(changes).length > 0) {
+    // Together, since a strategy may need a limit: both may be in the same request.
+    const strategy = body.strategy === undefined ? limits.strategy : builtStrategy(body.strategy, backend)
+    checkStrategy(strategy, backend, { maxItems: limitAfter(body.max_items, limits.maxItems), maxMemory: limitAfter(body.max_memory, limits.maxMemory) })
   }
   if (body.default_ttl !== undefined) changes[`cache.${backend}.default_ttl`] = body.default_ttl
   if (body.cleanup_interval !== undefined) changes[`cache.${backend}.cleanup_interval`] = body.cleanup_interval
   return changes
 }
+
+const limitAfter = (given: number | null | undefined, now: number): number => given === undefined ? now : given ?? Infinity
 
 function refuseNamespace (namespace: string | undefined): void {
   if (namespace !== undefined && namespace !== DEFAULT_NAMESPACE) {

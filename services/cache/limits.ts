@@ -2,9 +2,9 @@ import type { Strategy } from './entry.js'
 
 /** What a cache may hold, and how it keeps it. All of it may change while the cache runs. */
 export interface Limits {
-  /** Entries. */
+  /** Entries; Infinity where the backend has no such limit. */
   maxItems: number
-  /** Bytes: keys, stored values, metadata, and ENTRY_OVERHEAD for each entry. */
+  /** Bytes: keys, stored values, metadata, and ENTRY_OVERHEAD for each entry; Infinity where the backend has no such limit. */
   maxMemory: number
   /** Seconds that an entry lives when its writer gives none; 0 for ever. */
   defaultTtl: number
@@ -18,3 +18,6 @@ export interface Limits {
 export const DEFAULT_LIMITS: Readonly<Limits> = Object.freeze({
   maxItems: 10_000, maxMemory: 100 * 1024 * 1024, defaultTtl: 3600, cleanupInterval: 300, strategy: 'lru'
 })
+
+/** Whether there is any limit to keep to. */
+export const isLimited = ({ maxItems, maxMemory }: Pick<Limits, 'maxItems' | 'maxMemory'>): boolean => maxItems !== Infinity || maxMemory !== Infinity

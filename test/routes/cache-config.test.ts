@@ -93,11 +93,29 @@ void t.test('configuration', async (t) => {
     await database.post('/config', { max_memory: 104857600 })
   })
 
+  await t.test('redis has limits while it is given some, and then the strategies', async (t) => {
+    for (let i = 0; i < 20; i++) await redis.set(`k${i}`, 1)
+    t.match(await redis.set('k19', 1, { strategy: 'lfu' }), { status: 422, body: { detail: /maxmemory-policy/ } }, 'without limits its server evicts')
+    t.match((await redis.post('/config', { max_items: 5, strategy: 'fifo' })).body.config, { ...REDIS, default_ttl: 0, strategy: 'fifo', max_items: 5 })
+    await eventually(async () => (await redis.get('/keys')).body.total_keys === 5, 'five are left')
+    t.equal((await redis.read('k19')).body.found, true)
+    await eventually(async () => (await redis.get('/stats')).body.statistics.total_items === 5, 'and counted')
+    for (const strategy of ['lru', 'lfu', 'fifo', 'ttl']) t.match(await redis.set('k20', 1, { strategy }), { status: 200, body: { strategy } })
+    t.equal((await redis.get('/keys')).body.total_keys, 5)
+    t.match(await redis.post('/config', { max_items: null }), { status: 422, body: { detail: /maxmemory-policy/ } }, 'fifo needs a limit')
+    await redis.post('/config', { max_memory: 4000 })
+    t.match(await redis.set('large', 'x'.repeat(4000)), { status: 413, body: { type: '/problems/entry-too-large' } })
+    t.equal((await redis.get('/keys')).body.total_keys, 5)
+    t.match((await redis.post('/config', { max_items: null, max_memory: null, strategy: 'lru', default_ttl: 3600 })).body.config, REDIS)
+    for (let i = 0; i < 20; i++) await redis.set(`k${i}`, 1)
+    t.equal((await redis.get('/keys')).body.total_keys, 21)
+  })
+
   await t.test('what cannot be had is refused in words, and changes nothing', async (t) => {
     const before = (await memory.get('/config')).body
     for (const [cache, body, said] of [
       [memory, { compression_enabled: true }, /compression_enabled is not built yet/], [memory, { encryption_enabled: true, default_ttl: 1 }, /encryption_enabled is not built yet/],
-      [memory, { strategy: 'write_through' }, /write_through is not built yet/], [redis, { max_items: 5 }, /max_items of redis/], [redis, { strategy: 'ttl' }, /maxmemory-policy/], [database, { strategy: 'sieve' }, /cannot evict by sieve/], [redis, { max_memory: 5 }, /max_memory of redis/]
+      [memory, { strategy: 'write_through' }, /write_through is not built yet/], [redis, { strategy: 'ttl' }, /maxmemory-policy/], [redis, { strategy: 'sieve', max_items: 5 }, /cannot evict by sieve/], [memory, { max_items: null }, /max_items of memory has to be a number/], [database, { strategy: 'sieve' }, /cannot evict by sieve/]
     ] as const) {
       t.match(await cache.post('/config', body), { status: 422, body: { type: '/problems/unsupported-here', detail: said } }, JSON.stringify(body))
     }

@@ -29,9 +29,9 @@ t.test('strategies that are not built are refused in words', async (t) => {
   }
 })
 
-t.test('redis refuses what its server decides', async (t) => {
-  t.equal(builtStrategy('lru', 'redis'), 'lru')
-  for (const strategy of ['lfu', 'fifo', 'ttl'] as const) {
-    t.throws(() => builtStrategy(strategy, 'redis'), { statusCode: 422, message: /maxmemory-policy/ })
+t.test('redis refuses what its index cannot tell', async (t) => {
+  for (const strategy of ['lru', 'lfu', 'fifo', 'ttl'] as const) t.equal(builtStrategy(strategy, 'redis'), strategy)
+  for (const strategy of ['sieve', 's3fifo', 'adaptive'] as const) {
+    t.throws(() => builtStrategy(strategy, 'redis'), { statusCode: 422, message: /one number for each entry/ })
   }
 })

@@ -18,6 +18,8 @@ export interface SharedCacheOptions {
   limits?: Partial<Limits>
   retireAfter?: number
   onFault?: (error: unknown) => void
+  /** Milliseconds that an operation on Redis may take; for tests that are about something else than its outages. */
+  deadline?: number
 }
 
 export interface SharedCache {
@@ -33,7 +35,7 @@ export async function openSharedCache (owner: Owner, url: string, options: Share
   const fault = options.onFault === undefined ? {} : { onFault: options.onFault }
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
   const client = new Redis(url, {
-    commandTimeout: 1000,
+    commandTimeout: Math.max(1000, options.deadline ?? 0),
     maxRetriesPerRequest: 1,
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
@@ -42,7 +44,7 @@ export async function openSharedCache (owner: Owner, url: string, options: Share
   })
   client.on('error', () => {}) // outages are what some of these tests are about
   await new Promise((resolve) => client.once('ready', resolve))
-  const backend = new RedisBackend({ client, prefix: 'larder:test', now })
+  const backend = new RedisBackend({ client, prefix: 'larder:test', now, ...options.deadline === undefined ? {} : { deadline: options.deadline } })
   const store = new SharedStore({ backend, now, limits, ...retireAfter === undefined ? {} : { retireAfter }, ...fault })
   await store.open()
   const cache = new Cache({ store, now, limits, ...fault })

@@ -24,6 +24,9 @@ export interface Listing {
   cursor: string | undefined
 }
 
+/** What there is, over one namespace or all. */
+export interface Usage { items: number, bytes: number }
+
 /** How a write went: the stamp it got (and the value's length as stored, where that differs), or why it was not made. */
 export type WriteOutcome = { stamp: number, existed: boolean, storedLength?: number | undefined } | 'superseded' | 'precondition'
 
@@ -106,6 +109,9 @@ export interface SharedBackend {
 
   /** Entries that this process evicted since the start, where the backend keeps to limits of its own. */
   evictions? (namespace?: string): number
+
+  /** What there is in a namespace or in all, where that is told without looking at every entry. Undefined where it cannot be. */
+  usage? (namespace?: string): Promise<Usage | undefined>
 
   /** Reclaims what is expired, where the server does not do it by itself. */
   sweep? (): Promise<void>

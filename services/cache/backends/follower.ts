@@ -30,7 +30,8 @@ export interface FollowerOptions {
   /** Whether an announcement is this process's own. */
   isOwn: (source: string) => boolean
   listener: ChangeListener
-  pulse: () => Promise<Pulse>
+  /** @param heard the highest stamp heard of so far, 0 for none */
+  pulse: (heard: number) => Promise<Pulse>
   /** Every invalidation in force. */
   inForce: () => Promise<InForce[]>
 }
@@ -66,7 +67,7 @@ export class Follower {
     try {
       await withDeadline(this.#options.subscription.prove(), PROOF_DEADLINE)
       const heard = this.#last
-      const pulse = await this.#options.pulse()
+      const pulse = await this.#options.pulse(heard ?? 0)
       // What was heard before the question is in the answer; what comes behind it may have been heard first.
       const isAnew = pulse.epoch !== this.#epoch || (heard !== undefined && pulse.stamp < heard)
       if (isAnew) this.#last = undefined

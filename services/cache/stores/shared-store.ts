@@ -246,6 +246,8 @@ export class SharedStore implements Store, ChangeListener {
   }
 
   async usage (namespace?: string): Promise<Usage> {
+    const told = await this.#backend.usage?.(namespace)
+    if (told !== undefined) return told
     const usage = { items: 0, bytes: 0 }
     const seen = new Set<string>()
     for await (const entries of this.scan(namespace)) {

@@ -1,4 +1,4 @@
-import type { ListQuery, Listing, ScannedEntry, WriteCondition, WriteOutcome } from '../backends/backend.js'
+import type { ListQuery, Listing, ScannedEntry, Usage, WriteCondition, WriteOutcome } from '../backends/backend.js'
 import type { BackendName } from '../backends/names.js'
 import type { MemoryBackend } from '../backends/memory.js'
 import type { StoredEntry } from '../entry.js'
@@ -13,9 +13,6 @@ import type { Wakeups } from '../wakeups.js'
 
 /** A value, or the promise of one. What is in memory is answered without a promise. */
 export type MaybePromise<T> = T | Promise<T>
-
-/** What a store holds, over one namespace or all. */
-export interface Usage { items: number, bytes: number }
 
 /**
  * Where a cache keeps its entries: memory alone (`LocalStore`), or memory in front of a shared backend (`SharedStore`). It owns
@@ -84,4 +81,4 @@ export interface Store {
   close (): Promise<void>
 }
 
-export type { ListQuery, Listing, ScannedEntry, WriteCondition, WriteOutcome }
+export type { ListQuery, Listing, ScannedEntry, Usage, WriteCondition, WriteOutcome }

@@ -1,76 +1,101 @@
-import type { ChainableCommander, Redis, RedisOptions as ClientOptions } from 'ioredis'
+import type { Cluster, Redis } from 'ioredis'
 import { randomBytes } from 'node:crypto'
 import type { Now } from '../../clock.js'
 import type { StoredEntry } from '../../entry.js'
-import type { Invalidation } from '../../ledger.js'
+import { EntryTooLargeError } from '../../errors.js'
 import { nameOf } from '../../in-flight.js'
-import { HEADER_LENGTH, packTombstone, prefixLength } from '../../record.js'
-import { RecordFormat } from '../../record-format.js'
+import type { Invalidation } from '../../ledger.js'
+import type { Limits } from '../../limits.js'
+import { packTombstone } from '../../record.js'
+import { type PackedRecord, RecordFormat } from '../../record-format.js'
 import type { BreakerState } from '../../resilience.js'
-import type { ChangeListener, InForce, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome } from '../backend.js'
+import { CountersByNamespace } from '../../statistics.js'
+import type { ChangeListener, InForce, ScannedEntry, SharedBackend, Usage, WriteCondition, WriteOutcome } from '../backend.js'
+import { checkStrategy } from '../capabilities.js'
 import { type Announcement, Follower, type Pulse } from '../follower.js'
 import { Guard } from '../guard.js'
 import { fieldsOf, invalidationOf } from '../invalidation-fields.js'
 import { ReadReports, type Reads } from '../reads.js'
 import { SendingOrder } from '../sending-order.js'
+import { EntryScan } from './entry-scan.js'
+import { isFull, isOutage } from './faults.js'
+import { IndexKeeper, indexStrategy, VICTIMS } from './index-keeper.js'
+import { Keyspace } from './keyspace.js'
 import { RedisLeases } from './leases.js'
 import { type Scripted, scripts } from './scripts.js'
+import { Subscriber } from './subscriber.js'
 
 /** How long a deletion is remembered, in milliseconds: longer than any load may take. */
 const TOMBSTONE_LIFETIME = 120_000
-/** Bytes that hold header, tags and metadata of nearly every entry. */
-const PREFIX = HEADER_LENGTH + 448
-const SCAN_COUNT = 1000
-/** How long an operation may take, and a step of a pass over everything, in milliseconds. */
+/** How long an operation may take, and how many times as long a step of a pass over everything, in milliseconds. */
 const DEADLINE = 200
-const SCAN_DEADLINE = 1000
+const SCAN_FACTOR = 5
 /** Consecutive outages after which Redis is left alone. */
 const BREAK_AFTER = 5
 
 export interface RedisOptions {
   /** For commands: without an offline queue, and with a `commandTimeout` of some seconds, behind the shorter one here. Not closed here. */
-  client: Redis
-  /** Before every key and channel, `larder:app` for instance. */
+  client: Redis | Cluster
+  /** Before every key and channel, `larder:app` for instance; for a cluster with a hash tag in it, `{larder:app}`. */
   prefix: string
   now: Now
   /** Default: JSON text as it is. */
   format?: RecordFormat
+  /** Milliseconds that an operation may take. Default 200. A step of a pass over everything may take five times as long. */
+  deadline?: number
+  /** Consecutive outages after which Redis is left alone for a second. Default 5. */
+  breakAfter?: number
 }
 
 /**
  * Entries in Redis, as one string each (see `record.ts`) that expires by Redis' own means; several processes share them.
- * Only plain commands and small scripts over at most one entry; never KEYS, never FLUSHALL.
+ * Only plain commands and small scripts; never KEYS, never FLUSHALL. How much there may be is the server's business, until limits are
+ * set: then an index beside the entries (see `INDEX`) keeps them, over all processes together, and evicts by the entries' strategies.
  */
 export class RedisBackend implements SharedBackend {
   readonly name = 'redis'
   readonly leases: RedisLeases
   readonly format: RecordFormat
   #client: Redis & Scripted
-  #subscriber: Redis | undefined
-  #prefix: string
+  #keys: Keyspace
+  #subscriber: Subscriber | undefined
   #now: Now
   #order = new SendingOrder()
   #source = randomBytes(6).toString('hex')
   #follower: Follower | undefined
+  #listener: ChangeListener | undefined
   /** Milliseconds that Redis' clock is ahead of ours; known from the first pulse on. */
   #skew = 0
+  /** Whatever has a lower stamp is void: see `COMMON`. And up to where that has been cleared away. */
+  #floor = 0
+  #cleared = 0
   #firstPulse: Promise<unknown> | undefined
   #reads = new ReadReports((reads) => { this.#reportReads(reads) })
-  #guard = new Guard({ name: this.name, away: AWAY, breakAfter: BREAK_AFTER, isOutage, isFull: ({ message }) => NO_ROOM.test(message) })
+  #guard: Guard
+  #deadline: number
+  #scan: EntryScan
+  #index: IndexKeeper
+  #evictions = new CountersByNamespace(() => ({ evictions: 0 }))
 
-  constructor ({ client, prefix, now, format = new RecordFormat() }: RedisOptions) {
+  constructor ({ client, prefix, now, format = new RecordFormat(), deadline = DEADLINE, breakAfter = BREAK_AFTER }: RedisOptions) {
     for (const [name, script] of Object.entries(scripts)) if (!(name in client)) client.defineCommand(name, script)
+    // A cluster's client has the same commands.
     this.#client = client as Redis & Scripted
-    this.#prefix = prefix
+    this.#keys = new Keyspace(prefix)
     this.#now = now
     this.format = format
+    this.#deadline = deadline
+    this.#guard = new Guard({ name: this.name, away: AWAY, breakAfter, isOutage, isFull })
+    const steps = { client: this.#client, keys: this.#keys, run: async <T>(command: () => Promise<T>) => await this.#timed(command, SCAN_FACTOR) }
+    this.#scan = new EntryScan({ ...steps, facts: (namespace, key, head) => this.format.facts(namespace, key, head, this.#skew) })
+    this.#index = new IndexKeeper({ ...steps, scan: this.#scan, source: this.#source, onEvicted: (gone) => { this.#drop(gone) } })
     this.leases = new RedisLeases({
       client: this.#client,
       names: {
-        counter: this.#counter,
-        channel: this.#channel,
-        entry: (namespace, key) => this.#entry(namespace, key),
-        lease: (namespace, key) => `${this.#prefix}:lease:${namespace}:${key}`
+        counter: this.#keys.counter,
+        channel: this.#keys.channel,
+        entry: (namespace, key) => this.#keys.entry(namespace, key),
+        lease: (namespace, key) => this.#keys.lease(namespace, key)
       },
       run: async (command) => await this.#run(command),
       stamp: async () => await this.stamp(),
@@ -84,18 +109,18 @@ export class RedisBackend implements SharedBackend {
   get breaker (): BreakerState { return this.#guard.state }
 
   async get (namespace: string, key: string): Promise<StoredEntry | undefined> {
-    const record = await this.#timed(() => this.#client.getBuffer(this.#entry(namespace, key)))
+    const record = await this.#timed(() => this.#client.getBuffer(this.#keys.entry(namespace, key)))
     return record === null ? undefined : await this.#unpack(namespace, key, record)
   }
 
   async getMany (namespace: string, keys: readonly string[]): Promise<(StoredEntry | undefined)[]> {
     if (keys.length === 0) return []
-    const records = await this.#timed(() => this.#client.mgetBuffer(keys.map((key) => this.#entry(namespace, key))))
+    const records = await this.#timed(() => this.#client.mgetBuffer(keys.map((key) => this.#keys.entry(namespace, key))))
     return await Promise.all(records.map(async (record, at) => record === null ? undefined : await this.#unpack(namespace, keys[at] as string, record)))
   }
 
   async stamp (): Promise<number> {
-    const last = await this.#run(() => this.#client.hget(this.#counter, 'n'))
+    const last = await this.#run(() => this.#client.hget(this.#keys.counter, 'n'))
     return last === null ? (await this.#pulse()).stamp : Number(last)
   }
 
@@ -107,50 +132,51 @@ export class RedisBackend implements SharedBackend {
   async replace (entry: StoredEntry): Promise<WriteOutcome> { return await this.#write(entry, 'replace') }
 
   async delete (namespace: string, key: string, condition?: WriteCondition): Promise<WriteOutcome> {
-    const [kind, version] = conditionArguments(condition)
     // Timed like a write, so that it does not overtake one.
     await this.#knowClock()
-    return outcome(await this.#order.take(nameOf(namespace, key), undefined, async () => await this.#run(() => this.#client.larderDelete(
-      this.#entry(namespace, key), this.#counter, packTombstone(), TOMBSTONE_LIFETIME, kind, version, this.#channel,
-      this.#announcement({ n: namespace, k: key })))))
+    return await this.#order.take(nameOf(namespace, key), undefined, async () => await this.#delete(namespace, key, condition))
   }
 
   async expire (namespace: string, key: string, version: number, expiresAt: number, goneAt: number): Promise<WriteOutcome> {
     await this.#knowClock()
+    const { counter, index, channel } = this.#keys
     const times = Buffer.concat([double(expiresAt + this.#skew), double(goneAt + this.#skew)])
     return outcome(await this.#order.take(nameOf(namespace, key), undefined, async () => await this.#run(() => this.#client.larderExpire(
-      this.#entry(namespace, key), this.#counter, double(version), times, this.#lifetime(goneAt), this.#channel,
+      this.#keys.entry(namespace, key), counter, index, double(version), times, this.#lifetime(goneAt), channel,
       this.#announcement({ n: namespace, k: key })))))
   }
 
   async invalidate (namespace: string, what: Invalidation): Promise<number> {
+    const { counter, ledger, channel } = this.#keys
     return await this.#run(() => this.#client.larderInvalidate(
-      this.#counter, this.#ledger, this.#channel, this.#announcement({ n: namespace, i: what }),
-      ...fieldsOf(namespace, what)))
+      counter, ledger, channel, this.#announcement({ n: namespace, i: what }), ...fieldsOf(namespace, what)))
   }
 
   async withdraw (namespace: string, what: Invalidation, stamp: number): Promise<void> {
-    await this.#run(() => Promise.all(fieldsOf(namespace, what).map((field) => this.#client.larderWithdraw(this.#ledger, field, stamp))))
+    await this.#run(() => Promise.all(fieldsOf(namespace, what).map((field) => this.#client.larderWithdraw(this.#keys.ledger, field, stamp))))
   }
 
   async inForce (): Promise<InForce[]> {
-    const fields = await this.#run(() => this.#client.hgetall(this.#ledger))
-    return Object.entries(fields).flatMap(([field, stamp]) => invalidationOf(field, Number(stamp)) ?? [])
+    const [floor, ...fields] = await this.#run(() => this.#client.larderInForce(this.#keys.counter, this.#keys.ledger))
+    this.#floor = Number(floor)
+    const found: InForce[] = []
+    for (let at = 0; at < fields.length; at += 2) {
+      const invalidation = invalidationOf(fields[at] as string, Number(fields[at + 1]))
+      if (invalidation !== undefined) found.push(invalidation)
+    }
+    return found
   }
 
   async * scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> {
-    const prefix = namespace === undefined ? `${this.#prefix}:entry:` : this.#entry(namespace, '')
-    let cursor = '0'
-    do {
-      const [next, names] = await this.#timed(() => this.#client.scan(cursor, 'MATCH', `${prefix}*`, 'COUNT', SCAN_COUNT), SCAN_DEADLINE)
-      cursor = next
-      if (names.length > 0) yield await this.#facts(names)
-    } while (cursor !== '0')
+    for await (const { entries } of this.#scan.pages(namespace)) {
+      const standing = entries.filter(({ stamp }) => stamp >= this.#floor)
+      if (standing.length > 0) yield standing
+    }
   }
 
   async discard (namespace: string, entries: readonly ScannedEntry[]): Promise<number> {
     const gone = await this.#run(() => Promise.all(
-      entries.map(({ key, version }) => this.#client.larderDiscard(this.#entry(namespace, key), double(version)))), SCAN_DEADLINE)
+      entries.map(({ key, version }) => this.#client.larderDiscard(this.#keys.entry(namespace, key), this.#keys.index, double(version)))), SCAN_FACTOR)
     return gone.reduce((sum, count) => sum + count, 0)
   }
 
@@ -158,93 +184,119 @@ export class RedisBackend implements SharedBackend {
     this.#reads.note(namespace, key, version, reads, at)
   }
 
+  configure (limits: Limits): void { this.#index.configure(limits) }
+
+  evictions (namespace?: string): number { return this.#evictions.read(namespace).evictions }
+
+  async usage (namespace?: string): Promise<Usage | undefined> { return await this.#index.usage(namespace) }
+
+  /** Clears away what is void, and mends the index. */
+  async sweep (): Promise<void> {
+    await this.#index.mend()
+    const floor = this.#floor
+    if (this.#cleared === floor) return
+    for await (const { entries } of this.#scan.pages(undefined)) {
+      const fallen = entries.filter(({ stamp }) => stamp < floor)
+      for (const namespace of new Set(fallen.map(({ namespace }) => namespace))) {
+        await this.discard(namespace, fallen.filter((entry) => entry.namespace === namespace))
+      }
+    }
+    this.#cleared = floor
+  }
+
   async follow (listener: ChangeListener): Promise<void> {
-    // Outlives every outage: the heartbeat is what tells whether it works.
-    this.#subscriber = (this.#client as Redis).duplicate<Partial<ClientOptions>>({ autoResubscribe: true, enableAutoPipelining: false, retryStrategy: (times) => Math.min(times * 50, 250) })
-    // Without a listener Node treats a refused connection as fatal; the heartbeat reports it.
-    this.#subscriber.on('error', () => {})
-    const subscriber = this.#subscriber
+    const subscriber = new Subscriber(this.#client, this.#keys.channel)
+    this.#subscriber = subscriber
+    this.#listener = listener
     this.#follower = new Follower({
-      subscription: {
-        listen: (hear, lost) => {
-          subscriber.on('message', (channel, message) => { if (channel === this.#channel) hear(message) })
-          subscriber.on('close', lost)
-        },
-        // Subscribing again is harmless, and answers only over a connection that lives.
-        prove: async () => await subscriber.subscribe(this.#channel)
-      },
+      subscription: subscriber,
       isOwn: (source) => source === this.#source,
       listener,
-      pulse: async () => await this.#pulse(),
+      pulse: async (heard) => await this.#pulse(heard),
       inForce: async () => await this.inForce()
     })
     // Where commands cannot be sent, there is nothing to wait for: the heartbeat tells when there is.
     if (this.#client.status !== 'ready') return
-    await connected(this.#subscriber)
+    await subscriber.connected()
     await this.#follower.beat()
   }
 
   async close (): Promise<void> {
     this.#follower?.stop()
+    this.#index.close()
     this.#reads.stop()
-    this.#subscriber?.disconnect()
+    this.#subscriber?.close()
   }
 
   /** @throws BackendUnavailableError when Redis does not answer within the deadline */
   async ping (): Promise<void> { await this.#run(() => this.#client.ping()) }
 
-  async #write (entry: StoredEntry, mode: 'set' | 'fill' | 'replace', condition?: WriteCondition): Promise<WriteOutcome> {
-    const { namespace, key } = entry
+  async #delete (namespace: string, key: string, condition?: WriteCondition): Promise<WriteOutcome> {
+    const { counter, index, channel } = this.#keys
     const [kind, version] = conditionArguments(condition)
-    await this.#knowClock()
-    const packed = this.format.pack(entry, this.#skew)
-    return await this.#order.take(nameOf(namespace, key), packed, async ({ record, storedLength }) => outcome(await this.#run(() => this.#client.larderSet(
-      this.#entry(namespace, key), this.#counter, record, this.#lifetime(entry.goneAt), mode, entry.stamp,
-      kind, version, this.#channel, this.#announcement({ n: namespace, k: key }), packTombstone(), TOMBSTONE_LIFETIME)), storedLength))
+    return outcome(await this.#run(() => this.#client.larderDelete(
+      this.#keys.entry(namespace, key), counter, index, packTombstone(), TOMBSTONE_LIFETIME, kind, version, channel, this.#announcement({ n: namespace, k: key }))))
   }
 
-  async #pulse (): Promise<Pulse> {
+  async #write (entry: StoredEntry, mode: WriteMode, condition?: WriteCondition): Promise<WriteOutcome> {
+    checkStrategy(entry.strategy, this.name, this.#index.limits)
+    await this.#knowClock()
+    const packed = this.format.pack(entry, this.#skew)
+    return await this.#order.take(nameOf(entry.namespace, entry.key), packed, async (ready) => await this.#send(entry, ready, mode, condition))
+  }
+
+  async #send (entry: StoredEntry, { record, size, storedLength }: PackedRecord, mode: WriteMode, condition?: WriteCondition): Promise<WriteOutcome> {
+    const { namespace, key, goneAt } = entry
+    const { counter, index, channel } = this.#keys
+    const { maxMemory } = this.#index.limits
+    if (size > maxMemory) {
+      // What the origin held before must not stay either.
+      if (mode === 'replace') await this.#delete(namespace, key)
+      throw new EntryTooLargeError(size, maxMemory)
+    }
+    const [kind, version] = conditionArguments(condition)
+    for (;;) {
+      const [stamp, existed, gone, state] = await this.#run(() => this.#client.larderSet(
+        this.#keys.entry(namespace, key), counter, index, record, this.#lifetime(goneAt), mode, entry.stamp,
+        kind, version, channel, this.#announcement({ n: namespace, k: key }), packTombstone(), TOMBSTONE_LIFETIME,
+        size, indexStrategy(entry.strategy), this.#source, ...this.#index.limitArguments, VICTIMS))
+      this.#drop(gone)
+      if (state === 'building') this.#index.noteBuilding()
+      if (stamp !== MORE_VICTIMS) return outcome([stamp, existed], storedLength)
+    }
+  }
+
+  /** What was evicted leaves this process's memory as well; the others hear of it. */
+  #drop (gone: readonly string[]): void {
+    for (let at = 0; at < gone.length; at += 2) {
+      const name = gone[at] as string
+      const colon = name.indexOf(':')
+      const namespace = name.slice(0, colon)
+      this.#evictions.of(namespace).evictions++
+      this.#listener?.onChange({ kind: 'key', namespace, key: name.slice(colon + 1), stamp: Number(gone[at + 1]) })
+    }
+  }
+
+  async #pulse (heard = 0): Promise<Pulse> {
     const asked = this.#now()
-    const [stamp, epoch, time] = await this.#run(() => this.#client.larderPulse(this.#counter))
+    const [stamp, epoch, time, floor] = await this.#run(() => this.#client.larderPulse(this.#keys.counter, this.#keys.ledger, heard))
     // The answer was made about half way between question and answer.
     this.#skew = Number(time) - (asked + this.#now()) / 2
+    this.#floor = Number(floor)
     return { stamp: Number(stamp), epoch, skew: this.#skew }
   }
 
-  async #facts (names: string[]): Promise<ScannedEntry[]> {
-    const answers = await this.#run(async () => {
-      const pipeline: ChainableCommander = this.#client.pipeline()
-      for (const name of names) pipeline.getrangeBuffer(name, 0, PREFIX - 1).strlen(name)
-      const answers = await pipeline.exec() ?? []
-      // It resolves with the errors of its commands. That a key is no string is one of them, and its owner's business.
-      for (const [error] of answers) if (error !== null && isOutage(error)) throw error
-      return answers
-    }, SCAN_DEADLINE)
-    const found: ScannedEntry[] = []
-    for (const [at, name] of names.entries()) {
-      let record = answers[2 * at]?.[1] as Buffer | null
-      const length = answers[2 * at + 1]?.[1] as number
-      if (!Buffer.isBuffer(record)) continue
-      const needed = prefixLength(record)
-      if (needed === undefined) continue
-      if (needed > record.length) record = await this.#run(() => this.#client.getrangeBuffer(name, 0, needed - 1))
-      const [namespace, key] = this.#parts(name)
-      const facts = this.format.facts(namespace, key, record, this.#skew)
-      if (facts !== undefined) found.push({ ...facts, valueLength: length - needed })
-    }
-    return found
-  }
-
   #reportReads (waiting: Reads[]): void {
+    // Statistics are not worth an error: see ReadReports.
     for (const { namespace, key, version, reads, at } of waiting) {
-      this.#run(() => this.#client.larderAccess(this.#entry(namespace, key), double(version), reads, double(at + this.#skew))).catch(() => {})
+      this.#run(() => this.#client.larderAccess(this.#keys.entry(namespace, key), this.#keys.index, double(version), reads, double(at + this.#skew))).catch(() => {})
     }
   }
 
   /** A command that deals in times has to know Redis' clock first. */
-  async #timed<T> (command: () => Promise<T>, deadline = DEADLINE): Promise<T> {
+  async #timed<T> (command: () => Promise<T>, factor = 1): Promise<T> {
     await this.#knowClock()
-    return await this.#run(command, deadline)
+    return await this.#run(command, factor)
   }
 
   async #knowClock (): Promise<void> {
@@ -256,11 +308,11 @@ export class RedisBackend implements SharedBackend {
     await this.#firstPulse
   }
 
-  async #run<T> (command: () => Promise<T>, deadline = DEADLINE): Promise<T> { return await this.#guard.run(command, deadline) }
+  async #run<T> (command: () => Promise<T>, factor = 1): Promise<T> { return await this.#guard.run(command, factor * this.#deadline) }
 
   async #unpack (namespace: string, key: string, record: Buffer): Promise<StoredEntry | undefined> {
     const entry = await this.format.unpack(namespace, key, record, this.#skew)
-    return entry === undefined ? undefined : this.#reads.applied(entry)
+    return entry === undefined || entry.stamp < this.#floor ? undefined : this.#reads.applied(entry)
   }
 
   #lifetime (goneAt: number): string {
@@ -270,38 +322,13 @@ export class RedisBackend implements SharedBackend {
   #announcement (what: Omit<Announcement, 'v' | 's'>): string {
     return JSON.stringify({ v: 1, s: this.#source, ...what } satisfies Announcement)
   }
-
-  #entry (namespace: string, key: string): string { return `${this.#prefix}:entry:${namespace}:${key}` }
-  #parts (name: string): [namespace: string, key: string] {
-    const start = `${this.#prefix}:entry:`.length
-    const colon = name.indexOf(':', start)
-    return [name.slice(start, colon), name.slice(colon + 1)]
-  }
-
-  get #counter (): string { return `${this.#prefix}:counter` }
-  get #ledger (): string { return `${this.#prefix}:ledger` }
-  get #channel (): string { return `${this.#prefix}:changes` }
 }
 
 const AWAY = 'Redis does not answer: try again in a moment; if it stays so, check REDIS_URL and the server.'
-const OUTAGES = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOAUTH|NOPERM|WRONGPASS|NOREPLICAS|BUSY)\b/
-/** Memory that is used up, and a disk: reads go on. */
-const NO_ROOM = /^(OOM|MISCONF)\b/
+/** Answered by a write for which more entries have to go than one script evicts. */
+const MORE_VICTIMS = -3
 
-/** Anything but an answer of Redis that says the command itself was wrong. */
-function isOutage (error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  return error.name !== 'ReplyError' ? !(error instanceof TypeError) : OUTAGES.test(error.message)
-}
-
-/** Settles when the connection stands, or is known not to. */
-async function connected (client: Redis): Promise<void> {
-  if (client.status === 'ready') return
-  await new Promise<void>((resolve) => {
-    client.once('ready', resolve)
-    client.once('close', resolve)
-  })
-}
+type WriteMode = 'set' | 'fill' | 'replace'
 
 function outcome ([stamp, existed]: [number, number], storedLength?: number): WriteOutcome {
   if (stamp === -1) return 'superseded'
