@@ -27,6 +27,7 @@ export const PROBLEMS = {
   'too-many-requests': [429, 'Too many requests', 'Wait as long as Retry-After says, then go on more slowly.'],
   'header-fields-too-large': [431, 'Header fields too large', 'Send fewer or shorter headers.'],
   'internal-error': [500, 'Internal error', 'This is a fault of the service: report it together with the instance.'],
+  'not-loaded': [500, 'Not loaded', 'This is a fault of the service: report it together with the instance.'],
   unavailable: [503, 'Unavailable', 'Something that this needs is down: try again after the time in Retry-After.'],
   'backend-unavailable': [503, 'Backend unavailable', 'The backend of the cache is down or not configured: try again, or choose another.'],
   timeout: [504, 'Timeout', 'What this needs did not answer in time: try again.'],

@@ -10,6 +10,7 @@ import { nameOf } from './in-flight.js'
 import { type GetOrSetOptions, type Loader, NO_OPTIONS } from './get-or-set.js'
 import type { Invalidation } from './ledger.js'
 import { DEFAULT_LIMITS, type Limits } from './limits.js'
+import type { ManyLoader, ManyOutcome } from './many.js'
 import { ReadThrough } from './read-through.js'
 import type { Reading } from './reading.js'
 import type { BreakerState } from './resilience.js'
@@ -224,6 +225,15 @@ export class Cache {
   /** The same as ready bytes, with what happened. */
   read<T> (key: string, loader: Loader<T>, options: GetOrSetOptions<T> = NO_OPTIONS): MaybePromise<Reading<T>> {
     return this.#readThrough.read(this.namespace, key, loader, options)
+  }
+
+  /**
+   * The values under several keys, each key's own outcome in the order asked: those that are there in one round trip, the others in
+   * one call of the loader, but for what is being loaded by someone else, which is waited for. A key that fails does not spoil the
+   * others; every option holds for each key by itself.
+   */
+  async getOrSetMany<T> (keys: readonly string[], loader: ManyLoader<T>, options: GetOrSetOptions<T> = NO_OPTIONS): Promise<ManyOutcome<T>[]> {
+    return await this.#readThrough.getOrSetMany(this.namespace, keys, loader, options)
   }
 
   /**

@@ -25,6 +25,10 @@ export const BackendFullError = createError<[backend: string]>(
 export const LoadTimeoutError = createError<[key: string, milliseconds: number]>(
   'ERR_LOAD_TIMEOUT', 'Loading "%s" took longer than %d ms.', 504)
 
+/** The loader of several keys left this one out. */
+export const NotLoadedError = createError<[key: string]>(
+  'ERR_NOT_LOADED', 'The loader answered nothing for "%s": answer null for what there is not.', 500)
+
 /** A list was to go on from a place that no page ended at. */
 export const InvalidCursorError = createError(
   'ERR_INVALID_CURSOR', 'The cursor is not one that a page answered with: take next_cursor as it is, or start without one.', 400)

@@ -51,13 +51,14 @@ export type { CacheOptions, CacheStatistics } from './cache.js'
 export { decode, encode } from './encoding.js'
 export type { Condition, DataType, EncodedValue, Entry, NewEntry, Strategy } from './entry.js'
 export {
-  BackendFullError, BackendUnavailableError, EntryTooLargeError, InvalidCursorError, LoadTimeoutError, PreconditionFailedError,
-  UnsupportedOperationError, WrongTypeError
+  BackendFullError, BackendUnavailableError, EntryTooLargeError, InvalidCursorError, LoadTimeoutError, NotLoadedError,
+  PreconditionFailedError, UnsupportedOperationError, WrongTypeError
 } from './errors.js'
 export type { OnFault } from './faults.js'
 export type { Invalidation } from './ledger.js'
 export { DEFAULT_LIMITS, type Limits } from './limits.js'
 export type { GetOrSetOptions, Loader } from './get-or-set.js'
+export type { ManyLoaded, ManyLoader, ManyOutcome } from './many.js'
 export type { Reading, ReadingStatus } from './reading.js'
 export type { Counters } from './statistics.js'
 export type { Listing, ListQuery, MaybePromise, Usage } from './stores/store.js'

@@ -8,6 +8,7 @@ import type { AnyOptions, GetOrSetOptions, Loader } from './get-or-set.js'
 import { nameOf, type Operation } from './in-flight.js'
 import type { Limits } from './limits.js'
 import { type LoadContext, type Loaded, Loads } from './loads.js'
+import { Batch, type ManyLoader, type ManyOutcome } from './many.js'
 import { Reading, type ReadingStatus } from './reading.js'
 import type { Statistics } from './statistics.js'
 import type { Store } from './stores/store.js'
@@ -73,6 +74,45 @@ export class ReadThrough {
       }
     }
     return this.#getOrSetBehind(namespace, key, loader, options)
+  }
+
+  /** See `Cache.getOrSetMany`. */
+  async getOrSetMany<T> (
+    namespace: string, keys: readonly string[], loader: ManyLoader<T>, options: GetOrSetOptions<T>
+  ): Promise<ManyOutcome<T>[]> {
+    const outcomes = new Map<string, ManyOutcome<T>>()
+    const settling: Promise<void>[] = []
+    const settle = (key: string, reading: Promise<Reading<T>>): void => {
+      settling.push(reading.then(({ status, value }) => {
+        outcomes.set(key, { key, status, value: options.shared === true ? deepFreeze(value) as T : value })
+      }, (error: unknown) => { outcomes.set(key, { key, status: 'failed', error }) }))
+    }
+    const isUnderway = (key: string): boolean => this.#loads.underway(nameOf(namespace, key), namespace, key, options) !== undefined
+    const isHit = (key: string): boolean => {
+      const slot = options.refresh !== true && this.#store.isTrusted ? this.#store.memory.hit(namespace, key) : -1
+      if (slot !== -1) settle(key, Promise.resolve(this.#hit(slot, namespace, key, alone(key), options)))
+      return slot !== -1
+    }
+    const alone = (key: string) => async (): Promise<T> => await new Batch([key], loader).request(key)
+    const rest: string[] = []
+    for (const key of new Set(keys)) {
+      if (isHit(key)) continue
+      if (isUnderway(key)) settle(key, this.#readMissing(namespace, key, alone(key), options, this.#inMemory(namespace, key), {}))
+      else rest.push(key)
+    }
+    const { fresh, stale, isAway } = await this.#fetchRest(namespace, rest, options)
+    // Someone else's load may have ended meanwhile.
+    const missing = rest.filter((key) => !fresh.has(key) && !isHit(key))
+    // Whose load has begun meanwhile is waited for as well.
+    const batch = new Batch(missing.filter((key) => !isUnderway(key)), loader)
+    for (const [key, entry] of fresh) settle(key, Promise.resolve(this.#found(entry)))
+    for (const key of missing) {
+      const context = { isAway, onWait: () => { batch.excuse(key) } }
+      const load = async (): Promise<T> => await batch.request(key)
+      settle(key, this.#readMissing(namespace, key, load, options, stale.get(key), context).finally(() => { batch.excuse(key) }))
+    }
+    await Promise.all(settling)
+    return keys.map((key) => outcomes.get(key) as ManyOutcome<T>)
   }
 
   /** See `Cache.update`. */
@@ -142,8 +182,7 @@ export class ReadThrough {
   async #readBehind<T> (namespace: string, key: string, loader: Loader<T>, options: GetOrSetOptions<T>): Promise<Reading<T>> {
     const name = nameOf(namespace, key)
     // In memory even when it is not trusted now: good enough to be served as stale if all else fails.
-    const slot = this.#store.memory.find(namespace, key)
-    let stale: StoredEntry | undefined = slot === -1 ? undefined : this.#store.memory.stored(slot)
+    let stale = this.#inMemory(namespace, key)
     let isAway = false
     if (options.refresh !== true && this.#loads.underway(name, namespace, key, options) === undefined) {
       const fetched = await this.#fetch(namespace, key)
@@ -203,6 +242,35 @@ export class ReadThrough {
   #stale<T> (entry: StoredEntry): Reading<T> {
     this.#statistics.of(entry.namespace).stale++
     return new Reading<T>(entry, 'stale', true, this.#now(), 'memory')
+  }
+
+  #inMemory (namespace: string, key: string): StoredEntry | undefined {
+    const slot = this.#store.memory.find(namespace, key)
+    return slot === -1 ? undefined : this.#store.memory.stored(slot)
+  }
+
+  /** In one round trip, what is there and fresh, and what is there and stale. */
+  async #fetchRest (
+    namespace: string, keys: readonly string[], { refresh }: AnyOptions
+  ): Promise<{ fresh: Map<string, StoredEntry>, stale: Map<string, StoredEntry>, isAway: boolean }> {
+    const fresh = new Map<string, StoredEntry>()
+    const stale = new Map<string, StoredEntry>()
+    for (const key of keys) {
+      const entry = this.#inMemory(namespace, key)
+      if (entry !== undefined) stale.set(key, entry)
+    }
+    if (refresh === true || keys.length === 0) return { fresh, stale, isAway: false }
+    try {
+      for (const entry of await this.#store.fetchMany(namespace, keys)) {
+        if (entry === undefined) continue
+        if (entry.expiresAt > this.#now()) fresh.set(entry.key, entry)
+        else stale.set(entry.key, entry)
+      }
+      return { fresh, stale, isAway: false }
+    } catch (error) {
+      if (isOutage(error)) return { fresh, stale, isAway: true }
+      throw error
+    }
   }
 
   /** What the shared tier has; an outage of it is a miss, because the origin can answer. */

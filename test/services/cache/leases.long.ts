@@ -124,6 +124,21 @@ t.test('two processes on one Redis', async (t) => {
     }
   })
 
+  t.test('many keys at once in both: each is loaded once', async (t) => {
+    const keys = Array.from({ length: 50 }, (_, at) => `many ${at}`)
+    const ask = { ask: 'many', keys, takes: 100, value: 'of many' } as const
+    const before = b.ask({ ask: 'read', keys: ['many 7'], takes: 300, value: 'of one' })
+    await before.began
+    const answers = await Promise.all([a.ask(ask).answer, b.ask({ ...ask, keys: [...keys].reverse() }).answer])
+    for (const { outcomes: [outcome] } of answers) {
+      const values = (outcome?.value as { key: string, value: unknown }[]).map(({ key, value }) => [key, value])
+      t.strictSame(Object.fromEntries(values), Object.fromEntries(keys.map((key) => [key, key === 'many 7' ? 'of one' : 'of many'])))
+    }
+    const statuses = answers.flatMap(({ outcomes: [outcome] }) => (outcome?.value as { status: string }[]).map(({ status }) => status))
+    t.equal(statuses.filter((status) => status === 'miss').length, 49)
+    t.equal(statuses.filter((status) => status === 'coalesced' || status === 'hit').length, 51)
+  })
+
   t.test('without a lease each process loads for itself', async (t) => {
     const question = { keys: ['own'], callers: 20, takes: 200, value: 1, options: { lease: 0 } }
     const answers = await Promise.all([a.read(question), b.read(question)])
