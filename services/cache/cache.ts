@@ -205,7 +205,7 @@ export class Cache {
   /** Entries and bytes in this process's memory. */
   get memoryUsage (): Usage { return { items: this.#store.memory.items, bytes: this.#store.memory.bytes } }
 
-  /** Takes new limits at once; evicts where they demand it. */
+  /** Takes new limits. They count from now on; what they have no room for goes in slices of a few milliseconds: see `settled`. */
   configure (limits: Partial<Limits>): void {
     const previous = this.#limits
     const given = Object.entries(limits).filter(([, value]) => value !== undefined)
@@ -213,6 +213,9 @@ export class Cache {
     this.#store.configure(this.#limits)
     if (this.#limits.cleanupInterval !== previous.cleanupInterval) this.#scheduleCleaning()
   }
+
+  /** Settles when what the limits have no room for is gone from memory. */
+  async settled (): Promise<void> { await this.#store.memory.settled() }
 
   /**
    * The value under a key of the cache's own namespace; loads and keeps it when it is not there.

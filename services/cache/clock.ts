@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks'
 
-/** Milliseconds since the epoch, never going backwards. Everything in the cache that compares times takes one of these. */
+/** Whole milliseconds since the epoch, never going backwards. Everything in the cache that compares times takes one of these. */
 export type Now = () => number
 
 /**
@@ -14,7 +14,7 @@ export function monotonicNow (): Now {
   const expire = (): void => { current = 0 }
   return () => {
     if (current === 0) {
-      current = origin + performance.now()
+      current = Math.floor(origin + performance.now())
       setImmediate(expire)
     }
     return current

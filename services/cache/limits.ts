@@ -1,5 +1,12 @@
 import type { Strategy } from './entry.js'
 
+/** What is reserved for one namespace: its own entries alone take room there, and give it. */
+export interface Quota {
+  maxItems: number
+  /** Bytes, counted as in `Limits`. */
+  maxMemory: number
+}
+
 /** What a cache may hold, and how it keeps it. All of it may change while the cache runs. */
 export interface Limits {
   /** Entries; Infinity where the backend has no such limit. */
@@ -12,6 +19,8 @@ export interface Limits {
   cleanupInterval: number
   /** The policy of entries whose writer names none. */
   strategy: Strategy
+  /** By namespace, where the backend can keep them apart. What they leave of the limits is for all other namespaces together. */
+  quotas?: ReadonlyMap<string, Quota>
 }
 
 /** The defaults of the API's configuration document. */

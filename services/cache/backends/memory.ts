@@ -1,30 +1,34 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Now } from '../clock.js'
 import { DecodedValues } from '../decoded.js'
-import { DATA_TYPES, type DataType, type Entry, goneAfterSoft, NO_TAGS, policyOf, sizeOf, STRATEGIES, type StoredEntry } from '../entry.js'
-import { EntryTooLargeError, InvalidCursorError } from '../errors.js'
-import { compileGlob, type Matcher } from '../glob.js'
-import type { Ledger, NamespaceLedger } from '../ledger.js'
-import type { Limits } from '../limits.js'
+import { DATA_TYPES, type DataType, type Entry, goneAfterSoft, sizeOf, STRATEGIES, type StoredEntry } from '../entry.js'
+import { BackendFullError, EntryTooLargeError } from '../errors.js'
+import type { Matcher } from '../glob.js'
+import type { Ledger } from '../ledger.js'
+import type { Limits, Quota } from '../limits.js'
 import { hashKey } from '../policies/hash.js'
-import { policies } from '../policies/index.js'
-import type { Policy } from '../policies/policy.js'
-import { CountersByNamespace } from '../statistics.js'
+import { SlotState } from '../policies/slot-state.js'
 import type { Content } from '../reading.js'
-import { formatVersion } from '../version.js'
+import { CountersByNamespace } from '../statistics.js'
 import type { ListQuery, Listing } from './backend.js'
-import { Slots } from './slots.js'
+import { KeyIndex } from './memory/key-index.js'
+import { list } from './memory/listing.js'
+import { type Pool, SEGMENTS } from './memory/pool.js'
+import { checkQuotas, Pools } from './memory/pools.js'
+import { inSlices, sortedInSlices } from './memory/slices.js'
+import { POLICY_WORDS, Slots } from './memory/slots.js'
+import { type Space, Spaces } from './memory/spaces.js'
 
-/** How long a pass over the entries runs before it lets others have the event loop, in milliseconds. */
-const SLICE = 4
-/** Entries between two looks at the clock. */
-const STRIDE = 256
+/** Bytes that one entry may have at most, whatever the limits. */
+const LARGEST = 2 ** 32 - 1
 /** Slots of a portion, and about the bytes of the entries in one. */
 const PORTION = 1024
 const PORTION_BYTES = 1024 * 1024
-
-/** One namespace: its index and its invalidations. */
-interface Space { readonly name: string, readonly index: Map<string, number>, readonly ledger: NamespaceLedger, bytes: number }
+/** Revisions of the ledger that are told apart. */
+const REVISIONS = 2 ** 32 - 1
+/** When a limit is lowered nobody has just written: the default strategy's segment gives first. */
+const FIRST_SEGMENT = 0
+/** Segments that are in the order of the last use. */
+const RECENCY = new Set((['lru', 'lfu', 'adaptive'] as const).map((policy) => STRATEGIES.indexOf(policy)))
 
 export interface MemoryOptions {
   now: Now
@@ -54,7 +58,7 @@ export interface MemoryCounters { evictions: number, expirations: number }
  * Entries in this process, bounded by count and by bytes at every moment. All reads and writes are synchronous.
  *
  * An entry is dropped when it is next touched after it expired or fell to an invalidation; `sweep` reclaims the ones that
- * nobody touches.
+ * nobody touches. A namespace with a quota has a pool of its own: see `Pools`.
  */
 export class MemoryBackend {
   readonly name = 'memory'
@@ -62,25 +66,32 @@ export class MemoryBackend {
   #now: Now
   #limits: Limits
   #ledger: Ledger
-  #spaces = new Map<string, Space>()
-  /** The namespace that was read last: nearly always the one that is read next. */
-  #lastSpace: Space | undefined
-  #slots: Slots<Space>
-  #decoded: DecodedValues
-  /** By strategy, from its first entry on: each takes memory for every slot there is. */
-  #policies: (Policy | undefined)[] = STRATEGIES.map(() => undefined)
-  #populations = STRATEGIES.map(() => 0)
+  #spaces!: Spaces
+  #slots!: Slots
+  #index!: KeyIndex
+  #pools!: Pools
+  #decoded!: DecodedValues
   #items = 0
   #bytes = 0
+  /** The revision that the entries' `checked` counts from. */
+  #firstRevision = 0
+  /** What was looked up last: whoever writes has looked before. */
+  #lastKey = ''
+  #lastSalt = 0
+  #lastHash = 0
   #pass: Promise<void> | undefined
   #nextPass: Promise<void> | undefined
+  /** Namespaces whose entries are in another pool than they belong to. */
+  #misplaced = new Set<string>()
+  #settling: Promise<void> | undefined
 
+  /** @throws UnsupportedOperationError for quotas that are more than there is */
   constructor ({ now, limits, ledger }: MemoryOptions) {
+    checkQuotas(limits)
     this.#now = now
     this.#limits = limits
     this.#ledger = ledger
-    this.#decoded = new DecodedValues(limits.maxMemory)
-    this.#slots = new Slots((capacity) => { for (const policy of new Set(this.#policies)) policy?.resize(capacity) })
+    this.reset()
   }
 
   get items (): number { return this.#items }
@@ -91,15 +102,18 @@ export class MemoryBackend {
 
   /** Entries and bytes of one namespace. */
   usage (namespace: string): { items: number, bytes: number } {
-    const space = this.#spaces.get(namespace)
-    return space === undefined ? { items: 0, bytes: 0 } : { items: space.index.size, bytes: space.bytes }
+    const { items, bytes } = this.#spaces.get(namespace) ?? { items: 0, bytes: 0 }
+    return { items, bytes }
   }
 
+  /** What is reserved for a namespace, undefined when nothing is. */
+  quota (namespace: string): Quota | undefined { return this.#pools.quota(namespace) }
+
   /** Whether anything is held in a namespace. */
-  holds (namespace: string): boolean { return this.#spaces.has(namespace) }
+  holds (namespace: string): boolean { return this.#spaces.get(namespace) !== undefined }
 
   /** The largest entry that fits, in bytes. */
-  get maxMemory (): number { return this.#limits.maxMemory }
+  get maxMemory (): number { return Math.min(this.#limits.maxMemory, LARGEST) }
 
   /**
    * Where an entry is, -1 when it is not there. It may be stale (past its TTL, within its grace).
@@ -108,127 +122,98 @@ export class MemoryBackend {
   find (namespace: string, key: string): number {
     const space = this.#spaces.get(namespace)
     if (space === undefined) return -1
-    const slot = space.index.get(key)
-    if (slot === undefined) return -1
-    return this.#stands(slot, space) ? slot : -1
+    const hash = hashKey(key, space.salt)
+    this.#lastKey = key
+    this.#lastSalt = space.salt
+    this.#lastHash = hash
+    const slot = this.#index.find(space.number, key, hash)
+    return slot !== -1 && this.#stands(slot, space) ? slot : -1
   }
 
   /** The same for an entry that is fresh, in one go, with the read counted: -1 when there is no such one. */
   hit (namespace: string, key: string): number {
-    let space = this.#lastSpace
-    if (space === undefined || space.name !== namespace) {
-      space = this.#spaces.get(namespace)
-      if (space === undefined) return -1
-      this.#lastSpace = space
-    }
-    const slot = space.index.get(key)
-    if (slot === undefined) return -1
+    const space = this.#spaces.get(namespace)
+    if (space === undefined) return -1
     const slots = this.#slots
+    const slot = this.#index.find(space.number, key, hashKey(key, space.salt))
+    if (slot === -1) return -1
     const now = this.#now()
-    if (slots.expiresAt[slot] as number <= now) return -1
-    if (slots.checked[slot] as number < space.ledger.revision && !(this.#stands(slot, space) && this.isFresh(slot))) return -1
-    slots.accessedAt[slot] = now
-    slots.accessCounts[slot]!++
-    this.#policies[slots.strategies[slot] as number]!.touch(slot)
+    if (slots.expiresAt(slot) <= now) return -1
+    if (space.ledger.revision !== 0 && !(this.#stands(slot, space) && this.isFresh(slot))) return -1
+    slots.use(slot, now)
+    this.#poolOf(slot).policy(this.#segmentOf(slot)).touch(slot)
     return slot
   }
 
-  isFresh (slot: number): boolean { return (this.#slots.expiresAt[slot] as number) > this.#now() }
+  isFresh (slot: number): boolean { return this.#slots.expiresAt(slot) > this.#now() }
 
   /** Counts a read of the entry for its policy and its own statistics. */
   touch (slot: number): void {
     const slots = this.#slots
-    slots.accessedAt[slot] = this.#now()
-    slots.accessCounts[slot]!++
-    this.#policies[slots.strategies[slot] as number]!.touch(slot)
+    slots.use(slot, this.#now())
+    this.#poolOf(slot).policy(this.#segmentOf(slot)).touch(slot)
   }
 
   /** The entry at a slot, as it is now. */
-  entry (slot: number): Entry {
-    const slots = this.#slots
-    const extras = slots.extras[slot]
-    return {
-      namespace: (slots.spaces[slot] as Space).name,
-      key: slots.keys[slot] as string,
-      value: slots.values[slot] as string | Buffer,
-      dataType: DATA_TYPES[slots.dataTypes[slot] as number]!,
-      tags: extras === undefined ? NO_TAGS : extras.tags,
-      metadata: extras?.metadata,
-      strategy: STRATEGIES[slots.strategies[slot] as number]!,
-      createdAt: slots.createdAt[slot] as number,
-      accessedAt: slots.accessedAt[slot] as number,
-      accessCount: slots.accessCounts[slot] as number,
-      expiresAt: slots.expiresAt[slot] as number,
-      goneAt: slots.goneAt[slot] as number,
-      version: formatVersion(slots.versions[slot] as number),
-      size: extras?.storedLength === undefined
-        ? slots.sizes[slot] as number
-        : slots.sizes[slot] as number - (slots.values[slot] as string | Buffer).length + extras.storedLength
-    }
-  }
+  entry (slot: number): Entry { return this.#slots.entry(slot, this.#spaceOf(slot).name) }
 
   stored (slot: number): StoredEntry {
-    const slots = this.#slots
-    const entry = { ...this.entry(slot), version: slots.versions[slot] as number, stamp: slots.stamps[slot] as number }
-    const storedLength = slots.extras[slot]?.storedLength
+    const entry = { ...this.entry(slot), version: this.#slots.version(slot), stamp: this.#slots.stamp(slot) }
+    const storedLength = this.#slots.storedLength(slot)
     return storedLength === undefined ? entry : { ...entry, storedLength }
   }
 
   /** What a reading tells of the entry at a slot: a few facts cost a fraction of all. */
   content (slot: number): Content {
     const slots = this.#slots
-    return {
-      value: slots.values[slot] as string | Buffer,
-      version: slots.versions[slot] as number,
-      createdAt: slots.createdAt[slot] as number,
-      expiresAt: slots.expiresAt[slot] as number
-    }
+    return { value: slots.value(slot), version: slots.version(slot), createdAt: slots.createdAt(slot), expiresAt: slots.expiresAt(slot) }
   }
 
   /** The value at a slot, decoded: a copy of the caller's own. */
   value (slot: number): unknown {
     const copy = this.#decoded.copy(slot)
-    return copy === undefined ? this.#decoded.decode(slot, this.#slots.values[slot] as string | Buffer) : copy
+    return copy === undefined ? this.#decoded.decode(slot, this.#slots.value(slot)) : copy
   }
 
   /** The same as one that all share and nobody can change. */
-  shared (slot: number): Promise<unknown> { return this.#decoded.shared(slot, this.#slots.values[slot] as string | Buffer) }
+  shared (slot: number): Promise<unknown> { return this.#decoded.shared(slot, this.#slots.value(slot)) }
 
-  versionAt (slot: number): number { return this.#slots.versions[slot] as number }
+  versionAt (slot: number): number { return this.#slots.version(slot) }
 
   /**
    * Stores an entry, evicting others as the limits demand; the segment of the entry's own strategy gives first.
    * @throws EntryTooLargeError when it can never fit; nothing changes then
+   * @throws BackendFullError when all of the limits is reserved for other namespaces
    */
   put (entry: StoredEntry): number {
     const size = sizeOf(entry.key, entry.value, entry.tags, entry.metadata)
-    if (size > this.#limits.maxMemory) throw new EntryTooLargeError(size, this.#limits.maxMemory)
-    const strategy = STRATEGIES.indexOf(entry.strategy)
-    const space = this.#space(entry.namespace)
-    let slot = space.index.get(entry.key)
-    if (slot === undefined) {
-      this.#makeRoom(size, 1, strategy)
-      slot = this.#slots.take()
-      space.index.set(entry.key, slot)
-      this.#slots.spaces[slot] = space
-      this.#slots.keys[slot] = entry.key
-      this.#items++
-      this.#populations[strategy]!++
-      this.#admit(slot, this.#policy(strategy), entry.expiresAt)
+    const pool = this.#pools.of(entry.namespace)
+    if (size > pool.maxMemory || size > LARGEST) throw new EntryTooLargeError(size, Math.min(pool.maxMemory, LARGEST))
+    if (pool.maxItems === 0) throw new BackendFullError(this.name)
+    const segment = SEGMENTS[STRATEGIES.indexOf(entry.strategy)] as number
+    const most = this.#most(pool)
+    let slot = this.#locate(entry.namespace, entry.key)
+    if (slot === -1) {
+      this.#makeRoom(pool, size, 1, segment)
+      if (most !== undefined) this.#makeRoomElsewhere(most, size, 1, slot)
+      // Only now: making room may have emptied this very namespace.
+      slot = this.#insert(this.#spaces.open(entry.namespace), entry.key)
+      this.#slots.setInOwnPool(slot, pool !== this.#pools.common)
+      pool.admit(slot, segment, entry.expiresAt, this.#slots.hash(slot))
+      pool.items++
     } else {
-      this.#replace(slot, strategy, size, entry.expiresAt)
+      const growth = size - this.#slots.size(slot)
+      this.#replace(slot, pool, segment, size, entry.expiresAt)
+      if (most !== undefined) this.#makeRoomElsewhere(most, growth, 0, slot)
     }
-    this.#write(slot, strategy, size, entry)
-    // Making room may have emptied this very namespace, and dropped it.
-    this.#spaces.set(space.name, space)
+    this.#write(slot, pool, size, entry)
     return slot
   }
 
   /** Changes when an entry expires, and nothing else. */
   expire (slot: number, expiresAt: number, goneAt: number): void {
-    this.#slots.expiresAt[slot] = expiresAt
-    this.#slots.goneAt[slot] = goneAt
-    this.#policies[this.#slots.strategies[slot] as number]!.replace(slot, expiresAt, false)
+    this.#slots.setExpiry(slot, expiresAt, goneAt)
+    this.#poolOf(slot).policy(this.#segmentOf(slot)).replace(slot, expiresAt, false)
   }
 
   /** Whether there was an entry (a stale one does not count). */
@@ -243,20 +228,38 @@ export class MemoryBackend {
   /** Deletes the entry unless it is at least as new as a change at that stamp. */
   deleteBefore (namespace: string, key: string, stamp: number): void {
     const slot = this.find(namespace, key)
-    if (slot !== -1 && this.#slots.stamps[slot] as number < stamp) this.#release(slot)
+    if (slot !== -1 && this.#slots.stamp(slot) < stamp) this.#release(slot)
   }
 
-  /** Drops everything at once. */
+  /** Drops everything, however much that is, at once. */
   reset (): void {
-    for (let slot = 0; slot < this.#slots.high; slot++) if (this.#slots.spaces[slot] !== undefined) this.#release(slot)
+    const slots: Slots = new Slots((capacity) => { state.resize(capacity) })
+    const state = new SlotState({ rows: slots.rows, ...POLICY_WORDS })
+    this.#slots = slots
+    this.#spaces = new Spaces(this.#ledger)
+    this.#index = new KeyIndex(slots)
+    this.#pools = new Pools(state, this.#limits)
+    this.#decoded = new DecodedValues(this.#limits.maxMemory)
+    this.#items = 0
+    this.#bytes = 0
+    this.#misplaced.clear()
   }
 
-  /** Takes new limits; evicts until they hold. */
+  /**
+   * Takes new limits and quotas. They count for every write from now on: what exceeds them already goes in slices of a few
+   * milliseconds, the first of them at once, and meanwhile no write makes it more. See `settled`.
+   * @throws UnsupportedOperationError for quotas that are more than there is; nothing changes then
+   */
   configure (limits: Limits): void {
+    checkQuotas(limits)
     this.#limits = limits
     this.#decoded.configure(limits.maxMemory)
-    this.#makeRoom(0, 0, 0)
+    for (const namespace of this.#pools.configure(limits)) this.#misplaced.add(namespace)
+    this.#settling ??= this.#settle().finally(() => { this.#settling = undefined })
   }
+
+  /** Settles when what the limits and quotas have no room for is gone. */
+  async settled (): Promise<void> { await this.#settling }
 
   /**
    * A pass over every entry that drops what has expired or fallen to an invalidation recorded before the call. It runs in
@@ -276,30 +279,14 @@ export class MemoryBackend {
   }
 
   /** @throws InvalidCursorError */
-  async list (namespace: string, { pattern, limit, offset = 0, cursor }: ListQuery): Promise<Listing> {
-    const space = this.#spaces.get(namespace)
-    if (cursor !== undefined && !/^[0-9a-z]{1,7}$/.test(cursor)) throw new InvalidCursorError()
-    const after = cursor === undefined ? -1 : Number.parseInt(cursor, 36)
-    const found: { slot: number, key: string }[] = []
-    let total = 0
-    let more = false
-    if (space !== undefined) {
-      const matches: Matcher = pattern === undefined ? () => true : compileGlob(pattern)
-      // By slot, because an entry keeps its slot while it lives: a page boundary loses none and repeats none.
-      const slots = Int32Array.from(space.index.values()).sort()
-      await this.#sliced(slots.length, (at) => {
-        const slot = slots[at] as number
-        if (this.#slots.spaces[slot] !== space) return
-        if (!matches(this.#slots.keys[slot] as string) || !this.#stands(slot, space) || !this.isFresh(slot)) return
-        total++
-        if (slot <= after || (cursor === undefined && total <= offset)) return
-        if (found.length < limit) found.push({ slot, key: this.#slots.keys[slot] as string })
-        else more = true
-      })
-    }
-    // Meanwhile entries may have left, and others may have come into their slots.
-    const entries = found.filter(({ slot, key }) => space?.index.get(key) === slot).map(({ slot }) => this.entry(slot))
-    return { total, entries, cursor: more ? found.at(-1)?.slot.toString(36) : undefined }
+  async list (namespace: string, query: ListQuery): Promise<Listing> {
+    const slots = this.#slots
+    return await list(this.#spaces.get(namespace), query, {
+      slots,
+      holds: (slot, space) => slots.space(slot) === space.number && this.#slots === slots && this.#spaceOf(slot) === space,
+      isAlive: (slot, space) => this.#stands(slot, space) && this.isFresh(slot),
+      entry: (slot) => this.entry(slot)
+    })
   }
 
   /**
@@ -308,18 +295,16 @@ export class MemoryBackend {
    * @param look must not write to the cache
    */
   async visit (look: (entry: VisitedEntry) => void): Promise<void> {
-    const slots = this.#slots
-    await this.#sliced(slots.high, (slot) => {
-      const space = slots.spaces[slot]
-      if (space === undefined) return
+    await this.#eachSlot((slot, space) => {
+      const slots = this.#slots
       look({
         namespace: space.name,
-        key: slots.keys[slot] as string,
-        dataType: DATA_TYPES[slots.dataTypes[slot] as number]!,
-        size: slots.sizes[slot] as number,
-        createdAt: slots.createdAt[slot] as number,
-        expiresAt: slots.expiresAt[slot] as number,
-        accessCount: slots.accessCounts[slot] as number
+        key: slots.key(slot),
+        dataType: DATA_TYPES[slots.dataType(slot)]!,
+        size: slots.size(slot),
+        createdAt: slots.createdAt(slot),
+        expiresAt: slots.expiresAt(slot),
+        accessCount: slots.accessCount(slot)
       })
     })
   }
@@ -331,51 +316,71 @@ export class MemoryBackend {
    * @returns the slot to go on from, -1 at the end
    */
   portion (from: number, namespace: string | undefined, matches: Matcher): { entries: StoredEntry[], next: number } {
-    const { spaces, keys, high } = this.#slots
-    const end = Math.min(high, from + PORTION)
+    const slots = this.#slots
+    const end = Math.min(slots.high, from + PORTION)
     const entries: StoredEntry[] = []
     let bytes = 0
     let slot = from
     for (; slot < end && bytes < PORTION_BYTES; slot++) {
-      const space = spaces[slot]
-      if (space === undefined || (namespace !== undefined && space.name !== namespace) || !matches(keys[slot] as string)) continue
+      const space = this.#spaces.at(slots.space(slot))
+      if (space === undefined || (namespace !== undefined && space.name !== namespace) || !matches(slots.key(slot))) continue
       if (!this.#stands(slot, space) || !this.isFresh(slot)) continue
       entries.push(this.stored(slot))
-      bytes += this.#slots.sizes[slot] as number
+      bytes += slots.size(slot)
     }
-    return { entries, next: slot < high ? slot : -1 }
+    return { entries, next: slot < slots.high ? slot : -1 }
   }
 
-  #space (name: string): Space {
-    let space = this.#spaces.get(name)
-    if (space === undefined) {
-      space = { name, index: new Map(), ledger: this.#ledger.namespace(name), bytes: 0 }
-      this.#spaces.set(name, space)
-    }
-    return space
+  #spaceOf (slot: number): Space { return this.#spaces.at(this.#slots.space(slot)) as Space }
+  #segmentOf (slot: number): number { return SEGMENTS[this.#slots.strategy(slot)] as number }
+
+  /** Where the entry counts, which is not where it belongs while a quota is being set or taken away. */
+  #poolOf (slot: number): Pool {
+    return this.#slots.isInOwnPool(slot) ? this.#pools.own(this.#spaceOf(slot).name) as Pool : this.#pools.common
+  }
+
+  /** The hash of the key, which was probably looked up just before. */
+  #hash ({ salt }: Space, key: string): number {
+    return key === this.#lastKey && salt === this.#lastSalt ? this.#lastHash : hashKey(key, salt)
+  }
+
+  /** Where the key is, whatever the state of its entry. */
+  #locate (namespace: string, key: string): number {
+    const space = this.#spaces.get(namespace)
+    return space === undefined ? -1 : this.#index.find(space.number, key, this.#hash(space, key))
   }
 
   /** Whether the entry still stands; drops it when it does not. */
   #stands (slot: number, space: Space): boolean {
-    const slots = this.#slots
-    if (slots.goneAt[slot] as number <= this.#now()) {
+    if (this.#slots.goneAt(slot) <= this.#now()) {
       this.#removals.of(space.name).expirations++
       this.#release(slot)
       return false
     }
-    if (slots.checked[slot] as number < space.ledger.revision) return this.#passes(slot, space)
-    return true
+    const { revision } = space.ledger
+    return revision === 0 || this.#slots.checked(slot) >= this.#relative(revision) || this.#passes(slot, space)
+  }
+
+  /** A revision as slots have it, in 32 bits: 0 is before the first, 1 is the base or before it. */
+  #relative (revision: number): number {
+    const relative = revision - this.#firstRevision + 1
+    if (relative < REVISIONS) return Math.max(1, relative)
+    // To hold an entry against an invalidation once more does no harm.
+    this.#firstRevision = revision
+    this.#slots.uncheckAll()
+    return 1
   }
 
   /** Holds the entry against the invalidations that came since it was last held against them. */
   #passes (slot: number, space: Space): boolean {
     const slots = this.#slots
-    const marker = space.ledger.verdict(
-      slots.keys[slot] as string, slots.extras[slot]?.tags ?? NO_TAGS, slots.stamps[slot] as number, slots.checked[slot] as number)
-    slots.checked[slot] = space.ledger.revision
+    const checked = slots.checked(slot)
+    const last = checked === 0 ? 0 : checked - 1 + this.#firstRevision
+    const marker = space.ledger.verdict(slots.key(slot), slots.tags(slot), slots.stamp(slot), last)
+    slots.setChecked(slot, this.#relative(space.ledger.revision))
     if (marker === undefined) return true
     if (this.isFresh(slot)) marker.removed++
-    const times = { expiresAt: slots.expiresAt[slot] as number, goneAt: slots.goneAt[slot] as number }
+    const times = { expiresAt: slots.expiresAt(slot), goneAt: slots.goneAt(slot) }
     if (marker.soft && times.goneAt !== times.expiresAt) {
       this.expire(slot, Math.min(times.expiresAt, this.#now()), goneAfterSoft(times, this.#now()))
       return true
@@ -384,124 +389,167 @@ export class MemoryBackend {
     return false
   }
 
-  #policy (strategy: number): Policy {
-    let policy = this.#policies[strategy]
-    if (policy === undefined) {
-      const name = policyOf(STRATEGIES[strategy]!)
-      const own = STRATEGIES.indexOf(name)
-      if (own === strategy) {
-        policy = new policies[name]()
-        policy.resize(this.#slots.capacity)
-      } else {
-        policy = this.#policy(own)
-      }
-      this.#policies[strategy] = policy
-    }
-    return policy
+  #insert (space: Space, key: string): number {
+    const slot = this.#slots.take(key, this.#hash(space, key), space.number)
+    this.#index.add(slot)
+    space.items++
+    this.#items++
+    return slot
   }
 
-  #replace (slot: number, strategy: number, size: number, expiresAt: number): void {
-    const old = this.#slots.strategies[slot] as number
-    const growth = size - (this.#slots.sizes[slot] as number)
-    const policy = this.#policy(strategy)
-    if (old === strategy) {
+  #replace (slot: number, pool: Pool, segment: number, size: number, expiresAt: number): void {
+    const slots = this.#slots
+    const oldPool = this.#poolOf(slot)
+    const oldSegment = this.#segmentOf(slot)
+    const growth = size - slots.size(slot)
+    if (oldPool === pool && oldSegment === segment) {
+      const policy = pool.policy(segment)
       policy.replace(slot, expiresAt, true)
-      while (this.#isOver(growth, 0) && policy.victim() !== slot) this.#evict(policy.victim())
-      if (!this.#isOver(growth, 0)) return
+      while (!pool.hasRoom(growth, 0) && policy.victim() !== slot) this.#evict(policy.victim())
+      if (pool.hasRoom(growth, 0)) return
     }
     // Out of its policy while room is made, so that it cannot be the victim of its own growth.
-    this.#policies[old]!.forget(slot, false)
-    this.#populations[old]!--
-    this.#makeRoom(growth, 0, strategy)
-    this.#admit(slot, policy, expiresAt)
-    this.#populations[strategy]!++
+    oldPool.forget(slot, oldSegment, false)
+    if (oldPool === pool) this.#makeRoom(pool, growth, 0, segment)
+    else {
+      this.#makeRoom(pool, size, 1, segment)
+      this.#count(slot, oldPool, pool)
+    }
+    pool.admit(slot, segment, expiresAt, slots.hash(slot))
   }
 
-  #admit (slot: number, policy: Policy, expiresAt: number): void {
-    const { keys, spaces } = this.#slots
-    const hash = policy.usesHash === true ? hashKey(keys[slot] as string, hashKey((spaces[slot] as Space).name)) : 0
-    policy.admit(slot, expiresAt, hash)
+  /** Counts an entry in another pool from now on. */
+  #count (slot: number, from: Pool, to: Pool): void {
+    const size = this.#slots.size(slot)
+    from.items--
+    from.bytes -= size
+    to.items++
+    to.bytes += size
+    this.#slots.setInOwnPool(slot, to !== this.#pools.common)
   }
 
-  #write (slot: number, strategy: number, size: number, entry: StoredEntry): void {
+  #write (slot: number, pool: Pool, size: number, entry: StoredEntry): void {
     const slots = this.#slots
-    const space = slots.spaces[slot] as Space
-    const growth = size - (slots.sizes[slot] as number)
+    const growth = size - slots.size(slot)
     this.#bytes += growth
-    space.bytes += growth
-    slots.values[slot] = entry.value
+    pool.bytes += growth
+    this.#spaceOf(slot).bytes += growth
+    slots.write(slot, entry, size)
     this.#decoded.drop(slot)
-    const { tags, metadata, storedLength } = entry
-    slots.extras[slot] = tags.length === 0 && metadata === undefined && storedLength === undefined ? undefined : { tags, metadata, storedLength }
-    slots.versions[slot] = entry.version
-    slots.stamps[slot] = entry.stamp
-    slots.createdAt[slot] = entry.createdAt
-    slots.accessedAt[slot] = entry.accessedAt
-    slots.accessCounts[slot] = entry.accessCount
-    slots.expiresAt[slot] = entry.expiresAt
-    slots.goneAt[slot] = entry.goneAt
-    slots.sizes[slot] = size
-    // Not "now": the ledger may hold markers newer than the stamp of a value that was loaded elsewhere.
-    slots.checked[slot] = 0
-    slots.strategies[slot] = strategy
-    slots.dataTypes[slot] = DATA_TYPES.indexOf(entry.dataType)
   }
 
   #release (slot: number, evicted = false): void {
-    const slots = this.#slots
-    const space = slots.spaces[slot] as Space
-    const strategy = slots.strategies[slot] as number
-    space.index.delete(slots.keys[slot] as string)
-    this.#policies[strategy]!.forget(slot, evicted)
-    this.#populations[strategy]!--
+    const space = this.#spaceOf(slot)
+    const pool = this.#poolOf(slot)
+    const size = this.#slots.size(slot)
+    this.#index.remove(slot)
+    pool.forget(slot, this.#segmentOf(slot), evicted)
+    pool.items--
+    pool.bytes -= size
+    space.items--
+    space.bytes -= size
     this.#items--
-    this.#bytes -= slots.sizes[slot] as number
-    space.bytes -= slots.sizes[slot] as number
-    slots.sizes[slot] = 0
-    slots.release(slot)
+    this.#bytes -= size
+    this.#slots.release(slot)
     this.#decoded.drop(slot)
-    if (space.index.size === 0) {
-      this.#spaces.delete(space.name)
-      this.#lastSpace = undefined
-    }
+    if (space.items === 0) this.#spaces.drop(space)
   }
 
-  #makeRoom (bytes: number, items: number, strategy: number): void {
-    while (this.#isOver(bytes, items)) {
-      let victim = this.#policies[strategy]?.victim() ?? -1
-      if (victim === -1) victim = this.#policies[this.#populations.indexOf(Math.max(...this.#populations))]?.victim() ?? -1
+  /** Evicts until so much more fits into the pool. */
+  #makeRoom (pool: Pool, bytes: number, items: number, segment: number): void {
+    while (!pool.hasRoom(bytes, items)) {
+      const victim = pool.victim(segment)
       if (victim === -1) return
       this.#evict(victim)
     }
   }
 
-  #isOver (bytes: number, items: number): boolean {
-    return this.#bytes + bytes > this.#limits.maxMemory || this.#items + items > this.#limits.maxItems
+  /** What there may be after a write, in all: undefined when the pools see to it by themselves. */
+  #most (pool: Pool): Quota | undefined {
+    pool.bound()
+    if (this.#settling === undefined) return undefined
+    return { maxItems: Math.max(this.#limits.maxItems, this.#items), maxMemory: Math.max(this.#limits.maxMemory, this.#bytes) }
+  }
+
+  /** While a new quota takes effect, another pool may hold what is this one's by now. */
+  #makeRoomElsewhere (most: Quota, bytes: number, items: number, slot: number): void {
+    while (this.#bytes + bytes > most.maxMemory || this.#items + items > most.maxItems) {
+      const victim = this.#pools.over()?.victim(FIRST_SEGMENT) ?? -1
+      if (victim === -1 || victim === slot) return
+      this.#evict(victim)
+    }
   }
 
   #evict (victim: number): void {
-    const removals = this.#removals.of((this.#slots.spaces[victim] as Space).name)
-    if (this.#slots.goneAt[victim] as number > this.#now()) removals.evictions++
+    const removals = this.#removals.of(this.#spaceOf(victim).name)
+    if (this.#slots.goneAt(victim) > this.#now()) removals.evictions++
     else removals.expirations++
     this.#release(victim, true)
   }
 
   async #sweepOnce (): Promise<void> {
+    await this.#eachSlot((slot, space) => { this.#stands(slot, space) })
+  }
+
+  /** Every slot in use, in slices of a few milliseconds. */
+  async #eachSlot (visit: (slot: number, space: Space) => void): Promise<void> {
     const slots = this.#slots
-    await this.#sliced(slots.high, (slot) => {
-      const space = slots.spaces[slot]
-      if (space !== undefined) this.#stands(slot, space)
+    await inSlices(slots.high, (slot) => {
+      if (this.#slots !== slots) return false
+      if (slots.space(slot) !== -1) visit(slot, this.#spaceOf(slot))
+      return true
     })
   }
 
-  async #sliced (length: number, visit: (at: number) => void): Promise<void> {
-    let until = performance.now() + SLICE
-    for (let at = 0; at < length; at++) {
-      visit(at)
-      if (at % STRIDE === STRIDE - 1 && performance.now() > until) {
-        await nextTurn()
-        until = performance.now() + SLICE
+  /** First entries go where they belong, so that those of a namespace give way to each other alone; then what is too much goes. */
+  async #settle (): Promise<void> {
+    for (;;) {
+      const [misplaced] = this.#misplaced
+      if (misplaced !== undefined) {
+        this.#misplaced.delete(misplaced)
+        await this.#place(misplaced)
+        continue
       }
+      const pools = this.#pools
+      const pool = pools.over()
+      if (pool === undefined) return
+      await inSlices(Infinity, () => {
+        const victim = this.#pools === pools && pool.isOver ? pool.victim(FIRST_SEGMENT) : -1
+        if (victim !== -1) this.#evict(victim)
+        return victim !== -1
+      })
     }
+  }
+
+  /** Brings the entries of a namespace into the pool they belong to, in the order of their use; `lfu` counts uses anew from then on. */
+  async #place (namespace: string): Promise<void> {
+    const space = this.#spaces.get(namespace)
+    if (space !== undefined) {
+      const [slots, pools] = [this.#slots, this.#pools]
+      const isMisplaced = (slot: number): boolean => this.#spaceOf(slot) === space && this.#poolOf(slot) !== pools.of(namespace)
+      const found = new Int32Array(space.items)
+      let count = 0
+      await this.#eachSlot((slot) => { if (isMisplaced(slot)) found[count++] = slot })
+      const ordered = await sortedInSlices(found.subarray(0, count), (slot) => this.#lastMove(slot))
+      await inSlices(count, (at) => {
+        if (this.#slots !== slots) return false
+        const slot = ordered[at] as number
+        if (slots.space(slot) !== -1 && isMisplaced(slot)) this.#move(slot, this.#poolOf(slot), pools.of(namespace))
+        return true
+      })
+    }
+    this.#pools.close(namespace)
+  }
+
+  #move (slot: number, from: Pool, to: Pool): void {
+    const segment = this.#segmentOf(slot)
+    from.forget(slot, segment, false)
+    this.#count(slot, from, to)
+    to.admit(slot, segment, this.#slots.expiresAt(slot), this.#slots.hash(slot))
+  }
+
+  /** When the entry last moved in its policy: a queue does not move for reads. */
+  #lastMove (slot: number): number {
+    return RECENCY.has(this.#segmentOf(slot)) ? this.#slots.accessedAt(slot) : this.#slots.createdAt(slot)
   }
 }

@@ -1,6 +1,7 @@
 import { FrequencySketch } from './frequency-sketch.js'
 import type { Policy } from './policy.js'
 import { type Regime, Regions } from './regions.js'
+import { SlotState } from './slot-state.js'
 import { Trials } from './trials.js'
 
 /** Accesses per entry after which the sketch halves its counts. */
@@ -27,7 +28,9 @@ export class AdaptivePolicy implements Policy {
   readonly usesHash = true
   #sketch = new FrequencySketch()
   #trials = new Trials(this.#sketch, REGIMES, FIRST)
-  #regions = new Regions(this.#sketch, FIRST)
+  #regions: Regions
+
+  constructor (state = new SlotState()) { this.#regions = new Regions(this.#sketch, FIRST, state) }
 
   admit (slot: number, _expiresAt: number, hash: number): void {
     this.#count(hash)
@@ -47,13 +50,11 @@ export class AdaptivePolicy implements Policy {
     this.#regions.forget(slot, evicted)
   }
 
-  resize (capacity: number): void {
-    this.#sketch.resize(capacity)
-    this.#regions.resize(capacity)
-  }
+  resize (capacity: number): void { this.#regions.resize(capacity) }
 
   #count (hash: number): void {
     const { held } = this.#regions
+    if (held > this.#sketch.room) this.#sketch.resize(held)
     this.#sketch.add(hash, MEMORY * Math.max(held, 64))
     this.#trials.access(hash, held)
     this.#regions.regime = this.#trials.best

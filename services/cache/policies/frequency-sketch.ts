@@ -1,5 +1,3 @@
-import { grown } from './policy.js'
-
 /** Words of 32 bits, with eight counters each, that the counters of one hash lie in: a cache line. */
 const BLOCK = 16
 const ROWS = 4
@@ -48,6 +46,9 @@ export class FrequencySketch {
     return least
   }
 
+  /** The entries that it is sized for. */
+  get room (): number { return this.#halvings.length * BLOCK / 2 }
+
   /** Sizes the sketch for so many entries; estimates stay as they are. */
   resize (capacity: number): void {
     const blocks = 2 ** Math.ceil(Math.log2(Math.max(1, capacity * 2 / BLOCK)))
@@ -79,6 +80,13 @@ export class FrequencySketch {
 
 /** The bits of a word that are left of its counters, after so many halvings. */
 const KEPT = [0xffffffff, 0x77777777, 0x33333333, 0x11111111]
+
+/** A longer copy of an array. */
+function grown (array: Int32Array<ArrayBuffer>, length: number): Int32Array<ArrayBuffer> {
+  const copy = new Int32Array(length)
+  copy.set(array)
+  return copy
+}
 
 /** Other bits than those that choose the block. */
 function scatter (hash: number): number {

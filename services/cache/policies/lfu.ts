@@ -1,4 +1,6 @@
-import { grown, type Policy } from './policy.js'
+import type { Rows } from '../rows.js'
+import type { Policy } from './policy.js'
+import { SlotState } from './slot-state.js'
 
 /**
  * Least frequently used: the entry with the fewest uses since it came in is evicted, among equals the one used longest ago.
@@ -6,74 +8,82 @@ import { grown, type Policy } from './policy.js'
  * (Shah, Mitra and Matani, "An O(1) algorithm for implementing the LFU cache eviction scheme", 2010).
  */
 export class LfuPolicy implements Policy {
-  #next = new Int32Array(0)
-  #previous = new Int32Array(0)
-  #bucketOf: (Bucket | undefined)[] = []
+  #state: SlotState
+  /** The number of the bucket that a slot is in. */
+  #bucketOf: Rows
+  #buckets: (Bucket | undefined)[] = []
+  #freeNumbers: number[] = []
   #lowest: Bucket | undefined
 
+  constructor (state = new SlotState()) {
+    this.#state = state
+    this.#bucketOf = state.buckets
+  }
+
   admit (slot: number): void {
-    if (this.#lowest?.uses !== 1) this.#lowest = insertBucket(1, undefined, this.#lowest)
+    if (this.#lowest?.uses !== 1) this.#lowest = this.#insert(1, undefined, this.#lowest)
     this.#append(slot, this.#lowest)
   }
 
   restore (slot: number, _expiresAt: number, uses: number): void {
-    if (this.#lowest?.uses !== uses) this.#lowest = insertBucket(uses, undefined, this.#lowest)
+    if (this.#lowest?.uses !== uses) this.#lowest = this.#insert(uses, undefined, this.#lowest)
     this.#append(slot, this.#lowest)
   }
 
   touch (slot: number): void {
-    const bucket = this.#bucketOf[slot] as Bucket
+    const bucket = this.#bucket(slot)
     const above = bucket.above
-    const target = above?.uses === bucket.uses + 1 ? above : insertBucket(bucket.uses + 1, bucket, above)
-    this.#unlink(slot)
+    const target = above?.uses === bucket.uses + 1 ? above : this.#insert(bucket.uses + 1, bucket, above)
+    this.forget(slot)
     this.#append(slot, target)
   }
 
   replace (slot: number, _expiresAt: number, written: boolean): void { if (written) this.touch(slot) }
   victim (): number { return this.#lowest?.head ?? -1 }
+
   forget (slot: number): void {
-    this.#unlink(slot)
-    this.#bucketOf[slot] = undefined
+    const state = this.#state
+    const bucket = this.#bucket(slot)
+    const next = state.next(slot)
+    const previous = state.previous(slot)
+    if (previous === -1) bucket.head = next
+    else state.setNext(previous, next)
+    if (next === -1) bucket.tail = previous
+    else state.setPrevious(next, previous)
+    if (bucket.head === -1) this.#drop(bucket)
   }
 
-  resize (capacity: number): void {
-    this.#next = grown(this.#next, capacity)
-    this.#previous = grown(this.#previous, capacity)
-  }
+  resize (capacity: number): void { this.#state.resize(capacity) }
+
+  #bucket (slot: number): Bucket { return this.#buckets[this.#bucketOf.get(slot, 0)] as Bucket }
 
   #append (slot: number, bucket: Bucket): void {
-    this.#bucketOf[slot] = bucket
-    this.#previous[slot] = bucket.tail
-    this.#next[slot] = -1
+    const state = this.#state
+    this.#bucketOf.set(slot, 0, bucket.number)
+    state.setPrevious(slot, bucket.tail)
+    state.setNext(slot, -1)
     if (bucket.tail === -1) bucket.head = slot
-    else this.#next[bucket.tail] = slot
+    else state.setNext(bucket.tail, slot)
     bucket.tail = slot
   }
 
-  #unlink (slot: number): void {
-    const bucket = this.#bucketOf[slot] as Bucket
-    const next = this.#next[slot] as number
-    const previous = this.#previous[slot] as number
-    if (previous === -1) bucket.head = next
-    else this.#next[previous] = next
-    if (next === -1) bucket.tail = previous
-    else this.#previous[next] = previous
-    if (bucket.head === -1) this.#dropBucket(bucket)
+  #insert (uses: number, below: Bucket | undefined, above: Bucket | undefined): Bucket {
+    const number = this.#freeNumbers.pop() ?? this.#buckets.length
+    const bucket: Bucket = { number, uses, head: -1, tail: -1, below, above }
+    this.#buckets[number] = bucket
+    if (below !== undefined) below.above = bucket
+    if (above !== undefined) above.below = bucket
+    return bucket
   }
 
-  #dropBucket (bucket: Bucket): void {
+  #drop (bucket: Bucket): void {
     if (bucket.below === undefined) this.#lowest = bucket.above
     else bucket.below.above = bucket.above
     if (bucket.above !== undefined) bucket.above.below = bucket.below
+    this.#buckets[bucket.number] = undefined
+    this.#freeNumbers.push(bucket.number)
   }
 }
 
 /** The slots with one use count, oldest use first. */
-interface Bucket { uses: number, head: number, tail: number, below: Bucket | undefined, above: Bucket | undefined }
-
-function insertBucket (uses: number, below: Bucket | undefined, above: Bucket | undefined): Bucket {
-  const bucket: Bucket = { uses, head: -1, tail: -1, below, above }
-  if (below !== undefined) below.above = bucket
-  if (above !== undefined) above.below = bucket
-  return bucket
-}
+interface Bucket { number: number, uses: number, head: number, tail: number, below: Bucket | undefined, above: Bucket | undefined }

@@ -29,17 +29,3 @@ export interface Policy {
    */
   restore? (slot: number, expiresAt: number, uses: number): void
 }
-
-/** A longer copy of a typed array. */
-export function grown (array: Int32Array<ArrayBuffer>, length: number): Int32Array<ArrayBuffer> {
-  const copy = new Int32Array(length)
-  copy.set(array)
-  return copy
-}
-
-/** A longer copy of an array of bytes. */
-export function grownBytes (array: Uint8Array<ArrayBuffer>, length: number): Uint8Array<ArrayBuffer> {
-  const copy = new Uint8Array(length)
-  copy.set(array)
-  return copy
-}

@@ -1,7 +1,8 @@
+import type { Bytes } from '../rows.js'
 import type { FrequencySketch } from './frequency-sketch.js'
 import { Ghosts } from './ghosts.js'
-import { grown, grownBytes } from './policy.js'
 import { SlotQueues } from './slot-queues.js'
+import { SlotState } from './slot-state.js'
 
 /** How the regions are run: the part of all entries that the window is to have, and whether by uses in FIFO order. */
 export interface Regime { readonly window: number, readonly fifo: boolean }
@@ -27,9 +28,9 @@ const STEPS = 10_000
 export class Regions {
   regime: Regime
   #sketch: FrequencySketch
-  #queues = new SlotQueues(3)
-  #hashes = new Int32Array(0)
-  #uses = new Uint8Array(0)
+  #state: SlotState
+  #queues: SlotQueues
+  #uses: Bytes
   #ghosts = new Ghosts()
   /** What was held when a victim was last asked for. */
   #fits = 0
@@ -37,17 +38,20 @@ export class Regions {
   #victim = -1
 
   /** @param sketch what the caller counts accesses in */
-  constructor (sketch: FrequencySketch, regime: Regime) {
+  constructor (sketch: FrequencySketch, regime: Regime, state = new SlotState()) {
     this.#sketch = sketch
+    this.#state = state
+    this.#queues = new SlotQueues(3, state)
+    this.#uses = state.uses
     this.regime = regime
   }
 
   get held (): number { return this.#queues.length(WINDOW) + this.#queues.length(MAIN) + this.#queues.length(PROTECTED) }
-  hashOf (slot: number): number { return this.#hashes[slot] as number }
+  hashOf (slot: number): number { return this.#state.hash(slot) }
 
   admit (slot: number, hash: number): void {
-    this.#hashes[slot] = hash
-    this.#uses[slot] = 0
+    this.#state.setHash(slot, hash)
+    this.#uses.set(slot, 0)
     const isBack = this.#ghosts.recall(hash, Math.floor(this.#fits * 9 / 10))
     this.#queues.append(slot, isBack && this.regime.fifo ? MAIN : WINDOW)
     if (this.regime.fifo) this.#mergeProtected()
@@ -56,7 +60,8 @@ export class Regions {
 
   touch (slot: number): void {
     const queues = this.#queues
-    if (this.#uses[slot] as number < MOST) this.#uses[slot]!++
+    const uses = this.#uses.get(slot)
+    if (uses < MOST) this.#uses.set(slot, uses + 1)
     if (slot === this.#victim) this.#victim = -1
     if (this.regime.fifo) return
     const queue = queues.queueOf(slot)
@@ -69,6 +74,7 @@ export class Regions {
   victim (): number {
     if (this.#victim === -1) {
       this.#fits = this.held
+      this.#ghosts.resize(this.#fits)
       this.#victim = this.regime.fifo ? this.#unused() : this.#loser()
     }
     return this.#victim
@@ -80,12 +86,7 @@ export class Regions {
     this.#queues.remove(slot)
   }
 
-  resize (capacity: number): void {
-    this.#queues.resize(capacity)
-    this.#hashes = grown(this.#hashes, capacity)
-    this.#uses = grownBytes(this.#uses, capacity)
-    this.#ghosts.resize(capacity)
-  }
+  resize (capacity: number): void { this.#state.resize(capacity) }
 
   /** Entries that the window is to have. */
   #room (): number { return Math.max(1, Math.round(this.held * this.regime.window)) }
@@ -102,7 +103,7 @@ export class Regions {
   }
 
   #promote (slot: number): void {
-    this.#uses[slot] = 0
+    this.#uses.set(slot, 0)
     this.#queues.move(slot, MAIN)
   }
 
@@ -127,9 +128,9 @@ export class Regions {
       if (queues.length(MAIN) === 0) this.#mergeProtected()
       const inWindow = queues.length(MAIN) === 0 || queues.length(WINDOW) >= held * this.regime.window
       const slot = queues.head(inWindow ? WINDOW : MAIN)
-      const uses = this.#uses[slot] as number
+      const uses = this.#uses.get(slot)
       if (steps === STEPS || uses < (inWindow ? 2 : 1)) return slot
-      this.#uses[slot] = inWindow ? 0 : uses - 1
+      this.#uses.set(slot, inWindow ? 0 : uses - 1)
       queues.move(slot, MAIN)
     }
   }

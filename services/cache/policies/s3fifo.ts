@@ -1,6 +1,8 @@
+import type { Bytes } from '../rows.js'
 import { Ghosts } from './ghosts.js'
-import { grown, grownBytes, type Policy } from './policy.js'
+import type { Policy } from './policy.js'
 import { SlotQueues } from './slot-queues.js'
+import { SlotState } from './slot-state.js'
 
 const SMALL = 0
 const MAIN = 1
@@ -17,21 +19,31 @@ const STEPS = 10_000
  */
 export class S3FifoPolicy implements Policy {
   readonly usesHash = true
-  #queues = new SlotQueues(2)
-  #uses = new Uint8Array(0)
-  #hashes = new Int32Array(0)
+  #state: SlotState
+  #queues: SlotQueues
+  #uses: Bytes
   #ghosts = new Ghosts()
   /** What was held when a victim was last asked for. */
   #fits = 0
 
+  constructor (state = new SlotState()) {
+    this.#state = state
+    this.#queues = new SlotQueues(2, state)
+    this.#uses = state.uses
+  }
+
   admit (slot: number, _expiresAt: number, hash: number): void {
     // As many ghosts as the main queue has entries: nine tenths of all.
     this.#queues.append(slot, this.#ghosts.recall(hash, Math.floor(this.#fits * 9 / 10)) ? MAIN : SMALL)
-    this.#uses[slot] = 0
-    this.#hashes[slot] = hash
+    this.#uses.set(slot, 0)
+    this.#state.setHash(slot, hash)
   }
 
-  touch (slot: number): void { if (this.#uses[slot] as number < MOST) this.#uses[slot]!++ }
+  touch (slot: number): void {
+    const uses = this.#uses.get(slot)
+    if (uses < MOST) this.#uses.set(slot, uses + 1)
+  }
+
   replace (slot: number, _expiresAt: number, written: boolean): void { if (written) this.touch(slot) }
 
   victim (): number {
@@ -39,27 +51,23 @@ export class S3FifoPolicy implements Policy {
     const held = queues.length(SMALL) + queues.length(MAIN)
     this.#fits = held
     if (held === 0) return -1
+    this.#ghosts.resize(held)
     for (let steps = 0; ; steps++) {
       const small = queues.length(SMALL)
       const queue = queues.length(MAIN) === 0 || small * 10 >= held ? SMALL : MAIN
       const slot = queues.head(queue)
-      const uses = this.#uses[slot] as number
+      const uses = this.#uses.get(slot)
       if (uses < (queue === SMALL ? 2 : 1)) return slot
-      this.#uses[slot] = queue === SMALL || steps >= STEPS ? 0 : uses - 1
+      this.#uses.set(slot, queue === SMALL || steps >= STEPS ? 0 : uses - 1)
       if (steps >= STEPS) return slot
       queues.move(slot, MAIN)
     }
   }
 
   forget (slot: number, evicted: boolean): void {
-    if (evicted && this.#queues.queueOf(slot) === SMALL) this.#ghosts.add(this.#hashes[slot] as number)
+    if (evicted && this.#queues.queueOf(slot) === SMALL) this.#ghosts.add(this.#state.hash(slot))
     this.#queues.remove(slot)
   }
 
-  resize (capacity: number): void {
-    this.#queues.resize(capacity)
-    this.#uses = grownBytes(this.#uses, capacity)
-    this.#hashes = grown(this.#hashes, capacity)
-    this.#ghosts.resize(capacity)
-  }
+  resize (capacity: number): void { this.#state.resize(capacity) }
 }

@@ -1,5 +1,7 @@
-import { grownBytes, type Policy } from './policy.js'
+import type { Bytes } from '../rows.js'
+import type { Policy } from './policy.js'
 import { SlotList } from './slot-list.js'
+import { SlotState } from './slot-state.js'
 
 /** Entries that one search for a victim spares at most, so that no write waits for a pass over millions. */
 const STEPS = 10_000
@@ -10,24 +12,31 @@ const STEPS = 10_000
  * (Zhang, Yang, Yue, Vigfusson and Rashmi, "SIEVE is Simpler than LRU", NSDI 2024.)
  */
 export class SievePolicy implements Policy {
-  #order = new SlotList()
-  #used = new Uint8Array(0)
+  #state: SlotState
+  #order: SlotList
+  #used: Bytes
   /** Where the next search begins; -1 is at the oldest. */
   #hand = -1
 
-  admit (slot: number): void {
-    this.#order.append(slot)
-    this.#used[slot] = 0
+  constructor (state = new SlotState()) {
+    this.#state = state
+    this.#order = new SlotList(state)
+    this.#used = state.uses
   }
 
-  touch (slot: number): void { this.#used[slot] = 1 }
-  replace (slot: number, _expiresAt: number, written: boolean): void { if (written) this.#used[slot] = 1 }
+  admit (slot: number): void {
+    this.#order.append(slot)
+    this.#used.set(slot, 0)
+  }
+
+  touch (slot: number): void { this.#used.set(slot, 1) }
+  replace (slot: number, _expiresAt: number, written: boolean): void { if (written) this.#used.set(slot, 1) }
 
   victim (): number {
     let slot = this.#hand === -1 ? this.#order.head : this.#hand
     if (slot === -1) return -1
-    for (let steps = 0; this.#used[slot] === 1; steps++) {
-      this.#used[slot] = 0
+    for (let steps = 0; this.#used.get(slot) === 1; steps++) {
+      this.#used.set(slot, 0)
       if (steps === STEPS) break
       slot = this.#order.next(slot)
       if (slot === -1) slot = this.#order.head
@@ -41,8 +50,5 @@ export class SievePolicy implements Policy {
     this.#order.remove(slot)
   }
 
-  resize (capacity: number): void {
-    this.#order.resize(capacity)
-    this.#used = grownBytes(this.#used, capacity)
-  }
+  resize (capacity: number): void { this.#state.resize(capacity) }
 }

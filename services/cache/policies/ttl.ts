@@ -1,20 +1,37 @@
-import { grown, type Policy } from './policy.js'
+import type { Rows } from '../rows.js'
+import type { Policy } from './policy.js'
+import { SlotState } from './slot-state.js'
+
+/** The words of a slot: milliseconds and the order of admission, each in two halves. Its place in the heap is in its link. */
+const EXPIRES_LOW = 0
+const EXPIRES_HIGH = 1
+const ADMITTED_LOW = 2
+const ADMITTED_HIGH = 3
+const HALF = 2 ** 32
+/** Later than any time: 21 bits of the upper half. */
+const NEVER = 2 ** 53 - 1
+const INITIAL = 16
 
 /**
  * Soonest to expire first; entries that never expire come last, and among equals the one admitted first goes.
  * A binary heap of slots, with each slot's place in it so that any entry leaves in logarithmic time.
  */
 export class TtlPolicy implements Policy {
-  #heap = new Int32Array(0)
+  #state: SlotState
+  #priorities: Rows
+  #heap = new Int32Array(INITIAL)
   #length = 0
-  #place = new Int32Array(0)
-  #expiresAt = new Float64Array(0)
-  #admitted = new Float64Array(0)
   #sequence = 0
 
+  constructor (state = new SlotState()) {
+    this.#state = state
+    this.#priorities = state.priorities
+  }
+
   admit (slot: number, expiresAt: number): void {
-    this.#expiresAt[slot] = expiresAt
-    this.#admitted[slot] = ++this.#sequence
+    if (this.#length === this.#heap.length) this.#lengthen()
+    this.#setExpiry(slot, expiresAt)
+    this.#setAdmitted(slot)
     this.#put(slot, this.#length++)
     this.#rise(slot)
   }
@@ -22,8 +39,8 @@ export class TtlPolicy implements Policy {
   touch (): void {}
 
   replace (slot: number, expiresAt: number, written: boolean): void {
-    this.#expiresAt[slot] = expiresAt
-    if (written) this.#admitted[slot] = ++this.#sequence
+    this.#setExpiry(slot, expiresAt)
+    if (written) this.#setAdmitted(slot)
     this.#rise(slot)
     this.#sink(slot)
   }
@@ -31,7 +48,7 @@ export class TtlPolicy implements Policy {
   victim (): number { return this.#length === 0 ? -1 : this.#heap[0] as number }
 
   forget (slot: number): void {
-    const place = this.#place[slot] as number
+    const place = this.#state.next(slot)
     const last = this.#heap[--this.#length] as number
     if (last === slot) return
     this.#put(last, place)
@@ -39,30 +56,47 @@ export class TtlPolicy implements Policy {
     this.#sink(last)
   }
 
-  resize (capacity: number): void {
-    this.#heap = grown(this.#heap, capacity)
-    this.#place = grown(this.#place, capacity)
-    const expiresAt = new Float64Array(capacity)
-    expiresAt.set(this.#expiresAt)
-    this.#expiresAt = expiresAt
-    const admitted = new Float64Array(capacity)
-    admitted.set(this.#admitted)
-    this.#admitted = admitted
+  resize (capacity: number): void { this.#state.resize(capacity) }
+
+  // A word takes the lower 32 bits of what is assigned to it, without its fraction.
+  #setExpiry (slot: number, expiresAt: number): void {
+    const time = Math.max(0, Math.min(Math.ceil(expiresAt), NEVER))
+    this.#priorities.set(slot, EXPIRES_LOW, time)
+    this.#priorities.set(slot, EXPIRES_HIGH, time / HALF)
+  }
+
+  #setAdmitted (slot: number): void {
+    const order = ++this.#sequence
+    this.#priorities.set(slot, ADMITTED_LOW, order)
+    this.#priorities.set(slot, ADMITTED_HIGH, order / HALF)
+  }
+
+  #lengthen (): void {
+    const longer = new Int32Array(this.#heap.length * 2)
+    longer.set(this.#heap)
+    this.#heap = longer
   }
 
   #put (slot: number, place: number): void {
     this.#heap[place] = slot
-    this.#place[slot] = place
+    this.#state.setNext(slot, place)
   }
 
   #before (a: number, b: number): boolean {
-    const difference = (this.#expiresAt[a] as number) - (this.#expiresAt[b] as number)
-    // Infinity - Infinity is NaN, which is as equal as two entries that never expire.
-    return difference < 0 || (!(difference > 0) && (this.#admitted[a] as number) < (this.#admitted[b] as number))
+    return this.#difference(a, b, EXPIRES_HIGH) < 0
+  }
+
+  /** Below 0 when `a` goes before `b`: held against each other half by half. */
+  #difference (a: number, b: number, word: number): number {
+    const priorities = this.#priorities
+    const high = priorities.get(a, word) - priorities.get(b, word)
+    if (high !== 0) return high
+    const low = (priorities.get(a, word - 1) >>> 0) - (priorities.get(b, word - 1) >>> 0)
+    return low !== 0 || word === ADMITTED_HIGH ? low : this.#difference(a, b, ADMITTED_HIGH)
   }
 
   #rise (slot: number): void {
-    let place = this.#place[slot] as number
+    let place = this.#state.next(slot)
     while (place > 0) {
       const up = (place - 1) >> 1
       const parent = this.#heap[up] as number
@@ -74,7 +108,7 @@ export class TtlPolicy implements Policy {
   }
 
   #sink (slot: number): void {
-    let place = this.#place[slot] as number
+    let place = this.#state.next(slot)
     for (;;) {
       let down = 2 * place + 1
       if (down >= this.#length) break

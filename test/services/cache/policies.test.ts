@@ -97,7 +97,10 @@ for (const strategy of POLICIES) {
     const { cache } = localCache(t, { maxItems: 300, maxMemory: 100_000, strategy })
     const wrong: string[] = []
     for (let step = 1; step <= 10_000; step++) {
-      if (step % 2000 === 0) cache.configure({ maxItems: 20 + random.below(600), maxMemory: 5000 + random.below(300_000) })
+      if (step % 2000 === 0) {
+        cache.configure({ maxItems: 20 + random.below(600), maxMemory: 5000 + random.below(300_000) })
+        await cache.settled()
+      }
       const key = `k${Math.floor(3000 * random.next() ** 3)}`
       const isDeletion = random.chance(0.05)
       if (isDeletion) await cache.delete('n', key)
