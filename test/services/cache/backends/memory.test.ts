@@ -405,7 +405,7 @@ t.test('a visit shows every entry once and touches nothing', async (t) => {
   const seen = new Map<string, unknown>()
   await memory.visit(({ key, ...facts }) => { seen.set(key, facts) })
   t.equal(seen.size, 4999)
-  t.strictSame(seen.get('k42'), { namespace: 'even', dataType: 'json', size: sizeOf('k42', '1', NO_TAGS, undefined), expiresAt: clock.at + 43, accessCount: 1 })
+  t.strictSame(seen.get('k42'), { namespace: 'even', dataType: 'json', size: sizeOf('k42', '1', NO_TAGS, undefined), createdAt: clock.at, expiresAt: clock.at + 43, accessCount: 1 })
   t.equal(memory.entry(memory.find('even', 'k42')).accessCount, 1)
 })
 
