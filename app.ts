@@ -65,11 +65,12 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   const { databaseUrl, dataDir, sampleData } = config
   await app.register(postgres, { databaseUrl, dataDir, sampleData })
   await app.register(configStore, { initial: initialSettings(config), shared: databaseUrl !== undefined })
-  const { backend: defaultBackend, fileSync, ...limits } = config.cache
+  const { backend: defaultBackend, fileSync, durableTier: tier, writeBehind, ...limits } = config.cache
   if (config.redis) await app.register(redis, { ...config.redis, required: defaultBackend === 'redis' })
   await app.register(cacheDatabase, { databaseUrl })
   const file = { folder: join(dataDir, 'cache'), sync: fileSync, limits: storedLimits(app.configStore) }
-  await app.register(cache, { defaultBackend, limits, file, timed: config.performanceTracking }) // over Redis where there is one
+  const durable = { folder: join(dataDir, 'journal'), tier, bounds: writeBehind }
+  await app.register(cache, { defaultBackend, limits, file, durable, timed: config.performanceTracking }) // over Redis where there is one
   await app.register(settings) // what is stored wins over the environment
 
   const { maxKeyLength, maxImportSize } = config.cache

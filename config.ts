@@ -5,7 +5,7 @@ import { parseEnv } from 'node:util'
 import { KindGuard, type TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import type { CacheBackend } from './schemas/cache.js'
-import { DatabaseStrategies, Environment, type RunTimeSettings, type Setting, type Strategies } from './schemas/config.js'
+import { DatabaseStrategies, Environment, type RunTimeSettings, type MemoryStrategies, type Setting, Strategies } from './schemas/config.js'
 
 /** Everything the environment decides. Read once, at the start; passed on as an argument. */
 export interface Config {
@@ -33,7 +33,7 @@ export interface Config {
   memcachedUrl?: string
   cache: {
     backend: CacheBackend
-    strategy: typeof Strategies[number]
+    strategy: typeof MemoryStrategies[number]
     /** Bytes. */
     maxMemory: number
     maxItems: number
@@ -41,6 +41,10 @@ export interface Config {
     defaultTtl: number
     /** Seconds. */
     cleanupInterval: number
+    /** Behind memory, for write_through and write_behind. */
+    durableTier: Environment['CACHE_DURABLE_TIER']
+    /** What write_behind may have waiting. */
+    writeBehind: { maxEntries: number, maxBytes: number }
     /** Bytes. */
     maxKeyLength: number
     /** Bytes. */
@@ -103,6 +107,9 @@ export function loadConfig (env: Given = readEnvironment()): Config {
   if (values.CACHE_BACKEND === 'database' && databaseStrategyOf(values.CACHE_STRATEGY) === undefined) {
     throw new ConfigError('CACHE_STRATEGY', `CACHE_STRATEGY=${values.CACHE_STRATEGY} is nothing that CACHE_BACKEND=database can evict by: give one of ${DatabaseStrategies.join(', ')}.`)
   }
+  if (values.CACHE_BACKEND !== 'memory' && policyOf(values.CACHE_STRATEGY) === undefined) {
+    throw new ConfigError('CACHE_STRATEGY', `CACHE_STRATEGY=${values.CACHE_STRATEGY} is for CACHE_BACKEND=memory: give one of ${Strategies.join(', ')}.`)
+  }
   if (values.CACHE_API_KEY !== undefined) warnings.push('CACHE_API_KEY is not used: authentication is off.')
 
   return {
@@ -122,11 +129,13 @@ export function loadConfig (env: Given = readEnvironment()): Config {
     ...(values.MEMCACHED_URL !== undefined && { memcachedUrl: values.MEMCACHED_URL }),
     cache: {
       backend: values.CACHE_BACKEND,
-      strategy: values.CACHE_STRATEGY as Config['cache']['strategy'],
+      strategy: values.CACHE_STRATEGY,
       maxMemory: values.CACHE_MAX_MEMORY,
       maxItems: values.CACHE_MAX_ITEMS,
       defaultTtl: values.CACHE_DEFAULT_TTL,
       cleanupInterval: values.CACHE_CLEANUP_INTERVAL,
+      durableTier: values.CACHE_DURABLE_TIER,
+      writeBehind: { maxEntries: values.CACHE_WRITE_BEHIND_MAX_ENTRIES, maxBytes: values.CACHE_WRITE_BEHIND_MAX_BYTES },
       maxKeyLength: values.CACHE_MAX_KEY_LENGTH,
       maxImportSize: values.CACHE_MAX_IMPORT_SIZE,
       fileSync: values.CACHE_FILE_SYNC
@@ -153,12 +162,17 @@ export function initialSettings ({ logLevel, cache }: Config): Partial<RunTimeSe
     'cache.database.cleanup_interval': cache.cleanupInterval,
     'cache.memcached.default_ttl': cache.defaultTtl,
     'cache.memcached.cleanup_interval': cache.cleanupInterval,
-    'cache.file.strategy': cache.strategy,
+    'cache.file.strategy': policyOf(cache.strategy) ?? 'lru',
     'cache.file.max_memory': cache.maxMemory,
     'cache.file.max_items': cache.maxItems,
     'cache.file.default_ttl': cache.defaultTtl,
     'cache.file.cleanup_interval': cache.cleanupInterval
   }
+}
+
+/** The same strategy, if it is an eviction policy. */
+function policyOf (strategy: string): typeof Strategies[number] | undefined {
+  return Strategies.find((name) => name === strategy)
 }
 
 /** The same strategy, if the database can evict by it. */

@@ -10,15 +10,18 @@ import { FileBackend } from '../services/cache/backends/file/file.js'
 import { RedisBackend } from '../services/cache/backends/redis/redis.js'
 import { Cache } from '../services/cache/cache.js'
 import { monotonicNow } from '../services/cache/clock.js'
+import { policyOf } from '../services/cache/entry.js'
 import type { Limits } from '../services/cache/limits.js'
 import { CacheRegistry } from '../services/cache/registry.js'
 import { breakerLevel } from '../services/cache/resilience.js'
+import { DurableStore } from '../services/cache/stores/durable-store.js'
 import { LocalStore } from '../services/cache/stores/local-store.js'
 import { SharedStore, type SharedStoreOptions } from '../services/cache/stores/shared-store.js'
 import type { Store } from '../services/cache/stores/store.js'
 import { type OperationTimes, TimedCache, type TimedOperation } from '../services/cache/timed-cache.js'
 import type { Sample } from '../services/metrics.js'
 import type {} from './cache-database.js'
+import { durableSamples, type DurableOptions, openDurableStore } from './cache-durable.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -36,6 +39,8 @@ export interface CachePluginOptions {
   limits: Limits
   /** The folder of the file backend, for this process alone, with the limits that it has at the start. Undefined: there is none. */
   file?: { folder: string, sync: boolean, limits: Pick<Limits, 'maxItems' | 'maxMemory'> }
+  /** What stands behind the strategies write_through and write_behind of the memory backend. Absent: they are refused. */
+  durable?: DurableOptions
   /** Whether to measure how long the API's operations take. Default false. */
   timed?: boolean
 }
@@ -49,8 +54,10 @@ const TIER_SHARE = 1 / 4
  * Decorates the instance with `cache`, `caches` and `analytics`. With Redis the application's own cache has a memory tier in front of
  * it that the processes keep coherent; without, it is memory alone, and the API has no `redis` backend.
  */
-export default fp<CachePluginOptions>(async function cache (app, { defaultBackend, limits, file, timed = false }) {
+export default fp<CachePluginOptions>(async function cache (app, { defaultBackend, limits: given, file, durable, timed = false }) {
   const now = monotonicNow()
+  // Only the API's memory backend keeps entries in the durable tier.
+  const limits: Limits = { ...given, strategy: policyOf(given.strategy) }
   const redis = app.redis as FastifyInstance['redis'] | undefined
   const connections = app.cacheDatabase as FastifyInstance['cacheDatabase'] | undefined
 
@@ -68,11 +75,11 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
     return opened
   }
   const analytics = new Map<Cache['backend'], Analytics>()
-  const serve = (store: Store): Cache => {
+  const serve = (store: Store, kept = limits): Cache => {
     const sketches = new Sketches(now)
     const latencies = timed ? new Latencies(now) : undefined
     const own = capabilities[store.name].withoutLimits === undefined ? {} : { maxItems: Infinity, maxMemory: Infinity, strategy: 'lru' as const }
-    const options = { store, now, limits: { ...limits, ...own }, onFault, observer: sketches }
+    const options = { store, now, limits: { ...kept, ...own }, onFault, observer: sketches }
     const served = closing(latencies === undefined ? new Cache(options) : new TimedCache(options, timesOf(store.name, latencies)))
     const observed = new Analytics({ cache: served, store, sketches, latencies })
     app.addHook('onClose', async () => { observed.close() })
@@ -85,7 +92,8 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
   }
 
   const own = closing(new Cache({ store: redis === undefined ? local() : await overRedis('app'), now, limits, onFault, namespace: 'app' }))
-  const served = [serve(local())]
+  const memory = durable === undefined ? new LocalStore({ now, limits: given }) : await openDurableStore(app, { ...durable, now, limits: given })
+  const served = [serve(memory, given)]
   if (redis !== undefined) served.push(serve(await overRedis('api')))
   if (connections !== undefined) served.push(serve(await shared(new DatabaseBackend({ connections, cache: 'api', now, limits }))))
 
@@ -107,7 +115,7 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
   app.decorate('caches', new CacheRegistry(served, defaultBackend, refused))
   app.decorate('analytics', analytics)
   app.health.add('cache', () => undefined)
-  app.metrics.addCollector(() => [...samples('app', own), ...served.flatMap((each) => samples(each.backend, each))])
+  app.metrics.addCollector(() => [...samples('app', own), ...served.flatMap((each) => samples(each.backend, each)), ...memory instanceof DurableStore ? durableSamples(memory) : []])
 }, { name: 'cache', fastify: '5.x', dependencies: ['health', 'metrics'] })
 
 function samples (backend: string, cache: Cache): Sample[] {

@@ -1,14 +1,14 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { ref, timestamp } from './common.js'
-import { MAX_TTL, Strategies } from './config.js'
+import { MAX_TTL, MemoryStrategies } from './config.js'
 
 const words = <const Words extends readonly string[]>(words: Words, options: { description: string, $id?: string, examples?: string[] }) =>
   Type.Unsafe<Words[number]>({ type: 'string', enum: [...words], ...options })
 
 /** Every backend that the API knows by name; what is built is in the registry (`app.caches`). A new backend is a word here. */
 export const BACKENDS = ['memory', 'redis', 'memcached', 'database', 'file'] as const
-/** Every strategy that the API knows by name: the policies, and what is not built yet. */
-export const STRATEGIES = [...Strategies, 'write_through', 'write_behind'] as const
+/** Every strategy that the API knows by name: the policies, and those that keep entries in the durable tier as well. */
+export const STRATEGIES = MemoryStrategies
 export const DATA_TYPES = ['string', 'json', 'binary', 'number', 'boolean', 'list', 'dictionary'] as const
 
 export const CacheBackend = words(BACKENDS, {
@@ -22,7 +22,7 @@ export const CacheStrategy = words(STRATEGIES, {
   $id: 'CacheStrategy',
   description: 'Which entry goes first when a limit is reached: the least recently used (`lru`), the least often used (`lfu`), the one ' +
     'written first (`fifo`), the one that expires first (`ttl`), or who did not earn to stay by the rules of SIEVE (`sieve`), of S3-FIFO ' +
-    '(`s3fifo`), or of the one that does best of W-TinyLFU with several windows, LRU and S3-FIFO (`adaptive`). `write_through` and `write_behind` are not built yet: they answer 422.',
+    '(`s3fifo`), or of the one that does best of W-TinyLFU with several windows, LRU and S3-FIFO (`adaptive`). `write_through` and `write_behind` are for the memory backend, which then evicts as `lru`: they keep the entry in the durable tier as well, before the answer or soon after it, where it is found again after eviction and after a restart.',
   examples: ['lru']
 })
 export type CacheStrategy = Static<typeof CacheStrategy>

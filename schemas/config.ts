@@ -28,6 +28,8 @@ export const MAX_TTL = 3_155_760_000
 
 /** The eviction policies, as in `services/cache/policies`. A new policy is a word here. */
 export const Strategies = ['lru', 'lfu', 'fifo', 'ttl', 'sieve', 's3fifo', 'adaptive'] as const
+/** Those of the memory backend: with the ones that write to the durable tier as well. */
+export const MemoryStrategies = [...Strategies, 'write_through', 'write_behind'] as const
 /** Those that the database can evict by. */
 export const DatabaseStrategies = ['lru', 'lfu', 'fifo', 'ttl'] as const
 /** Those that redis can evict by, once it has limits; without, `lru` alone. */
@@ -45,7 +47,7 @@ export const Environment = Type.Object({
   TLS_KEY_FILE: Type.Optional(text({ group: 'Server', description: 'PEM file with the private key of `TLS_CERT_FILE`.' })),
   ALLOWED_ORIGINS: Type.Optional(text({ group: 'Server', examples: ['http://localhost:3000,https://example.com'], description: 'Origins whose pages may call Larder (CORS), separated by commas.' })),
 
-  DATA_DIR: text({ group: 'Storage', default: './data', description: 'Folder of the embedded PostgreSQL, and of the `file` backend. For one process.' }),
+  DATA_DIR: text({ group: 'Storage', default: './data', description: 'Folder of the embedded PostgreSQL, of the `file` backend, and of the journal of `write_behind`. For one process.' }),
   DATABASE_URL: Type.Optional(text({ group: 'Storage', secret: true, pattern: '^postgres(ql)?://', examples: ['postgres://user:password@localhost:5432/larder'], description: 'PostgreSQL server. Absent: an embedded PostgreSQL under `DATA_DIR`, for one process.' })),
   DB_HOST: Type.Optional(text({ group: 'Storage', description: 'With the next four, another way to write `DATABASE_URL`.' })),
   DB_PORT: whole(1, 65_535, { group: 'Storage', default: 5432, description: 'Read only together with `DB_HOST`.' }),
@@ -59,11 +61,14 @@ export const Environment = Type.Object({
   MEMCACHED_URL: Type.Optional(text({ group: 'Storage', secret: true, pattern: '^memcached://', examples: ['memcached://localhost:11211'], description: 'Memcached server. Only watched by `/health/ready` so far.' })),
 
   CACHE_BACKEND: words(['memory', 'redis', 'memcached', 'database', 'file'], { group: 'Cache', default: 'memory', built: ['memory', 'redis', 'database', 'file'], description: 'Backend of requests that name none.' }),
-  CACHE_STRATEGY: words([...Strategies, 'write_through', 'write_behind'], { group: 'Cache', default: 'lru', built: Strategies, description: 'Which entry goes first when a limit is reached.' }),
+  CACHE_STRATEGY: words(MemoryStrategies, { group: 'Cache', default: 'lru', description: 'Which entry goes first when a limit is reached. With `write_through` and `write_behind` the memory backend evicts as `lru`, and keeps entries in the durable tier as well.' }),
   CACHE_MAX_MEMORY: whole(1, TEBIBYTE, { group: 'Cache', default: 104_857_600, description: 'Bytes that the entries of a backend may take.' }),
   CACHE_MAX_ITEMS: whole(1, 1_000_000_000, { group: 'Cache', default: 10_000, description: 'Entries that a backend may hold.' }),
   CACHE_DEFAULT_TTL: Type.Number({ minimum: 0, maximum: MAX_TTL, default: 3600, group: 'Cache', description: 'Seconds that an entry lives when its writer names no TTL; 0 is for ever.' }),
   CACHE_CLEANUP_INTERVAL: whole(1, DAY, { group: 'Cache', default: 300, description: 'Seconds between sweeps for expired entries.' }),
+  CACHE_DURABLE_TIER: words(['database', 'file'], { group: 'Cache', default: 'database', built: ['database'], description: 'Where `write_through` and `write_behind` keep entries beyond memory: in the database, or in a file store under `DATA_DIR`.' }),
+  CACHE_WRITE_BEHIND_MAX_ENTRIES: whole(1, 100_000_000, { group: 'Cache', default: 100_000, description: 'Keys that `write_behind` may have waiting for the durable tier; beyond, it answers 503.' }),
+  CACHE_WRITE_BEHIND_MAX_BYTES: whole(1, TEBIBYTE, { group: 'Cache', default: 67_108_864, description: 'Bytes of their entries.' }),
   CACHE_MAX_KEY_LENGTH: whole(1, 1000, { group: 'Cache', default: 250, description: 'Bytes that a key may have.' }),
   CACHE_MAX_IMPORT_SIZE: whole(1, TEBIBYTE, { group: 'Cache', default: 1_073_741_824, description: 'Bytes that the file of an import may have. It passes through `DATA_DIR`.' }),
   CACHE_FILE_SYNC: flag({ group: 'Cache', default: false, description: 'Answer writes to the `file` backend only when the device has them: then they survive a loss of power, not just the end of the process.' }),
@@ -90,7 +95,7 @@ export const Environment = Type.Object({
 }, { $id: 'Environment', additionalProperties: false })
 export type Environment = Static<typeof Environment>
 
-const limits = <Name extends typeof Strategies[number]>(backend: string, strategies: readonly Name[] = Strategies as readonly string[] as readonly Name[]) => ({
+const limits = <Name extends typeof MemoryStrategies[number] = typeof Strategies[number]>(backend: string, strategies: readonly Name[] = Strategies as readonly string[] as readonly Name[]) => ({
   strategy: Type.Union(strategies.map((name) => Type.Literal(name)), { default: 'lru', description: `Which entry of ${backend} goes first when a limit is reached.` }),
   max_memory: Type.Integer({ minimum: 1, maximum: TEBIBYTE, default: 104_857_600, description: `Bytes that the entries of ${backend} may take.` }),
   max_items: Type.Integer({ minimum: 1, maximum: 1_000_000_000, default: 10_000, description: `Entries that ${backend} may hold.` }),
@@ -103,7 +108,7 @@ const optional = <Name extends typeof Strategies[number]>(backend: string, strat
   const orNone = (schema: typeof bytes) => Type.Union([Type.Integer({ minimum: schema.minimum!, maximum: schema.maximum! }), Type.Null()], { default: null, description: `${schema.description} Null: as many as its server has room for.` })
   return { ...others, max_memory: orNone(bytes), max_items: orNone(items) }
 }
-const memory = limits('memory')
+const memory = limits('memory', MemoryStrategies)
 const redis = optional('redis', RedisStrategies)
 const memcached = limits('memcached')
 const database = limits('database', DatabaseStrategies)

@@ -1,8 +1,7 @@
 import type { NewCacheEntry } from '../schemas/cache.js'
 import { checkStrategy } from './cache/backends/capabilities.js'
 import type { Cache } from './cache/cache.js'
-import { type NewEntry, STRATEGIES, type Strategy } from './cache/entry.js'
-import { UnsupportedOperationError } from './cache/errors.js'
+import type { NewEntry, Strategy } from './cache/entry.js'
 import { invalidField } from './errors.js'
 import { checkTags } from './names.js'
 import { toJsonText, toTypedValue } from './values.js'
@@ -28,11 +27,8 @@ export function toNewEntry ({ value, data_type: dataType, ttl, strategy, metadat
   return entry
 }
 
-/** @throws UnsupportedOperationError for a strategy that the API knows and the cache does not have, or that the backend cannot honour */
+/** @throws UnsupportedOperationError for a strategy that the backend cannot honour */
 export function builtStrategy (strategy: NonNullable<NewCacheEntry['strategy']>, backend: Backend): Strategy {
-  if (strategy === 'write_through' || strategy === 'write_behind') {
-    throw new UnsupportedOperationError(`The strategy ${strategy} is not built yet: use one of ${STRATEGIES.join(', ')}.`)
-  }
   checkStrategy(strategy, backend)
   return strategy
 }

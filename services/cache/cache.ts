@@ -96,7 +96,10 @@ export class Cache {
 
   /** In the order asked; one round trip for what is not in memory. */
   getMany (namespace: string, keys: readonly string[]): MaybePromise<(Entry | undefined)[]> {
-    if (this.#store.name === 'memory') return keys.map((key) => this.#get(namespace, key) as Entry | undefined)
+    if (this.#store.name === 'memory') {
+      const answers = keys.map((key) => this.#get(namespace, key))
+      return answers.some((answer) => answer instanceof Promise) ? Promise.all(answers.map(async (answer) => await answer)) : answers as (Entry | undefined)[]
+    }
     return this.#getManyShared(namespace, keys)
   }
 
@@ -279,10 +282,7 @@ export class Cache {
       return entry
     }
     const fetched = this.#store.fetch(namespace, key)
-    if (fetched instanceof Promise) return fetched.then((entry) => this.#seen(entry, namespace, key))
-    counters.misses++
-    this.#observer?.miss(namespace, key)
-    return undefined
+    return fetched instanceof Promise ? fetched.then((entry) => this.#seen(entry, namespace, key)) : this.#seen(fetched, namespace, key)
   }
 
   #scheduleCleaning (): void {

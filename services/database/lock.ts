@@ -8,7 +8,6 @@ import { isRunning, processStart } from './process-start.js'
 
 interface Claim { pid: number, start: string | undefined, host: string }
 
-const CLAIM = /^postgres\..+\.lock$/
 /** Milliseconds between two signs of life, for processes on other hosts that share the folder. */
 const BEAT = 2_000
 /** Milliseconds without one after which a process on another host counts as gone. */
@@ -29,17 +28,21 @@ export class FolderLock {
     this.#beat = setInterval(() => { beat(file) }, BEAT).unref()
   }
 
-  /** @throws DataDirLockedError when another process, or another part of this one, has the folder · DataDirUnusableError */
-  static async acquire (folder: string): Promise<FolderLock> {
+  /**
+   * @param what begins the names of the claims; small letters
+   * @param refusal says what to do, given the folder and who has it
+   * @throws DataDirLockedError when another process, or another part of this one, has the folder · DataDirUnusableError
+   */
+  static async acquire (folder: string, what = 'postgres', refusal = embeddedRefusal): Promise<FolderLock> {
     const claim: Claim = { pid: process.pid, start: processStart(process.pid), host: hostname() }
     for (let attempt = 1; ; attempt++) {
-      const file = join(folder, `postgres.${process.pid}-${randomUUID()}.lock`)
+      const file = join(folder, `${what}.${process.pid}-${randomUUID()}.lock`)
       putDown(file, claim)
-      const holder = holderBeside(folder, file)
+      const holder = holderBeside(folder, file, new RegExp(`^${what}\\..+\\.lock$`))
       if (holder === undefined) return new FolderLock(file)
       rmSync(file, { force: true })
       // Two that start at once may both withdraw, and one that is closing is gone in a moment: look again, out of step.
-      if (attempt === ATTEMPTS) throw new DataDirLockedError(refusal(folder, holder))
+      if (attempt === ATTEMPTS) throw new DataDirLockedError(refusal(folder, nameOf(holder)))
       await delay(50 + Math.random() * 150)
     }
   }
@@ -76,11 +79,11 @@ function makeFolder (folder: string): void {
 }
 
 /** The live process that claims the folder as well. Claims of processes that are gone are removed on the way. */
-function holderBeside (folder: string, own: string): Claim | undefined {
+function holderBeside (folder: string, own: string, claims: RegExp): Claim | undefined {
   const now = statSync(own).mtimeMs
   for (const name of readdirSync(folder)) {
     const file = join(folder, name)
-    if (!CLAIM.test(name) || file === own) continue
+    if (!claims.test(name) || file === own) continue
     try {
       const claim = JSON.parse(readFileSync(file, 'utf8')) as Claim
       if (isAlive(claim, now - statSync(file).mtimeMs)) return claim
@@ -102,9 +105,10 @@ function isAlive (claim: Claim, silence: number): boolean {
   return start === undefined || claim.start === undefined || start === claim.start
 }
 
-function refusal (folder: string, { pid, host }: Claim): string {
-  const who = host === hostname() ? `process ${pid}` : `process ${pid} on ${host}`
-  return `The embedded database in ${folder} is in use by another Larder (${who}). It takes one process at a time: ` +
+const nameOf = ({ pid, host }: Claim): string => host === hostname() ? `process ${pid}` : `process ${pid} on ${host}`
+
+function embeddedRefusal (folder: string, holder: string): string {
+  return `The embedded database in ${folder} is in use by another Larder (${holder}). It takes one process at a time: ` +
     'stop that one, give this one a DATA_DIR of its own, or set DATABASE_URL so that several can share a PostgreSQL server.'
 }
 

@@ -271,7 +271,7 @@ async function batches (t: Test, api: () => Api): Promise<void> {
     const answer = await cache.post('/set-batch', [
       { key: 'a', value: 1, ttl: 60 }, { key: '', value: 1 }, { key: 'b', value: 'x', data_type: 'number' }, { key: 'c' }, 7, null,
       { key: 'd', value: 1, colour: 'red' }, { key: 'e', value: 1, ttl: null }, { key: 'f\n', value: 1 }, { value: 1 },
-      { key: 'g', value: 1, backend: 'memcached' }, { key: 'h', value: 1, strategy: 'write_behind' }, { key: 'i', value: 1, namespace: 'elsewhere' },
+      { key: 'g', value: 1, backend: 'memcached' }, { key: 'h', value: 1, strategy: 'mru' }, { key: 'i', value: 1, namespace: 'elsewhere' },
       { key: 'j', value: 1, data_type: 'set' }, { key: 'é', value: 'é' }
     ])
     t.equal(answer.status, 200)
@@ -287,7 +287,7 @@ async function batches (t: Test, api: () => Api): Promise<void> {
     })
     for (const [index, [status, detail]] of ([
       [1, [400, /entry\/key/]], [3, [400, /value/]], [4, [400, /object/]], [5, [400, /object/]], [6, [400, /entry\/colour/]], [7, [400, /entry\/ttl/]],
-      [8, [400, /control/]], [9, [400, /key/]], [10, [400, /backend/]], [11, [422, /write_behind/]], [12, [400, /namespace/]], [13, [400, /data_type must be one of/]]
+      [8, [400, /control/]], [9, [400, /key/]], [10, [400, /backend/]], [11, [400, /strategy/]], [12, [400, /namespace/]], [13, [400, /data_type must be one of/]]
     ] as Array<[number, [number, RegExp]]>)) {
       t.match(results[index]!.error, { status, detail }, `entry ${index}`)
     }
@@ -552,10 +552,6 @@ void t.test('what is not built yet says so', async (t) => {
       await expect({ method: 'POST', url: `/api/cache/${path}?backend=${backend}`, payload }, `${path} ${backend}`)
     }
     await expect({ method: 'POST', url: `/api/cache/clear?backend=${backend}` }, `clear ${backend}`)
-  }
-  for (const strategy of ['write_through', 'write_behind']) {
-    await expect({ method: 'POST', url: '/api/cache/set', payload: { ...entry, strategy } }, strategy)
-    await expect({ method: 'POST', url: '/api/cache/config', payload: { strategy } }, `config ${strategy}`)
   }
   for (const path of ['/analytics', '/export', '/import']) t.equal((await app.inject(`/api/cache${path}`)).statusCode, 404, path)
 })

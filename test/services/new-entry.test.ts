@@ -22,10 +22,13 @@ t.test('metadata takes at most 16 KiB, and nothing that JSON cannot carry', asyn
   t.throws(() => toNewEntry({ key: 'k', value: 1, metadata: { tags: [''] } }, 'memory'), { code: 'ERR_INVALID_INPUT', message: /^metadata\/tags must/ })
 })
 
-t.test('strategies that are not built are refused in words', async (t) => {
+t.test('the strategies with a durable tier are for the memory backend, and refused elsewhere in words', async (t) => {
   t.equal(builtStrategy('ttl', 'memory'), 'ttl')
   for (const strategy of ['write_through', 'write_behind'] as const) {
-    t.throws(() => builtStrategy(strategy, 'memory'), { statusCode: 422, code: 'ERR_UNSUPPORTED_HERE', message: /not built yet/ })
+    t.equal(builtStrategy(strategy, 'memory'), strategy)
+    for (const backend of ['redis', 'memcached', 'database', 'file'] as const) {
+      t.throws(() => builtStrategy(strategy, backend), { statusCode: 422, code: 'ERR_UNSUPPORTED_HERE', message: /use the memory backend/ })
+    }
   }
 })
 

@@ -1,6 +1,6 @@
 import type { Now } from '../clock.js'
 import { DecodedValues } from '../decoded.js'
-import { DATA_TYPES, type DataType, type Entry, goneAfterSoft, sizeOf, STRATEGIES, type StoredEntry } from '../entry.js'
+import { DATA_TYPES, type DataType, type Entry, goneAfterSoft, isDurable, sizeOf, STRATEGIES, type StoredEntry } from '../entry.js'
 import { BackendFullError, EntryTooLargeError } from '../errors.js'
 import type { Matcher } from '../glob.js'
 import type { Ledger } from '../ledger.js'
@@ -188,8 +188,8 @@ export class MemoryBackend {
   put (entry: StoredEntry): number {
     const size = sizeOf(entry.key, entry.value, entry.tags, entry.metadata)
     const pool = this.#pools.of(entry.namespace)
-    if (size > pool.maxMemory || size > LARGEST) throw new EntryTooLargeError(size, Math.min(pool.maxMemory, LARGEST))
-    if (pool.maxItems === 0) throw new BackendFullError(this.name)
+    const refusal = this.#refusal(size, pool)
+    if (refusal !== undefined) throw refusal
     const segment = SEGMENTS[STRATEGIES.indexOf(entry.strategy)] as number
     const most = this.#most(pool)
     let slot = this.#locate(entry.namespace, entry.key)
@@ -208,6 +208,11 @@ export class MemoryBackend {
     }
     this.#write(slot, pool, size, entry)
     return slot
+  }
+
+  /** Why an entry could not be stored, whatever is there; undefined when it could. */
+  refusal (entry: StoredEntry): Error | undefined {
+    return this.#refusal(sizeOf(entry.key, entry.value, entry.tags, entry.metadata), this.#pools.of(entry.namespace))
   }
 
   /** Changes when an entry expires, and nothing else. */
@@ -379,7 +384,8 @@ export class MemoryBackend {
     const marker = space.ledger.verdict(slots.key(slot), slots.tags(slot), slots.stamp(slot), last)
     slots.setChecked(slot, this.#relative(space.ledger.revision))
     if (marker === undefined) return true
-    if (this.isFresh(slot)) marker.removed++
+    // What the durable tier has as well is counted there.
+    if (this.isFresh(slot) && !isDurable(STRATEGIES[slots.strategy(slot)]!)) marker.removed++
     const times = { expiresAt: slots.expiresAt(slot), goneAt: slots.goneAt(slot) }
     if (marker.soft && times.goneAt !== times.expiresAt) {
       this.expire(slot, Math.min(times.expiresAt, this.#now()), goneAfterSoft(times, this.#now()))
@@ -453,6 +459,11 @@ export class MemoryBackend {
     this.#slots.release(slot)
     this.#decoded.drop(slot)
     if (space.items === 0) this.#spaces.drop(space)
+  }
+
+  #refusal (size: number, pool: Pool): Error | undefined {
+    if (size > pool.maxMemory || size > LARGEST) return new EntryTooLargeError(size, Math.min(pool.maxMemory, LARGEST))
+    return pool.maxItems === 0 ? new BackendFullError(this.name) : undefined
   }
 
   /** Evicts until so much more fits into the pool. */

@@ -1,14 +1,17 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { MemoryBackend } from '../backends/memory.js'
 import type { Now } from '../clock.js'
-import type { StoredEntry } from '../entry.js'
+import { isDurable, type StoredEntry } from '../entry.js'
+import { UnsupportedOperationError } from '../errors.js'
 import type { Matcher } from '../glob.js'
 import { InFlight, nameOf, type Operation } from '../in-flight.js'
 import { LocalLeases } from '../leases.js'
-import { type Invalidation, Ledger } from '../ledger.js'
+import { type Invalidation, Ledger, type Marker } from '../ledger.js'
 import type { Limits } from '../limits.js'
 import { Wakeups } from '../wakeups.js'
 import type { ListQuery, Listing, Store, Usage, WriteCondition, WriteOutcome } from './store.js'
+
+const NO_TIER = 'There is no durable tier here for write_through and write_behind: use another strategy.'
 
 /** Memory alone. Nothing here waits but the passes over all entries. */
 export class LocalStore implements Store {
@@ -17,10 +20,13 @@ export class LocalStore implements Store {
   readonly memory: MemoryBackend
   readonly wakeups = new Wakeups()
   readonly leases: LocalLeases
-  #ledger = new Ledger()
-  #inFlight = new InFlight()
+  #ledger: Ledger
+  #inFlight: InFlight
 
-  constructor ({ now, limits }: { now: Now, limits: Limits }) {
+  /** @param options with a ledger and operations of its own, unless something else needs them too */
+  constructor ({ now, limits, ledger = new Ledger(), inFlight = new InFlight() }: { now: Now, limits: Limits, ledger?: Ledger, inFlight?: InFlight }) {
+    this.#ledger = ledger
+    this.#inFlight = inFlight
     this.memory = new MemoryBackend({ now, limits, ledger: this.#ledger })
     this.leases = new LocalLeases({
       now,
@@ -54,7 +60,9 @@ export class LocalStore implements Store {
     return this.#ledger.namespace(namespace).isCurrent(key, tags, stamp)
   }
 
+  /** @throws UnsupportedOperationError for the strategies that need a durable tier: see `DurableStore` */
   set (entry: StoredEntry, condition?: WriteCondition): WriteOutcome {
+    if (isDurable(entry.strategy)) throw new UnsupportedOperationError(NO_TIER)
     const slot = this.memory.find(entry.namespace, entry.key)
     if (condition !== undefined && !this.#permits(slot, condition)) return 'precondition'
     const existed = slot !== -1
@@ -66,6 +74,7 @@ export class LocalStore implements Store {
   }
 
   fill (operation: Operation, entry: StoredEntry): WriteOutcome {
+    if (isDurable(entry.strategy)) throw new UnsupportedOperationError(NO_TIER)
     if (operation.supersededAt > 0 || this.#hasFallen(entry, operation)) return 'superseded'
     this.memory.put({ ...entry, stamp: operation.stamp })
     this.#inFlight.supersedeOlder(operation)
@@ -74,6 +83,7 @@ export class LocalStore implements Store {
   }
 
   replace (operation: Operation, entry: StoredEntry): WriteOutcome {
+    if (isDurable(entry.strategy)) throw new UnsupportedOperationError(NO_TIER)
     this.#inFlight.supersede(operation.name, operation)
     if (operation.supersededAt > 0 || this.#hasFallen(entry, operation)) {
       this.memory.delete(entry.namespace, entry.key)
@@ -131,12 +141,13 @@ export class LocalStore implements Store {
 
   configure (limits: Limits): void { this.memory.configure(limits) }
 
-  async clean (): Promise<void> {
+  /** @param isInForce markers that entries elsewhere may still fall to; default none */
+  async clean (isInForce?: (marker: Marker) => boolean): Promise<void> {
     const { revision } = this.#ledger
     // As it is before the pass: a load that ends during it may fill a slot that the pass is through with.
     const oldest = this.#inFlight.oldest()
     await this.memory.sweep()
-    this.#ledger.retire(revision, oldest, (namespace) => this.memory.holds(namespace))
+    this.#ledger.retire(revision, oldest, (namespace) => this.memory.holds(namespace), isInForce)
   }
 
   async close (): Promise<void> {}

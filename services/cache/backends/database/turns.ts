@@ -24,6 +24,9 @@ export class Turns {
 export class Sequences {
   #last = new Map<string, Promise<unknown>>()
 
+  /** Whether something under the name runs or waits. */
+  has (name: string): boolean { return this.#last.has(name) }
+
   /** @param isFatal whether those that wait fail with the one before them */
   async take<T> (name: string, work: () => Promise<T>, isFatal: (error: unknown) => boolean): Promise<T> {
     const goOn = async (error: unknown): Promise<T> => {

@@ -1,0 +1,77 @@
+import type { FastifyInstance } from 'fastify'
+import type { Now } from '../services/cache/clock.js'
+import { BackendUnavailableError, UnsupportedOperationError } from '../services/cache/errors.js'
+import type { Limits } from '../services/cache/limits.js'
+import type { RecordFormat } from '../services/cache/record-format.js'
+import { DurableStore } from '../services/cache/stores/durable-store.js'
+import { DatabaseTier } from '../services/cache/tiers/database-tier.js'
+import type { DurableTier, DurableTierName } from '../services/cache/tiers/tier.js'
+import type { QueueBounds } from '../services/cache/writers/write-behind.js'
+import { DataDirLockedError } from '../services/database/errors.js'
+import { FolderLock } from '../services/database/lock.js'
+import type { Sample } from '../services/metrics.js'
+import type {} from './cache-database.js'
+
+export interface DurableOptions {
+  /** Of the journal: one process at a time keeps it. */
+  folder: string
+  tier: DurableTierName
+  bounds: QueueBounds
+}
+
+interface OpeningOptions extends DurableOptions {
+  now: Now
+  limits: Limits
+  /** How the journal and the tier write entries. Default: as they are. */
+  format?: RecordFormat
+}
+
+/** The store of the API's memory backend, with what an earlier life of the process has left. */
+export async function openDurableStore (app: FastifyInstance, { folder, tier, bounds, now, limits, format }: OpeningOptions): Promise<DurableStore> {
+  const how = format === undefined ? {} : { format }
+  const connections = app.cacheDatabase as FastifyInstance['cacheDatabase'] | undefined
+  const open = (space: string): DurableTier => {
+    if (tier === 'file') throw new UnsupportedOperationError('CACHE_DURABLE_TIER=file is not built yet: use database.')
+    if (connections === undefined) throw new BackendUnavailableError('There is no database for write_through and write_behind.')
+    return new DatabaseTier({ connections, space, now, ...how })
+  }
+  const onFault = (err: unknown): void => { app.log.error({ err }, 'write_through and write_behind') }
+  const store = new DurableStore({ now, limits, folder, lock: lockJournal, tier: open, bounds, onFault, ...how })
+  await store.open()
+  return store
+}
+
+/** For the metrics; nothing before the first durable entry. */
+export function durableSamples ({ durability }: DurableStore): Sample[] {
+  if (durability === undefined) return []
+  const { length, bytes, oldestAge, flushes, flushed, retries, setAside, journalBytes, sweeps, damaged } = durability
+  const labels = { cache: 'memory' }
+  const sample = (type: Sample['type'], name: string, help: string, value: number): Sample =>
+    ({ name: `larder_cache_write_behind_${name}`, help, type, labels, value })
+  return [
+    sample('gauge', 'queue_entries', 'Keys that wait for the durable tier', length),
+    sample('gauge', 'queue_bytes', 'Bytes of their entries', bytes),
+    sample('gauge', 'queue_age_seconds', 'For how long the oldest of them has waited', oldestAge / 1000),
+    sample('gauge', 'journal_bytes', 'Bytes of the journal', journalBytes),
+    sample('gauge', 'sweeps', 'Invalidations that the durable tier has yet to be swept for', sweeps),
+    sample('counter', 'flushes_total', 'Batches written to the durable tier', flushes),
+    sample('counter', 'flushed_total', 'Changes written to the durable tier', flushed),
+    sample('counter', 'retries_total', 'Writes to the durable tier that were tried again', retries),
+    sample('counter', 'set_aside_total', 'Changes that the durable tier kept refusing', setAside),
+    sample('counter', 'damaged_total', 'Stretches of the journal that could not be read', damaged)
+  ]
+}
+
+async function lockJournal (folder: string): Promise<FolderLock> {
+  try {
+    return await FolderLock.acquire(folder, 'journal', refusal)
+  } catch (error) {
+    if (error instanceof DataDirLockedError) throw new UnsupportedOperationError(error.message)
+    throw error
+  }
+}
+
+function refusal (folder: string, holder: string): string {
+  return `The journal of write_through and write_behind in ${folder} is kept by another Larder (${holder}), and takes one process at a time: ` +
+    'give this one a DATA_DIR of its own, or use the redis or database backend, which processes share.'
+}

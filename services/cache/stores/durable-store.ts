@@ -1,0 +1,383 @@
+import type { MemoryBackend } from '../backends/memory.js'
+import { Sequences } from '../backends/database/turns.js'
+import type { Now } from '../clock.js'
+import { goneAfterSoft, isDurable, type StoredEntry } from '../entry.js'
+import { isOutage as isAway, type OnFault, warnOfFault } from '../faults.js'
+import type { Matcher } from '../glob.js'
+import { InFlight, nameOf, type Operation } from '../in-flight.js'
+import { type Invalidation, Ledger } from '../ledger.js'
+import type { Leases } from '../leases.js'
+import type { Limits } from '../limits.js'
+import type { BreakerState } from '../resilience.js'
+import type { Wakeups } from '../wakeups.js'
+import { faultOfDisk } from '../writers/journal.js'
+import { Durability, type DurabilityOptions, hasLeft } from '../writers/durability.js'
+import { DurableView } from './durable-view.js'
+import { LocalStore } from './local-store.js'
+import type { ListQuery, Listing, MaybePromise, Store, Usage, WriteCondition, WriteOutcome } from './store.js'
+
+/** How long an answer waits for entries to be counted, in milliseconds; the sweep goes on behind it. */
+const COUNTING_TIME = 2000
+
+export interface DurableStoreOptions extends Omit<DurabilityOptions, 'ledger' | 'onFault'> {
+  now: Now
+  limits: Limits
+  /** Is told of faults in work that nobody waits for. Default: a warning of the process. */
+  onFault?: OnFault
+}
+
+/**
+ * Memory alone for ordinary entries, and memory in front of a durable tier for those of the strategies write_through and
+ * write_behind, which are found there again when memory has let go of them, and after a restart. Until there is such an entry,
+ * everything is as without the tier; afterwards only names that the tier may have wait for it.
+ *
+ * What changes a durable key goes one after the other. What replaces or deletes one goes by the journal, also where the key was written
+ * through: it holds as soon as it is there.
+ */
+export class DurableStore implements Store {
+  readonly name = 'memory'
+  readonly isTrusted = true
+  readonly memory: MemoryBackend
+  readonly leases: Leases
+  readonly wakeups: Wakeups
+  #options: DurabilityOptions
+  #now: Now
+  #onFault: OnFault
+  #ledger = new Ledger()
+  #inFlight = new InFlight()
+  #local: LocalStore
+  #durability: Durability | undefined
+  #view: DurableView | undefined
+  #opening: Promise<Durability> | undefined
+  #turns = new Sequences()
+  #fetches = new Map<string, { operation: Operation, result: Promise<StoredEntry | undefined> }>()
+  /** What is asked of the tier at the end of this turn of the event loop, by namespace. */
+  #questions = new Map<string, { keys: string[], answers: Promise<(StoredEntry | undefined)[]> }>()
+
+  constructor ({ onFault = warnOfFault, limits, ...options }: DurableStoreOptions) {
+    this.#now = options.now
+    this.#onFault = onFault
+    this.#options = { ...options, ledger: this.#ledger, onFault }
+    this.#local = new LocalStore({ now: options.now, limits, ledger: this.#ledger, inFlight: this.#inFlight })
+    this.memory = this.#local.memory
+    this.leases = this.#local.leases
+    this.wakeups = this.#local.wakeups
+  }
+
+  /** Takes up what earlier lives of the process have left. Where that cannot be done it is reported, and durable entries are refused. */
+  async open (): Promise<void> {
+    try {
+      if (await hasLeft(this.#options.folder)) await this.#open()
+    } catch (error) {
+      this.#onFault(error)
+    }
+  }
+
+  get breaker (): BreakerState | undefined { return this.#durability?.tier.breaker }
+
+  /** What waits to be written; undefined before the first durable entry. */
+  get durability (): Durability['statistics'] | undefined { return this.#durability?.statistics }
+
+  fetch (namespace: string, key: string): MaybePromise<StoredEntry | undefined> {
+    const durability = this.#durability
+    if (durability === undefined) return undefined
+    const name = nameOf(namespace, key)
+    const pending = durability.behind.lookup(name)
+    if (pending !== undefined) return pending.entry === undefined ? undefined : this.#accepted(pending.entry, true)
+    if (!durability.presence.mayHold(name)) return undefined
+    const underway = this.#fetches.get(name)
+    if (underway !== undefined && underway.operation.supersededAt === 0) return underway.result
+    const operation = this.#inFlight.begin(name, this.#ledger.stamp)
+    const result = this.#fetch(durability, namespace, key, operation).finally(() => {
+      this.#inFlight.end(operation)
+      if (this.#fetches.get(name)?.operation === operation) this.#fetches.delete(name)
+    })
+    this.#fetches.set(name, { operation, result })
+    return result
+  }
+
+  async fetchMany (namespace: string, keys: readonly string[]): Promise<(StoredEntry | undefined)[]> {
+    return await Promise.all(keys.map(async (key) => await this.fetch(namespace, key)))
+  }
+
+  latest (namespace: string, key: string): MaybePromise<StoredEntry | undefined> {
+    return this.#local.latest(namespace, key) ?? this.fetch(namespace, key)
+  }
+
+  begin (namespace: string, key: string): Operation { return this.#local.begin(namespace, key) }
+  resume (namespace: string, key: string, stamp: number | undefined): Operation { return this.#local.resume(namespace, key, stamp) }
+  end (operation: Operation): void { this.#local.end(operation) }
+
+  isCurrent (operation: Operation, namespace: string, key: string, tags: readonly string[] | undefined): boolean {
+    return this.#local.isCurrent(operation, namespace, key, tags)
+  }
+
+  isTrueSince (stamp: number, namespace: string, key: string, tags: readonly string[] | undefined): boolean {
+    return this.#local.isTrueSince(stamp, namespace, key, tags)
+  }
+
+  set (entry: StoredEntry, condition?: WriteCondition): MaybePromise<WriteOutcome> {
+    if (!isDurable(entry.strategy) && !this.#mayHold(entry.namespace, entry.key)) return this.#local.set(entry, condition)
+    return this.#inOrder(entry.namespace, entry.key, async () => {
+      if (condition !== undefined && !await this.#permits(entry.namespace, entry.key, condition)) return 'precondition'
+      return await this.#store(entry)
+    })
+  }
+
+  fill (operation: Operation, entry: StoredEntry): MaybePromise<WriteOutcome> {
+    if (!isDurable(entry.strategy) && !this.#mayHold(entry.namespace, entry.key)) return this.#local.fill(operation, entry)
+    return this.#inOrder(entry.namespace, entry.key, async () => {
+      if (operation.supersededAt > 0 || this.#hasFallen({ ...entry, stamp: operation.stamp })) return 'superseded'
+      this.#inFlight.supersedeOlder(operation)
+      return await this.#store(entry, operation)
+    })
+  }
+
+  replace (operation: Operation, entry: StoredEntry): MaybePromise<WriteOutcome> {
+    const { namespace, key } = entry
+    if (!isDurable(entry.strategy) && !this.#mayHold(namespace, key)) return this.#local.replace(operation, entry)
+    this.#inFlight.supersede(operation.name, operation)
+    return this.#inOrder(namespace, key, async () => {
+      if (operation.supersededAt > 0 || this.#hasFallen({ ...entry, stamp: operation.stamp })) {
+        await this.#drop(namespace, key)
+        return 'superseded'
+      }
+      return await this.#store(entry, operation)
+    })
+  }
+
+  delete (namespace: string, key: string, condition?: WriteCondition): MaybePromise<WriteOutcome> {
+    if (!this.#mayHold(namespace, key)) return this.#local.delete(namespace, key, condition)
+    return this.#inOrder(namespace, key, async () => {
+      if (condition !== undefined && !await this.#permits(namespace, key, condition)) return 'precondition'
+      const existed = condition !== undefined || await this.#exists(namespace, key)
+      await this.#drop(namespace, key)
+      return { stamp: this.#ledger.stamp, existed }
+    })
+  }
+
+  async forget (namespace: string, key: string): Promise<void> { await this.delete(namespace, key) }
+
+  expire (entry: StoredEntry, expiresAt: number, goneAt: number): MaybePromise<WriteOutcome> {
+    const { namespace, key } = entry
+    if (!isDurable(entry.strategy) && !this.#mayHold(namespace, key)) return this.#local.expire(entry, expiresAt, goneAt)
+    return this.#inOrder(namespace, key, async () => {
+      const current = await this.#current(namespace, key)
+      if (current === undefined || current.version !== entry.version) return 'precondition'
+      if (isDurable(current.strategy)) await this.#write({ ...current, expiresAt, goneAt })
+      const slot = this.memory.find(namespace, key)
+      if (slot !== -1 && this.memory.versionAt(slot) === entry.version) this.memory.expire(slot, expiresAt, goneAt)
+      this.#changed(nameOf(namespace, key))
+      return { stamp: this.#ledger.stamp, existed: true }
+    })
+  }
+
+  noteRead (): void {}
+
+  async invalidate (namespace: string, what: Invalidation): Promise<number> {
+    const durability = this.#durability
+    if (durability === undefined || !durability.presence.mayHoldAny(namespace)) return await this.#local.invalidate(namespace, what)
+    const marker = this.#ledger.record(namespace, what)
+    const { swept, removed } = await durability.invalidate(namespace, what, marker.stamp)
+    let timer: NodeJS.Timeout | undefined
+    const enough = new Promise<void>((resolve) => { timer = setTimeout(resolve, COUNTING_TIME) })
+    await Promise.all([this.memory.sweep(), Promise.race([swept, enough])]).finally(() => { clearTimeout(timer) })
+    return marker.removed + removed()
+  }
+
+  async outdate (namespace: string, what: Invalidation): Promise<void> {
+    const durability = this.#durability
+    if (durability === undefined || !durability.presence.mayHoldAny(namespace)) {
+      await this.#local.outdate(namespace, what)
+      return
+    }
+    await durability.invalidate(namespace, what, this.#ledger.record(namespace, what).stamp)
+  }
+
+  async list (namespace: string, query: ListQuery): Promise<Listing> {
+    return this.#isMixed(namespace, query) ? await (this.#view as DurableView).list(namespace, query) : await this.#local.list(namespace, query)
+  }
+
+  async * dump (namespace: string | undefined, matches: Matcher): AsyncIterable<StoredEntry[]> {
+    yield * this.#local.dump(namespace, matches)
+    if (this.#view !== undefined) yield * this.#view.dump(namespace, matches)
+  }
+
+  async usage (namespace?: string): Promise<Usage> {
+    const usage = await this.#local.usage(namespace)
+    if (this.#view === undefined) return usage
+    const behind = await this.#view.usage(namespace)
+    return { items: usage.items + behind.items, bytes: usage.bytes + behind.bytes }
+  }
+
+  configure (limits: Limits): void { this.#local.configure(limits) }
+
+  async clean (): Promise<void> {
+    const durability = this.#durability
+    await this.#local.clean(({ stamp }) => durability?.isInForce(stamp) === true)
+    await durability?.clean()
+  }
+
+  async close (): Promise<void> {
+    await this.#opening?.catch(() => {}) // whoever asked for it was told
+    await this.#durability?.close()
+    await this.#local.close()
+  }
+
+  /** The part that is behind memory, from the first durable entry on. */
+  async #open (): Promise<Durability> {
+    this.#opening ??= Durability.open(this.#options).then((durability) => {
+      this.#durability = durability
+      this.#view = new DurableView({ durability, local: this.#local, now: this.#now, verdict: (entry) => this.#verdict(entry) })
+      return durability
+    })
+    try {
+      return await this.#opening
+    } catch (error) {
+      this.#opening = undefined
+      throw (error as { statusCode?: number }).statusCode === undefined ? faultOfDisk(error as NodeJS.ErrnoException) : error
+    }
+  }
+
+  /** Whether the tier may have something under the key, now or when what is under way is done. */
+  #mayHold (namespace: string, key: string): boolean {
+    const durability = this.#durability
+    if (durability === undefined && this.#opening === undefined) return false
+    const name = nameOf(namespace, key)
+    if (this.#turns.has(name)) return true
+    if (durability === undefined) return false
+    const pending = durability.behind.lookup(name)
+    return pending === undefined ? durability.presence.mayHold(name) : pending.entry !== undefined
+  }
+
+  #isMixed (namespace: string, { cursor }: ListQuery): boolean {
+    return cursor === undefined ? this.#durability?.presence.mayHoldAny(namespace) === true : DurableView.isCursor(cursor) && this.#view !== undefined
+  }
+
+  async #inOrder (namespace: string, key: string, change: () => Promise<WriteOutcome>): Promise<WriteOutcome> {
+    return await this.#turns.take(nameOf(namespace, key), change, () => false)
+  }
+
+  /** Stores the entry where its strategy says; what a load brought is only as new as the load. */
+  async #store (entry: StoredEntry, operation?: Operation): Promise<WriteOutcome> {
+    const { namespace, key } = entry
+    const refusal = this.memory.refusal(entry)
+    if (refusal !== undefined) throw refusal
+    const existed = this.memory.find(namespace, key) !== -1
+    if (!isDurable(entry.strategy)) {
+      await this.#drop(namespace, key)
+      this.memory.put({ ...entry, stamp: operation?.stamp ?? this.#ledger.stamp })
+      this.#changed(nameOf(namespace, key), operation)
+      return { stamp: this.#ledger.stamp, existed }
+    }
+    const stored = { ...entry, stamp: operation?.stamp ?? this.#ledger.stamp }
+    await this.#write(stored)
+    this.#keep(stored)
+    this.#changed(nameOf(namespace, key), operation)
+    // An invalidation came meanwhile, whose sweep may have been over before the entry was there.
+    if (this.#hasFallen(stored)) await this.#drop(namespace, key)
+    return { stamp: stored.stamp, existed }
+  }
+
+  async #write (entry: StoredEntry): Promise<void> {
+    const durability = this.#durability ?? await this.#open()
+    // So that no invalidation which comes meanwhile is forgotten before it has been held against the entry.
+    const operation = this.#inFlight.begin(nameOf(entry.namespace, entry.key), entry.stamp)
+    try {
+      if (entry.strategy === 'write_through') await durability.writeThrough(entry)
+      else await durability.writeBehind(entry.namespace, entry.key, entry)
+    } catch (error) {
+      // Nobody knows whether it came through: the tier has the truth.
+      this.memory.delete(entry.namespace, entry.key)
+      throw error
+    } finally {
+      this.#inFlight.end(operation)
+    }
+  }
+
+  /** Deletes the key, in the tier as well where that may have it. */
+  async #drop (namespace: string, key: string): Promise<void> {
+    const name = nameOf(namespace, key)
+    const durability = this.#durability
+    if (durability !== undefined) {
+      const pending = durability.behind.lookup(name)
+      if (pending === undefined ? durability.presence.mayHold(name) : pending.entry !== undefined) await durability.writeBehind(namespace, key, undefined)
+    }
+    this.memory.delete(namespace, key)
+    this.#changed(name)
+  }
+
+  /** What is under way for the key is too old for it, and whoever waits for it has something to look at. */
+  #changed (name: string, by?: Operation): void {
+    this.#inFlight.supersede(name, by)
+    this.wakeups.wake(name)
+  }
+
+  async #permits (namespace: string, key: string, condition: WriteCondition): Promise<boolean> {
+    const current = await this.#current(namespace, key)
+    const isThere = current !== undefined && current.expiresAt > this.#now()
+    return 'absent' in condition ? !isThere : isThere && current.version === condition.version
+  }
+
+  /** While the tier does not answer, what it may have counts as there: the deletion holds all the same. */
+  async #exists (namespace: string, key: string): Promise<boolean> {
+    try {
+      const current = await this.#current(namespace, key)
+      return current !== undefined && current.expiresAt > this.#now()
+    } catch (error) {
+      if (!isAway(error)) throw error
+      return true
+    }
+  }
+
+  async #current (namespace: string, key: string): Promise<StoredEntry | undefined> { return await this.latest(namespace, key) }
+
+  async #fetch (durability: Durability, namespace: string, key: string, operation: Operation): Promise<StoredEntry | undefined> {
+    const entry = await this.#ask(durability, namespace, key)
+    const isNewest = operation.supersededAt === 0
+    if (entry === undefined) {
+      if (isNewest) durability.presence.noteAbsent(operation.name)
+      return undefined
+    }
+    return this.#accepted(entry, isNewest)
+  }
+
+  /** Keys that are asked for in one turn are asked for together. */
+  async #ask (durability: Durability, namespace: string, key: string): Promise<StoredEntry | undefined> {
+    let question = this.#questions.get(namespace)
+    if (question === undefined) {
+      const keys: string[] = []
+      const answers = Promise.resolve().then(async () => {
+        this.#questions.delete(namespace)
+        return await durability.tier.getMany(namespace, keys)
+      })
+      question = { keys, answers }
+      this.#questions.set(namespace, question)
+    }
+    const at = question.keys.push(key) - 1
+    return (await question.answers)[at]
+  }
+
+  /** The entry from behind memory if it may be seen, put into memory if it may be kept. */
+  #accepted (entry: StoredEntry, isNewest: boolean): StoredEntry | undefined {
+    const marker = this.#verdict(entry)
+    if (marker !== undefined && !marker.soft) return undefined
+    const accepted = marker === undefined ? { ...entry, storedLength: undefined } : { ...entry, storedLength: undefined, expiresAt: Math.min(entry.expiresAt, this.#now()), goneAt: goneAfterSoft(entry, this.#now()) }
+    if (accepted.goneAt <= this.#now()) return undefined
+    if (isNewest) this.#keep(accepted)
+    return accepted
+  }
+
+  /** In memory, where its limits allow it: they may have changed since it was written. */
+  #keep (entry: StoredEntry): void {
+    if (this.memory.refusal(entry) === undefined) this.memory.put(entry)
+    else this.memory.delete(entry.namespace, entry.key)
+  }
+
+  #verdict ({ namespace, key, tags, stamp }: Omit<StoredEntry, 'value'>): ReturnType<ReturnType<Ledger['namespace']>['verdict']> {
+    return this.#ledger.namespace(namespace).verdict(key, tags, stamp, 0)
+  }
+
+  /** Whether a hard invalidation came since the entry's stamp. (After a soft one the value is kept, as stale.) */
+  #hasFallen (entry: StoredEntry): boolean { return this.#verdict(entry)?.soft === false }
+}

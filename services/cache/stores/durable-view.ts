@@ -1,0 +1,130 @@
+import type { Now } from '../clock.js'
+import { type Entry, sizeOf, type StoredEntry } from '../entry.js'
+import { compileGlob, type Matcher } from '../glob.js'
+import { nameOf } from '../in-flight.js'
+import type { Marker } from '../ledger.js'
+import { formatVersion } from '../version.js'
+import type { Durability } from '../writers/durability.js'
+import type { LocalStore } from './local-store.js'
+import type { ListQuery, Listing, Usage } from './store.js'
+
+/** What tells the cursors of these pages from those of pages over memory alone. */
+const CURSOR = '_'
+/** Entries that are read at once for a dump, and about the bytes of their values. */
+const PORTION = 256
+const PORTION_BYTES = 4 * 1024 * 1024
+
+type Facts = Omit<StoredEntry, 'value'> & { readonly valueLength: number }
+
+export interface DurableViewOptions {
+  durability: Durability
+  local: LocalStore
+  now: Now
+  /** The invalidation that an entry falls to. */
+  verdict: (entry: Omit<StoredEntry, 'value'>) => Marker | undefined
+}
+
+/** What can be asked about many entries at once, where some are in memory, some wait to be written, and some are in the tier alone. */
+export class DurableView {
+  #options: DurableViewOptions
+
+  constructor (options: DurableViewOptions) { this.#options = options }
+
+  static isCursor (cursor: string): boolean { return cursor.startsWith(CURSOR) }
+
+  async list (namespace: string, { pattern, limit, offset = 0, cursor }: ListQuery): Promise<Listing> {
+    const matches = pattern === undefined ? () => true : compileGlob(pattern)
+    const found = new Map<string, Facts | undefined>()
+    for await (const portion of this.#behind(namespace)) for (const facts of portion) if (matches(facts.key)) found.set(facts.key, facts)
+    // Of those in memory only the key, until the page is known.
+    for await (const entries of this.#options.local.dump(namespace, matches)) for (const { key } of entries) found.set(key, undefined)
+    // By name, so that a page boundary loses none and repeats none while others write.
+    const keys = [...found.keys()].sort()
+    const after = cursor === undefined ? undefined : Buffer.from(cursor.slice(CURSOR.length), 'base64url').toString()
+    const start = after === undefined ? offset : keys.findIndex((key) => key > after)
+    const page = start === -1 ? [] : keys.slice(start, start + limit)
+    const more = start !== -1 && start + limit < keys.length
+    return {
+      total: keys.length,
+      entries: page.flatMap((key) => this.#listed(namespace, key, found.get(key)) ?? []),
+      cursor: more ? CURSOR + Buffer.from(page.at(-1) as string).toString('base64url') : undefined
+    }
+  }
+
+  /** Of what is not in memory. */
+  async usage (namespace: string | undefined): Promise<Usage> {
+    const usage = { items: 0, bytes: 0 }
+    for await (const portion of this.#behind(namespace)) {
+      for (const facts of portion) {
+        usage.items++
+        usage.bytes += sizeOfFacts(facts)
+      }
+    }
+    return usage
+  }
+
+  /** Of what is not in memory. */
+  async * dump (namespace: string | undefined, matches: Matcher): AsyncIterable<StoredEntry[]> {
+    const { durability: { behind, tier } } = this.#options
+    for await (const portion of this.#behind(namespace)) {
+      let entries: StoredEntry[] = []
+      for (const [name, keys] of portions(portion.filter(({ key }) => matches(key)))) {
+        const waiting = keys.map((key) => behind.lookup(nameOf(name, key)))
+        const stored = await tier.getMany(name, keys)
+        entries = keys.flatMap((_, at) => (waiting[at] === undefined ? stored[at] : waiting[at].entry) ?? [])
+        yield entries.filter((entry) => this.#isVisible(entry))
+      }
+    }
+  }
+
+  /** What is not in memory: what waits to be written, then what the tier has; an entry may come twice if it is written meanwhile. */
+  async * #behind (namespace: string | undefined): AsyncIterable<Facts[]> {
+    const { durability: { behind, presence, tier }, local: { memory } } = this.#options
+    if (namespace !== undefined && !presence.mayHoldAny(namespace)) return
+    const isMissing = (entry: Omit<StoredEntry, 'value'>): boolean => memory.find(entry.namespace, entry.key) === -1 && this.#isVisible(entry)
+    const waiting = new Map([...behind.pending()].filter((pending) => namespace === undefined || pending.namespace === namespace)
+      .map((pending) => [pending.name, pending.entry]))
+    yield [...waiting.values()].flatMap((entry) => entry !== undefined && isMissing(entry) ? [{ ...entry, value: '', valueLength: entry.value.length }] : [])
+    for await (const portion of tier.scan(namespace)) {
+      yield portion.filter((facts) => {
+        const name = nameOf(facts.namespace, facts.key)
+        const pending = behind.lookup(name)
+        return !waiting.has(name) && isMissing(facts) && (pending === undefined || pending.entry !== undefined)
+      })
+    }
+  }
+
+  #isVisible (entry: Omit<StoredEntry, 'value'>): boolean {
+    return entry.expiresAt > this.#options.now() && this.#options.verdict(entry) === undefined
+  }
+
+  #listed (namespace: string, key: string, facts: Facts | undefined): Entry | undefined {
+    const { memory } = this.#options.local
+    // What is in memory knows of its reads.
+    const slot = memory.find(namespace, key)
+    if (slot !== -1 && memory.isFresh(slot)) return memory.entry(slot)
+    if (facts === undefined) return undefined
+    const { valueLength: _, stamp: __, version, ...rest } = facts
+    return { ...rest, value: '', version: formatVersion(version), size: sizeOfFacts(facts) }
+  }
+}
+
+const sizeOfFacts = ({ key, tags, metadata, valueLength }: Facts): number => sizeOf(key, '', tags, metadata) + valueLength
+
+/** The keys of entries by namespace, as many at once as hold about PORTION_BYTES of values. */
+function * portions (entries: readonly Facts[]): Generator<[namespace: string, keys: string[]]> {
+  for (const namespace of new Set(entries.map((entry) => entry.namespace))) {
+    let keys: string[] = []
+    let bytes = 0
+    for (const entry of entries) {
+      if (entry.namespace !== namespace) continue
+      keys.push(entry.key)
+      bytes += entry.valueLength
+      if (bytes < PORTION_BYTES && keys.length < PORTION) continue
+      yield [namespace, keys]
+      keys = []
+      bytes = 0
+    }
+    if (keys.length > 0) yield [namespace, keys]
+  }
+}
