@@ -1,7 +1,9 @@
 import fp from 'fastify-plugin'
 import type { Cache } from '../services/cache/cache.js'
+import { UnsupportedOperationError } from '../services/cache/errors.js'
 import type { Limits } from '../services/cache/limits.js'
 import type { SettingChanges } from '../services/config-store.js'
+import { quotasOf } from '../services/quotas.js'
 import type {} from './cache.js'
 import type {} from './config-store.js'
 
@@ -11,7 +13,17 @@ export default fp(async function settings (app) {
     if (changes['log.level'] !== undefined) app.log.level = changes['log.level']
     for (const cache of app.caches.all()) {
       const limits = limitsFor(cache.backend, changes)
-      if (Object.keys(limits).length > 0) cache.configure(limits)
+      if (Object.keys(limits).length > 0) configure(cache, limits)
+    }
+  }
+  const configure = (cache: Cache, limits: Partial<Limits>) => {
+    try {
+      cache.configure(limits)
+    } catch (err) {
+      if (!(err instanceof UnsupportedOperationError)) throw err
+      // What was stored together fits together; this process's environment may still give it less.
+      app.log.error({ err }, 'The quotas are left out: they do not fit into the limits of the memory backend')
+      cache.configure({ ...limits, quotas: new Map() })
     }
   }
   apply(app.configStore.all())
@@ -26,7 +38,8 @@ function limitsFor (backend: Cache['backend'], changes: SettingChanges): Partial
     defaultTtl: given[`cache.${backend}.default_ttl`],
     cleanupInterval: given[`cache.${backend}.cleanup_interval`],
     maxMemory: orInfinity(given[`cache.${backend}.max_memory`]),
-    maxItems: orInfinity(given[`cache.${backend}.max_items`])
+    maxItems: orInfinity(given[`cache.${backend}.max_items`]),
+    quotas: changes['cache.memory.quotas'] !== undefined && backend === 'memory' ? quotasOf(changes['cache.memory.quotas']) : undefined
   }
   return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined))
 }

@@ -178,6 +178,18 @@ function change<S extends TSchema> (setting: S) {
 }
 const settings = RunTimeSettings.properties
 
+export const CacheQuota = Type.Object({
+  max_items: Type.Integer({ minimum: 1, description: 'Entries reserved for the namespace', examples: [1000] }),
+  max_memory: Type.Integer({ minimum: 1, description: 'Bytes reserved for the namespace', examples: [10485760] })
+}, {
+  $id: 'CacheQuota',
+  additionalProperties: false,
+  description: 'What is reserved for a namespace: nobody else takes it, and the namespace takes no more',
+  examples: [{ max_items: 1000, max_memory: 10485760 }]
+})
+export type CacheQuota = Static<typeof CacheQuota>
+const quota = Type.Optional(Type.Union([ref(CacheQuota), Type.Null()], { description: 'Of the namespace asked for; null when it has none' }))
+
 export const CacheConfigChanges = Type.Object({
   backend,
   namespace,
@@ -191,7 +203,8 @@ export const CacheConfigChanges = Type.Object({
 }, {
   $id: 'CacheConfigChanges',
   additionalProperties: false,
-  description: 'What to change; what is left out stays. `max_memory` and `max_items` of `redis` may be null: then its server alone decides.',
+  description: 'What to change; what is left out stays. `max_memory` and `max_items` of `redis` may be null: then its server alone decides. ' +
+    'With a namespace other than `default` they are its quota on `memory`, which both being null takes away.',
   examples: [config]
 })
 export type CacheConfigChanges = Static<typeof CacheConfigChanges>
@@ -201,7 +214,9 @@ export const CacheConfigReply = Type.Object({
   config: ref(CacheConfig),
   backends: Type.Record(Type.String({ pattern: NAMESPACE }), ref(CacheConfig), {
     description: 'Every backend that is configured, by its name'
-  })
+  }),
+  namespace,
+  quota
 }, {
   $id: 'CacheConfigReply',
   additionalProperties: false,
@@ -213,6 +228,7 @@ export const CacheStatisticsReply = Type.Object({
   success,
   statistics: ref(CacheStatistics),
   config: ref(CacheConfig),
+  quota,
   raw_stats: Type.Record(Type.String(), Type.Number(), { description: 'Every counter of the engine, under its own name' })
 }, {
   $id: 'CacheStatisticsReply',

@@ -1,6 +1,6 @@
 import { Type, type Static } from '@sinclair/typebox'
 import { ref, timestamp } from './common.js'
-import { MAX_TTL, MemoryStrategies } from './config.js'
+import { MAX_TTL, MemoryStrategies, NAMESPACE } from './config.js'
 
 const words = <const Words extends readonly string[]>(words: Words, options: { description: string, $id?: string, examples?: string[] }) =>
   Type.Unsafe<Words[number]>({ type: 'string', enum: [...words], ...options })
@@ -34,7 +34,7 @@ export const CacheDataType = words(DATA_TYPES, {
 })
 export type CacheDataType = Static<typeof CacheDataType>
 
-export const NAMESPACE = '^[A-Za-z0-9_.-]{1,64}$'
+export { NAMESPACE }
 const namespace = Type.Optional(Type.String({
   pattern: NAMESPACE, description: 'Keeps keys, tags and statistics apart; `default` when absent', examples: ['default']
 }))

@@ -26,6 +26,9 @@ const TEBIBYTE = 2 ** 40
 /** The longest TTL, in seconds: a hundred years. */
 export const MAX_TTL = 3_155_760_000
 
+/** What a namespace may be called. */
+export const NAMESPACE = '^[A-Za-z0-9_.-]{1,64}$'
+
 /** The eviction policies, as in `services/cache/policies`. A new policy is a word here. */
 export const Strategies = ['lru', 'lfu', 'fifo', 'ttl', 'sieve', 's3fifo', 'adaptive'] as const
 /** Those of the memory backend: with the ones that write to the durable tier as well. */
@@ -113,6 +116,11 @@ const redis = optional('redis', RedisStrategies)
 const memcached = limits('memcached')
 const database = limits('database', DatabaseStrategies)
 const file = limits('file')
+/** Set through `/api/cache/config?namespace=`. */
+const quotas = Type.Record(Type.String({ pattern: NAMESPACE }), Type.Object({
+  max_items: Type.Integer({ minimum: 1, maximum: 1_000_000_000 }),
+  max_memory: Type.Integer({ minimum: 1, maximum: TEBIBYTE })
+}, { additionalProperties: false }), { default: {}, description: 'What is reserved in memory for namespaces, by their names.' })
 const ttl = (seconds: number, what: string) =>
   Type.Number({ minimum: 0, maximum: MAX_TTL, default: seconds, description: `Seconds that ${what} stays cached; 0 is for ever.` })
 
@@ -127,6 +135,7 @@ export const RunTimeSettings = Type.Object({
   'cache.memory.max_items': memory.max_items,
   'cache.memory.default_ttl': memory.default_ttl,
   'cache.memory.cleanup_interval': memory.cleanup_interval,
+  'cache.memory.quotas': quotas,
   'cache.redis.strategy': redis.strategy,
   'cache.redis.max_memory': redis.max_memory,
   'cache.redis.max_items': redis.max_items,

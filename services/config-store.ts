@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { KindGuard, type TObject, type TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import type { RunTimeSettings } from '../schemas/config.js'
@@ -59,13 +60,21 @@ export class ConfigStore {
    * or a value that the schema does not have.
    */
   async put (changes: SettingChanges): Promise<void> {
-    for (const [name, value] of Object.entries(changes)) {
-      const fault = this.#faultOf(name, value)
-      if (fault !== undefined) throw new InvalidInputError(fault)
-    }
+    this.#check(changes)
+    await this.update(() => changes)
+  }
+
+  /**
+   * The same for changes that depend on what is stored: `decide` gets the settings as they are at that moment in the database, and
+   * no other change, of this process or another, comes in between. When it throws, nothing is stored.
+   */
+  async update (decide: (settings: Readonly<RunTimeSettings>) => SettingChanges): Promise<void> {
     await this.#options.database.transaction(async (transaction) => {
       // Revisions are committed in order, so that who has seen one has seen all before it.
       await transaction.query('LOCK TABLE settings IN SHARE ROW EXCLUSIVE MODE')
+      const { rows } = await transaction.query<Row>('SELECT key, value, revision FROM settings')
+      const changes = decide(this.#settingsIn(rows))
+      this.#check(changes)
       await transaction.query({
         text: `
           INSERT INTO settings (key, value) SELECT key, value FROM jsonb_each($1::jsonb)
@@ -119,19 +128,28 @@ export class ConfigStore {
 
   async #read (): Promise<void> {
     const { rows } = await this.#options.database.query<Row>('SELECT key, value, revision FROM settings')
-    const next: Record<string, unknown> = { ...this.#first }
-    let revision = 0
+    const before: Record<string, unknown> = this.#values
+    this.#values = this.#settingsIn(rows)
+    const changed = Object.entries(this.#values).filter(([name, value]) => !isDeepStrictEqual(before[name], value))
+    this.#revision = rows.reduce((newest, { revision }) => Math.max(newest, Number(revision)), 0)
+    if (changed.length > 0) this.#announce(Object.fromEntries(changed))
+  }
+
+  #settingsIn (rows: readonly Row[]): RunTimeSettings {
+    const settings: Record<string, unknown> = { ...this.#first }
     for (const row of rows) {
-      revision = Math.max(revision, Number(row.revision))
       const fault = this.#faultOf(row.key, row.value)
-      if (fault === undefined) next[row.key] = row.value
+      if (fault === undefined) settings[row.key] = row.value
       else this.#reject(row, fault)
     }
-    const before: Record<string, unknown> = this.#values
-    const changes = Object.fromEntries(Object.entries(next).filter(([name, value]) => before[name] !== value)) as SettingChanges
-    this.#revision = revision
-    this.#values = Object.freeze(next) as RunTimeSettings
-    if (Object.keys(changes).length > 0) this.#announce(changes)
+    return Object.freeze(settings) as RunTimeSettings
+  }
+
+  #check (changes: SettingChanges): void {
+    for (const [name, value] of Object.entries(changes)) {
+      const fault = this.#faultOf(name, value)
+      if (fault !== undefined) throw new InvalidInputError(fault)
+    }
   }
 
   #announce (changes: SettingChanges): void {
@@ -165,5 +183,6 @@ interface Row { key: string, value: unknown, revision: string }
 function expected (schema: TSchema): string {
   if (KindGuard.IsUnion(schema) && schema.anyOf.some((each) => KindGuard.IsNull(each))) return `null or ${schema.anyOf.filter((each) => !KindGuard.IsNull(each)).map(expected).join(' or ')}`
   if (KindGuard.IsUnion(schema)) return `one of ${schema.anyOf.map((word) => String(word['const'])).join(', ')}`
+  if (KindGuard.IsRecord(schema)) return 'an object that its schema allows'
   return `${KindGuard.IsInteger(schema) ? 'a whole number' : 'a number'} from ${schema['minimum']} to ${schema['maximum']}`
 }

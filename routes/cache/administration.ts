@@ -2,11 +2,11 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { CacheQuery } from '../../schemas/cache.js'
 import {
   CacheConfigChanges, CacheConfigReply, CacheKeysReply, CacheStatisticsReply, KeysQuery,
-  type CacheConfig, type CacheKey, type CacheStatistics
+  type CacheConfig, type CacheQuota, type CacheKey, type CacheStatistics
 } from '../../schemas/cache-administration.js'
 import { problems, ref } from '../../schemas/common.js'
 import { secondsLeft } from '../../services/cache-item.js'
-import { capabilities, checkLimit, checkStrategy, checkUnlimited } from '../../services/cache/backends/capabilities.js'
+import { capabilities, checkLimit, checkNamespaceLimits, checkStrategy, checkUnlimited } from '../../services/cache/backends/capabilities.js'
 import type { Cache, CacheStatistics as RawStatistics } from '../../services/cache/cache.js'
 import type { Entry } from '../../services/cache/entry.js'
 import { UnsupportedOperationError } from '../../services/cache/errors.js'
@@ -16,6 +16,7 @@ import { InvalidInputError } from '../../services/errors.js'
 import { isoTime } from '../../services/iso-time.js'
 import { checkPattern } from '../../services/names.js'
 import { builtStrategy } from '../../services/new-entry.js'
+import { changedQuotas, checkReserved, type QuotaChanges } from '../../services/quotas.js'
 import type {} from '../../plugins/config-store.js'
 import { NO_CACHE } from './answers.js'
 import { agree, cacheOf, DEFAULT_NAMESPACE } from './place.js'
@@ -68,7 +69,8 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
     schema: {
       operationId: 'getCacheStatistics',
       summary: 'Show the statistics of a backend',
-      description: 'Without a namespace, of all namespaces together. Counts begin at the start of the process.',
+      description: 'Without a namespace, of all namespaces together. Counts begin at the start of the process. In a namespace of more than ' +
+        'ten thousand entries the totals include those that have expired and that no sweep has met since.',
       tags,
       querystring: CacheQuery,
       response: { 200: ref(CacheStatisticsReply), ...problems(400, 422, 503) }
@@ -77,7 +79,13 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
     const cache = cacheOf(caches, backend)
     const raw = await cache.statistics(namespace)
     void reply.header('cache-control', NO_CACHE)
-    return { success: true as const, statistics: statisticsOf(cache, raw), config: configOf(cache), raw_stats: { ...numbersIn(raw), ...breakerOf(cache) } }
+    return {
+      success: true as const,
+      statistics: statisticsOf(cache, raw),
+      config: configOf(cache),
+      ...(namespace === undefined ? {} : { quota: quotaOf(cache, namespace) }),
+      raw_stats: { ...numbersIn(raw), ...breakerOf(cache) }
+    }
   })
 
   app.get('/config', {
@@ -85,15 +93,16 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
     schema: {
       operationId: 'getCacheConfig',
       summary: 'Show how the backends are set up',
-      description: '`config` is that of the backend named, or of the default one; `backends` has them all.',
+      description: '`config` is that of the backend named, or of the default one; `backends` has them all. With a namespace, `quota` is what is ' +
+        'reserved for it on `memory`.',
       tags,
       querystring: CacheQuery,
       response: { 200: ref(CacheConfigReply), ...problems(400, 422, 503) }
     }
   }, async ({ query }, reply) => {
-    refuseNamespace(query.namespace)
+    const cache = cacheOf(caches, query.backend)
     void reply.header('cache-control', NO_CACHE)
-    return configReply(cacheOf(caches, query.backend))
+    return configReply(cache, query.namespace)
   })
 
   app.post('/config', {
@@ -101,7 +110,9 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
     schema: {
       operationId: 'changeCacheConfig',
       summary: 'Change how a backend is set up',
-      description: 'Takes effect at once and is kept. Nothing that is cached is lost, but for what a new limit has no room for.',
+      description: 'Takes effect at once and is kept. Nothing that is cached is lost, but for what a new limit has no room for; the answer comes ' +
+        'when that is gone. With a namespace other than `default`, `max_items` and `max_memory` are its quota on `memory`: reserved for it, ' +
+        'and its own entries make room for each other alone. What all quotas leave is for the other namespaces together. Null for both takes it away.',
       tags,
       querystring: CacheQuery,
       body: ref(CacheConfigChanges),
@@ -109,16 +120,30 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
     }
   }, async ({ query, body }) => {
     const { backend, namespace } = agree(query, body)
-    refuseNamespace(namespace)
     const cache = cacheOf(caches, backend)
-    const changes = settingsFor(cache, body)
-    if (Object.keys(changes).length > 0) await configStore.put(changes)
-    return configReply(cache)
+    if (hasQuota(namespace)) {
+      checkNamespaceLimits(cache.backend)
+      const changes = quotaChanges(body)
+      await configStore.update((settings) => ({ 'cache.memory.quotas': changedQuotas(settings, namespace, changes) }))
+    } else {
+      const changes = settingsFor(cache, body)
+      if (Object.keys(changes).length > 0) {
+        await configStore.update((settings) => {
+          checkReserved({ ...settings, ...changes })
+          return changes
+        })
+      }
+    }
+    await cache.settled()
+    return configReply(cache, namespace)
   })
 
-  function configReply (cache: Cache) {
+  function configReply (cache: Cache, namespace: string | undefined) {
     const backends = Object.fromEntries(caches.all().map((each) => [each.backend, configOf(each)]))
-    return { success: true as const, config: configOf(cache), backends }
+    const reply = { success: true as const, config: configOf(cache), backends }
+    if (!hasQuota(namespace)) return reply
+    checkNamespaceLimits(cache.backend)
+    return { ...reply, namespace, quota: quotaOf(cache, namespace) }
   }
 }
 
@@ -194,10 +219,19 @@ function settingsFor ({ backend, limits }: Cache, body: CacheConfigChanges): Set
 
 const limitAfter = (given: number | null | undefined, now: number): number => given === undefined ? now : given ?? Infinity
 
-function refuseNamespace (namespace: string | undefined): void {
-  if (namespace !== undefined && namespace !== DEFAULT_NAMESPACE) {
-    throw new UnsupportedOperationError('A namespace has no configuration of its own yet: leave namespace out.')
-  }
+/** The default namespace has none: to name it is to say nothing. */
+const hasQuota = (namespace: string | undefined): namespace is string => namespace !== undefined && namespace !== DEFAULT_NAMESPACE
+
+function quotaOf ({ limits }: Cache, namespace: string): CacheQuota | null {
+  const quota = limits.quotas?.get(namespace)
+  return quota === undefined ? null : { max_items: quota.maxItems, max_memory: quota.maxMemory }
+}
+
+/** @throws UnsupportedOperationError for what a namespace has no setting of its own for */
+function quotaChanges ({ backend: _, namespace: __, max_items: maxItems, max_memory: maxMemory, ...others }: CacheConfigChanges): QuotaChanges {
+  const [other] = Object.keys(others)
+  if (other !== undefined) throw new UnsupportedOperationError(`A namespace has no ${other} of its own, only max_items and max_memory: leave it out.`)
+  return { ...(maxItems === undefined ? {} : { max_items: maxItems }), ...(maxMemory === undefined ? {} : { max_memory: maxMemory }) }
 }
 
 /** 0 while the server answers, 2 while it is left alone. */

@@ -212,8 +212,9 @@ export class Cache {
   configure (limits: Partial<Limits>): void {
     const previous = this.#limits
     const given = Object.entries(limits).filter(([, value]) => value !== undefined)
-    this.#limits = { ...previous, ...Object.fromEntries(given) as Partial<Limits> }
-    this.#store.configure(this.#limits)
+    const next = { ...previous, ...Object.fromEntries(given) as Partial<Limits> }
+    this.#store.configure(next)
+    this.#limits = next
     if (this.#limits.cleanupInterval !== previous.cleanupInterval) this.#scheduleCleaning()
   }
 

@@ -119,9 +119,53 @@ void t.test('configuration', async (t) => {
     ] as const) {
       t.match(await cache.post('/config', body), { status: 422, body: { type: '/problems/unsupported-here', detail: said } }, JSON.stringify(body))
     }
-    t.match(await memory.get('/config', { namespace: 'other' }), { status: 422, body: { detail: /namespace/ } })
     t.strictSame((await memory.get('/config')).body, before)
     t.equal((await memory.post('/config', { compression_enabled: false })).status, 200)
+  })
+
+  await t.test('a namespace has a quota, which others cannot take and it cannot exceed', async (t) => {
+    const [tenant, other] = [new Api(app, 'memory', 'tenant-a'), new Api(app, 'memory', 'tenant-b')]
+    await memory.post('/clear')
+    await memory.post('/config', { max_items: 20, max_memory: 100_000 })
+    t.match((await tenant.get('/config')).body, { namespace: 'tenant-a', quota: null, config: { max_items: 20 } })
+    for (let i = 0; i < 12; i++) await tenant.set(`k${i}`, i)
+    const set = await tenant.post('/config', { max_items: 5, max_memory: 10_000 })
+    t.match(set, { status: 200, body: { namespace: 'tenant-a', quota: { max_items: 5, max_memory: 10_000 } } })
+    t.strictSame((await tenant.get('/config')).body.quota, { max_items: 5, max_memory: 10_000 })
+    t.equal((await tenant.get('/keys')).body.total_keys, 5, 'it has given what is too much when the answer comes')
+    t.match((await tenant.get('/stats')).body, { quota: { max_items: 5 }, statistics: { total_items: 5, eviction_count: 7 } })
+    for (let i = 0; i < 40; i++) await other.set(`k${i}`, i)
+    t.equal((await other.get('/keys')).body.total_keys, 15, 'the others have what is left')
+    t.equal((await tenant.get('/keys')).body.total_keys, 5)
+    t.match(await tenant.set('large', 'x'.repeat(10_000)), { status: 413, body: { type: '/problems/entry-too-large' } })
+    t.equal((await tenant.get('/keys')).body.total_keys, 5, 'and evicts nothing')
+    t.strictSame((await tenant.post('/config', { max_items: 3 })).body.quota, { max_items: 3, max_memory: 10_000 }, 'the half that is left out stays')
+    t.equal((await tenant.get('/keys')).body.total_keys, 3)
+
+    for (const [cache, body, status, said] of [
+      [tenant, { max_items: 21 }, 422, /come to 21 for max_items, more than the 20/], [other, { max_items: 18, max_memory: 1 }, 422, /come to 21 for max_items/],
+      [other, { max_items: 1, max_memory: 90_001 }, 422, /for max_memory/], [memory, { max_items: 2 }, 422, /come to 3 for max_items, more than the 2/],
+      [other, { max_items: 5 }, 400, /has both/], [tenant, { max_items: null }, 400, /has both/], [tenant, { default_ttl: 5 }, 422, /no default_ttl of its own/],
+      [new Api(app, 'database', 'tenant-a'), { max_items: 5, max_memory: 5000 }, 422, /database backend has no quotas/],
+      [new Api(app, 'redis', 'tenant-a'), { max_items: 5, max_memory: 5000 }, 422, /redis backend has no quotas/]
+    ] as const) {
+      t.match(await cache.post('/config', body), { status, body: { detail: said } }, JSON.stringify(body))
+    }
+    t.match(await new Api(app, 'database', 'tenant-a').get('/config'), { status: 422 })
+    t.strictSame((await tenant.get('/config')).body.quota, { max_items: 3, max_memory: 10_000 }, 'what is refused changes nothing')
+
+    const another = await startApp(t, { DATABASE_URL, REDIS_URL: '' })
+    const elsewhere = new Api(another, 'memory', 'tenant-a')
+    t.strictSame((await elsewhere.get('/config')).body.quota, { max_items: 3, max_memory: 10_000 }, 'it outlives the process')
+    await Promise.all([tenant.post('/config', { max_items: 4 }), new Api(another, 'memory', 'tenant-c').post('/config', { max_items: 2, max_memory: 1000 })])
+    await eventually(async () => (await elsewhere.get('/config')).body.quota?.max_items === 4, 'it takes effect in every process')
+    await eventually(async () => (await new Api(app, 'memory', 'tenant-c').get('/config')).body.quota?.max_items === 2, 'and no change is lost to another')
+    for (const cache of [tenant, new Api(app, 'memory', 'tenant-c')]) {
+      t.equal((await cache.post('/config', { max_items: null, max_memory: null })).body.quota, null)
+    }
+    for (let i = 0; i < 20; i++) await tenant.set(`k${i}`, i)
+    t.equal((await tenant.get('/keys')).body.total_keys, 20, 'without a quota it takes from all')
+    await memory.post('/config', { max_items: 10_000, max_memory: 104857600 })
   })
 
   await t.test('a change outlives the process', async (t) => {

@@ -13,12 +13,17 @@ export interface Capabilities {
   readonly withoutLimits?: { readonly strategies: readonly Strategy[], readonly why: string }
   /** Why `max_items` and `max_memory` are not its own; undefined when they are. */
   readonly noLimits?: string
+  /** Why it keeps no part of them for one namespace; undefined when it does. */
+  readonly noQuotas?: string
 }
+
+const TIERED = 'its entries are shared by processes that do not count each other\'s. Use the memory backend for that namespace.'
 
 /** Of every backend; what each can do is decided here alone. */
 export const capabilities: Readonly<Record<BackendName, Capabilities>> = {
   memory: { strategies: STRATEGIES, noStrategy: '' },
   redis: {
+    noQuotas: TIERED,
     strategies: ['lru', 'lfu', 'fifo', 'ttl'],
     noStrategy: 'its index keeps one number for each entry. Use lru, lfu, fifo or ttl, or the memory backend.',
     withoutLimits: {
@@ -27,15 +32,17 @@ export const capabilities: Readonly<Record<BackendName, Capabilities>> = {
     }
   },
   memcached: {
+    noQuotas: 'its server knows no namespaces. Use the memory backend for that namespace.',
     strategies: ['lru'],
     noStrategy: 'its server does so by LRU alone. Leave strategy out, or use another backend.',
     noLimits: 'is its server\'s: start memcached with -m, and leave it out here.'
   },
   database: {
+    noQuotas: TIERED,
     strategies: ['lru', 'lfu', 'fifo', 'ttl'],
     noStrategy: 'that needs more than indexed columns tell. Use lru, lfu, fifo or ttl, or the memory backend.'
   },
-  file: { strategies: POLICIES, noStrategy: '' }
+  file: { strategies: POLICIES, noStrategy: '', noQuotas: 'it has one order of eviction for all. Use the memory backend for that namespace.' }
 }
 
 /**
@@ -59,6 +66,12 @@ export function checkStrategy (strategy: Strategy, backend: BackendName, limits?
 export function checkLimit (name: string, backend: BackendName): void {
   const { noLimits } = capabilities[backend]
   if (noLimits !== undefined) throw new UnsupportedOperationError(`${name} of ${backend} ${noLimits}`)
+}
+
+/** @throws UnsupportedOperationError for a backend that reserves nothing for a namespace */
+export function checkNamespaceLimits (backend: BackendName): void {
+  const { noQuotas } = capabilities[backend]
+  if (noQuotas !== undefined) throw new UnsupportedOperationError(`The ${backend} backend has no quotas: ${noQuotas}`)
 }
 
 /** @throws UnsupportedOperationError where a limit is to be taken away that the backend cannot do without */

@@ -11,7 +11,7 @@ import type { Content } from '../reading.js'
 import { CountersByNamespace } from '../statistics.js'
 import type { ListQuery, Listing } from './backend.js'
 import { KeyIndex } from './memory/key-index.js'
-import { list } from './memory/listing.js'
+import { COUNTED, list } from './memory/listing.js'
 import { type Pool, SEGMENTS } from './memory/pool.js'
 import { checkQuotas, Pools } from './memory/pools.js'
 import { inSlices, sortedInSlices } from './memory/slices.js'
@@ -104,6 +104,15 @@ export class MemoryBackend {
   usage (namespace: string): { items: number, bytes: number } {
     const { items, bytes } = this.#spaces.get(namespace) ?? { items: 0, bytes: 0 }
     return { items, bytes }
+  }
+
+  /**
+   * The same, of all namespaces together when none is named. Of up to ten thousand entries those that have expired are dropped first;
+   * of more they count until a sweep, or whoever asks for them, has met them.
+   */
+  async measure (namespace?: string): Promise<{ items: number, bytes: number }> {
+    if (this.#items <= COUNTED) await this.sweep()
+    return namespace === undefined ? { items: this.#items, bytes: this.#bytes } : this.usage(namespace)
   }
 
   /** What is reserved for a namespace, undefined when nothing is. */

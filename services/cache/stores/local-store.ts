@@ -135,8 +135,7 @@ export class LocalStore implements Store {
   }
 
   async usage (namespace?: string): Promise<Usage> {
-    await this.memory.sweep()
-    return namespace === undefined ? { items: this.memory.items, bytes: this.memory.bytes } : this.memory.usage(namespace)
+    return await this.memory.measure(namespace)
   }
 
   configure (limits: Limits): void { this.memory.configure(limits) }

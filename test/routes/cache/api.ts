@@ -1,5 +1,5 @@
 import type { FastifyInstance, InjectOptions } from 'fastify'
-import type { CacheConfig, CacheKeysReply, CacheStatisticsReply } from '../../../schemas/cache-administration.js'
+import type { CacheConfig, CacheKeysReply, CacheQuota, CacheStatisticsReply } from '../../../schemas/cache-administration.js'
 import type { CacheEntryProblem, CacheGetBatchTotals, CacheSetBatchReply } from '../../../schemas/cache-batches.js'
 import type { CacheItem, CacheSetReply, CacheTouchReply } from '../../../schemas/cache.js'
 import type { Problem } from '../../../schemas/common.js'
@@ -17,6 +17,7 @@ export type Body = Problem & CacheSetReply & CacheTouchReply & CacheKeysReply & 
   tags: string[]
   pattern: string | null
   backends: Record<string, CacheConfig>
+  quota: CacheQuota | null
   results: Array<{ key: string | null, success: boolean, result: CacheSetReply & { found: boolean, cache_item: CacheItem }, error: CacheEntryProblem }>
 }
 

@@ -6,8 +6,8 @@ import { inSlices } from './slices.js'
 import type { Slots } from './slots.js'
 import type { Space } from './spaces.js'
 
-/** Up to so many entries a page counts those that are alive, one by one. */
-const COUNTED = 10_000
+/** Up to so many entries they are counted one by one; of more, those count that are held, alive or not. */
+export const COUNTED = 10_000
 
 /** What a listing has to know of the backend. */
 export interface Listed {
