@@ -69,6 +69,22 @@ const accessCount = Type.Integer({ description: 'Reads since it was written', ex
 export const CacheQuery = Type.Object({ backend, namespace }, { additionalProperties: false })
 export type CacheQuery = Static<typeof CacheQuery>
 
+/** Seconds: no more than a client would wait. */
+export const MAX_LEASE = 60
+
+/** The query string of a read. */
+export const CacheReadQuery = Type.Object({
+  backend,
+  namespace,
+  lease: Type.Optional(Type.Number({
+    minimum: 0.05,
+    maximum: MAX_LEASE,
+    description: 'Seconds. On a miss the first caller gets a lease for so long to fill the key, the others wait so long for the value',
+    examples: [5]
+  }))
+}, { additionalProperties: false })
+export type CacheReadQuery = Static<typeof CacheReadQuery>
+
 /** The path of routes that mean one entry. */
 export const CacheKeyParams = Type.Object({
   key: Type.String({ description: 'The key, percent-encoded (`/` as `%2F`)', examples: ['user:123'] })
@@ -110,6 +126,12 @@ export const NewCacheEntry = Type.Object({
   backend,
   strategy: Type.Optional(ref(CacheStrategy)),
   metadata: Type.Optional(ref(CacheMetadata)),
+  lease: Type.Optional(Type.String({
+    minLength: 1,
+    maxLength: 64,
+    description: 'The token of a lease of this key: stored only while the lease stands and the key has not changed since, else 409',
+    examples: ['17-3fJx9dQ2mLkT0a7B']
+  })),
   namespace
 }, {
   $id: 'NewCacheEntry',
@@ -191,6 +213,7 @@ export type CacheItem = Static<typeof CacheItem>
 export const CacheHit = Type.Object({
   success,
   found: Type.Literal(true),
+  stale: Type.Optional(Type.Literal(true, { description: 'It is past its TTL, and another caller has the lease to renew it' })),
   cache_item: ref(CacheItem)
 }, {
   $id: 'CacheHit',
@@ -199,15 +222,26 @@ export const CacheHit = Type.Object({
   examples: [{ success: true, found: true, cache_item: itemExample }]
 })
 
+export const CacheLease = Type.Object({
+  token: Type.String({ description: 'What to send as `lease` when the value is stored', examples: ['17-3fJx9dQ2mLkT0a7B'] }),
+  expires_in: Type.Number({ description: 'Seconds until the next caller gets the lease', examples: [5] })
+}, {
+  $id: 'CacheLease',
+  additionalProperties: false,
+  description: 'The right to fill a key, which one caller has at a time',
+  examples: [{ token: '17-3fJx9dQ2mLkT0a7B', expires_in: 5 }]
+})
+
 export const CacheMiss = Type.Object({
   success,
   found: Type.Literal(false),
   key,
-  message
+  message,
+  lease: Type.Optional(ref(CacheLease))
 }, {
   $id: 'CacheMiss',
   additionalProperties: false,
-  description: 'There is no such entry',
+  description: 'There is no such entry. With a `lease`, it is the caller\'s to compute the value and to store it',
   examples: [{ success: true, found: false, key: 'user:789', message: 'No such entry' }]
 })
 

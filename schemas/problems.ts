@@ -16,6 +16,7 @@ export const PROBLEMS = {
   'request-timeout': [408, 'Request timeout', 'The request did not arrive in time: send it again.'],
   conflict: [409, 'Conflict', 'Something else stands in the way: read the current state first.'],
   'wrong-type': [409, 'Wrong type', 'The stored value is not of the type that the operation needs: read it first, or use another key.'],
+  'lease-lost': [409, 'Lease lost', 'The lease is over or the key has changed since it was given: read the key again.'],
   'precondition-failed': [412, 'Precondition failed', 'Read the entry again and retry with its current version.'],
   'content-too-large': [413, 'Content too large', 'Send less in one request.'],
   'entry-too-large': [413, 'Entry too large', 'Store less under one key, or raise the limit of the backend.'],
@@ -30,6 +31,7 @@ export const PROBLEMS = {
   'not-loaded': [500, 'Not loaded', 'This is a fault of the service: report it together with the instance.'],
   unavailable: [503, 'Unavailable', 'Something that this needs is down: try again after the time in Retry-After.'],
   'backend-unavailable': [503, 'Backend unavailable', 'The backend of the cache is down or not configured: try again, or choose another.'],
+  'too-many-waiters': [503, 'Too many waiters', 'Too many wait for the values of others: try again in a moment, or without a lease.'],
   timeout: [504, 'Timeout', 'What this needs did not answer in time: try again.'],
   'load-timeout': [504, 'Load timeout', 'Computing the value took too long: try again.'],
   'backend-full': [507, 'Backend full', 'The backend has no room: delete something, or give it more.']

@@ -144,7 +144,9 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
     const { backend, namespace = DEFAULT_NAMESPACE } = agree(query, given)
     checkKey(given.key, maxKeyLength)
     const cache = cacheOf(caches, backend)
-    return setReply(await cache.set(namespace, given.key, toNewEntry(given, cache.backend)), cache.backend)
+    return setReply(given.lease === undefined
+      ? await cache.set(namespace, given.key, toNewEntry(given, cache.backend))
+      : await cache.fill(namespace, given.key, toNewEntry(given, cache.backend), given.lease), cache.backend)
   }
 }
 

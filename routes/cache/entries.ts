@@ -1,18 +1,19 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import {
   CacheDeleteReply, CacheExistsReply, CacheGetReply, CacheIncrement, CacheIncrementReply, CacheKeyParams, CacheQuery,
-  CacheSetReply, CacheTouch, CacheTouchReply, NewCacheEntry, ReadConditions, WriteConditions
+  CacheReadQuery, CacheSetReply, CacheTouch, CacheTouchReply, NewCacheEntry, ReadConditions, WriteConditions
 } from '../../schemas/cache.js'
 import { problems, ref } from '../../schemas/common.js'
 import { secondsLeft } from '../../services/cache-item.js'
 import type { Condition, Entry } from '../../services/cache/entry.js'
 import type { MaybePromise } from '../../services/cache/stores/store.js'
+import { InvalidInputError } from '../../services/errors.js'
 import { checkKey } from '../../services/names.js'
 import { toNewEntry } from '../../services/new-entry.js'
 import { entityTag, parsePreconditions, writeIf } from '../../services/preconditions.js'
 import type { CacheRoutesOptions } from '../cache.js'
-import { NO_CACHE, sendEntry, setReply } from './answers.js'
+import { NO_CACHE, sendEntry, sendLeased, setReply } from './answers.js'
 import { agree, cacheOf, DEFAULT_NAMESPACE } from './place.js'
 import { frugalValidators } from './validation.js'
 
@@ -28,12 +29,13 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
       operationId: 'setCacheEntry',
       summary: 'Store an entry',
       description: 'Stores a value under a key, over whatever was there. `If-None-Match: *` stores only where nothing is, ' +
-        '`If-Match: "version"` only over that version.',
+        '`If-Match: "version"` only over that version. With the token of a `lease` it stores only while nothing has happened to the key ' +
+        'since the lease was given. Whoever waits for the key is answered.',
       tags,
       querystring: CacheQuery,
       headers: WriteConditions,
       body: ref(NewCacheEntry),
-      response: { 200: ref(CacheSetReply), ...problems(400, 412, 413, 422, 503, 507) }
+      response: { 200: ref(CacheSetReply), ...problems(400, 409, 412, 413, 422, 503, 507) }
     }
   }, async (request, reply) => {
     const { body } = request
@@ -42,8 +44,11 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
     checkKey(key, maxKeyLength)
     const cache = cacheOf(caches, backend)
     const given = toNewEntry(body, cache.backend)
-    const entry = await conditionally(request, key,
-      () => cache.peek(namespace, key), (condition) => cache.set(namespace, key, given, condition))
+    const entry = await conditionally(request, key, () => cache.peek(namespace, key), (condition) => {
+      if (body.lease === undefined) return cache.set(namespace, key, given, condition)
+      if (condition !== undefined) throw new InvalidInputError('A lease is a condition already: leave out If-Match and If-None-Match.')
+      return cache.fill(namespace, key, given, body.lease)
+    })
     void reply.header('etag', entityTag(entry.version))
     return setReply(entry, cache.backend)
   })
@@ -54,10 +59,13 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
     schema: {
       operationId: 'getCacheEntry',
       summary: 'Read an entry',
-      description: 'Answers 200 for a hit and for a miss: `found` tells them apart. The ETag is the version.',
+      description: 'Answers 200 for a hit and for a miss: `found` tells them apart. The ETag is the version.\n\n' +
+        'With `lease=5`, many who miss at once need not all compute the value: the first is answered at once, with a `lease` whose token ' +
+        'goes with the value to `/api/cache/set`; the others wait up to so many seconds for it, or take a stale value where there is one. ' +
+        'When the holder lets the lease run out, or the key is written or deleted, the lease is void, and the next caller gets one.',
       tags,
       params: CacheKeyParams,
-      querystring: CacheQuery,
+      querystring: CacheReadQuery,
       headers: ReadConditions,
       response: {
         200: ref(CacheGetReply),
@@ -71,6 +79,10 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
     const { query } = request
     checkKey(key, maxKeyLength)
     const cache = cacheOf(caches, query.backend)
+    if (query.lease !== undefined) {
+      const leased = cache.getOrLease(query.namespace ?? DEFAULT_NAMESPACE, key, query.lease * 1000, goneSignal(reply))
+      return leased.then((outcome) => sendLeased(request, reply, key, outcome, cache.backend))
+    }
     const found = cache.get(query.namespace ?? DEFAULT_NAMESPACE, key)
     if (!(found instanceof Promise)) {
       sendEntry(request, reply, key, found, cache.backend)
@@ -166,6 +178,13 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
       version: entry.version
     }
   })
+}
+
+/** Aborted when the answer is over, or nobody is there any more to take it. */
+function goneSignal ({ raw }: FastifyReply): AbortSignal {
+  const gone = new AbortController()
+  raw.once('close', () => { gone.abort() })
+  return gone.signal
 }
 
 /** Writes under the request's If-Match and If-None-Match, or plainly when it has neither. */

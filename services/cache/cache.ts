@@ -4,6 +4,7 @@ import type { Now } from './clock.js'
 import { decode, encode } from './encoding.js'
 import { type Condition, type Entry, goneAfter, graceOf, type NewEntry, NO_TAGS, sizeOf, type StoredEntry } from './entry.js'
 import { InvalidCursorError, PreconditionFailedError, WrongTypeError } from './errors.js'
+import { FillLeases, type LeaseOutcome } from './fill-leases.js'
 import { isOutage, type OnFault, warnOfFault } from './faults.js'
 import { compileGlob } from './glob.js'
 import { nameOf } from './in-flight.js'
@@ -29,7 +30,12 @@ export interface CacheOptions {
   onFault?: OnFault
   /** Is told of every read and write by `get`, `set` and their siblings; of `getOrSet` and what belongs to it, nothing. Default nobody. */
   observer?: Observer | undefined
+  /** Callers of `getOrLease` that may wait at once. Default 10 000. */
+  maxWaiters?: number
 }
+
+/** The outcome of a read with a lease. */
+export type LeasedRead = { kind: 'found' | 'stale', entry: Entry } | Exclude<LeaseOutcome, { entry: unknown }>
 
 export interface CacheStatistics extends Counters, Usage {
   /** From this process's memory, since the start. */
@@ -54,11 +60,12 @@ export class Cache {
   #observer: Observer | undefined
   #statistics = new Statistics()
   #readThrough: ReadThrough
+  #fillLeases: FillLeases
   /** Increments of one key wait for each other, so that they contend with other processes only. */
   #increments = new Map<string, Promise<unknown>>()
   #cleaning: NodeJS.Timeout | undefined
 
-  constructor ({ store, now, limits = DEFAULT_LIMITS, namespace = 'default', onFault = warnOfFault, observer }: CacheOptions) {
+  constructor ({ store, now, limits = DEFAULT_LIMITS, namespace = 'default', onFault = warnOfFault, observer, maxWaiters }: CacheOptions) {
     this.#observer = observer
     this.#onFault = onFault
     this.#store = store
@@ -69,6 +76,7 @@ export class Cache {
     this.#readThrough = new ReadThrough({
       store, statistics: this.#statistics, now, version: this.#version, limits: () => this.#limits, onFault
     })
+    this.#fillLeases = new FillLeases({ store, now, onFault, maxWaiters })
     this.#scheduleCleaning()
   }
 
@@ -116,6 +124,36 @@ export class Cache {
       return outcome instanceof Promise ? outcome.then((outcome) => asWritten(stored, outcome)) : asWritten(stored, outcome)
     }
     return this.#setIf(stored, condition)
+  }
+
+  /**
+   * The entry; when there is none, the lease to fill it for the first who asks, while the others wait for the value (or get a stale one
+   * that is there). Counts as `get` does.
+   * @param milliseconds that the lease lasts, and that a caller waits at most: 'none' then
+   * @param signal aborted when the caller has gone
+   * @throws TooManyWaitersError · BackendUnavailableError
+   */
+  async getOrLease (namespace: string, key: string, milliseconds: number, signal?: AbortSignal): Promise<LeasedRead> {
+    const entry = await this.#get(namespace, key)
+    if (entry !== undefined) return { kind: 'found', entry }
+    const outcome = await this.#fillLeases.get(namespace, key, milliseconds, signal)
+    if (!('entry' in outcome)) return outcome
+    const counters = this.#statistics.of(namespace)
+    if (outcome.kind === 'stale') counters.stale++
+    else counters.coalesced++
+    return { kind: outcome.kind, entry: snapshot(this.#touched(outcome.entry)) }
+  }
+
+  /**
+   * Stores the value that a lease was given for, if nothing has happened to the key since.
+   * @throws LeaseLostError, and what `set` throws
+   */
+  async fill (namespace: string, key: string, entry: NewEntry, token: string): Promise<Entry> {
+    const stored = this.#newEntry(namespace, key, entry)
+    await this.#fillLeases.fill(stored, token)
+    this.#statistics.of(namespace).sets++
+    this.#observer?.written(stored)
+    return snapshot(stored)
   }
 
   /** @returns whether there was an entry */
@@ -204,6 +242,9 @@ export class Cache {
 
   /** Namespaces in which something was counted, in the order in which that began: the first ten thousand. */
   namespaces (): Iterable<string> { return this.#statistics.names }
+
+  /** Callers of `getOrLease` that wait now. */
+  get waiters (): number { return this.#fillLeases.waiting }
 
   /** Entries and bytes in this process's memory. */
   get memoryUsage (): Usage { return { items: this.#store.memory.items, bytes: this.#store.memory.bytes } }

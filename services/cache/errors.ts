@@ -29,6 +29,14 @@ export const LoadTimeoutError = createError<[key: string, milliseconds: number]>
 export const NotLoadedError = createError<[key: string]>(
   'ERR_NOT_LOADED', 'The loader answered nothing for "%s": answer null for what there is not.', 500)
 
+/** A lease is no longer its holder's: its time is over, or its key was written, deleted or invalidated. */
+export const LeaseLostError = createError<[key: string]>(
+  'ERR_LEASE_LOST', 'The lease of "%s" is lost: its time was over, or the key has changed since. Read the key again.', 409)
+
+/** More callers wait for values than may. */
+export const TooManyWaitersError = createError<[most: number]>(
+  'ERR_TOO_MANY_WAITERS', 'All of %d places to wait for a value are taken: try again in a moment, or without a lease.', 503)
+
 /** A list was to go on from a place that no page ended at. */
 export const InvalidCursorError = createError(
   'ERR_INVALID_CURSOR', 'The cursor is not one that a page answered with: take next_cursor as it is, or start without one.', 400)

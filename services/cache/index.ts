@@ -51,8 +51,8 @@ export type { CacheOptions, CacheStatistics } from './cache.js'
 export { decode, encode } from './encoding.js'
 export type { Condition, DataType, EncodedValue, Entry, NewEntry, Strategy } from './entry.js'
 export {
-  BackendFullError, BackendUnavailableError, EntryTooLargeError, InvalidCursorError, LoadTimeoutError, NotLoadedError,
-  PreconditionFailedError, UnsupportedOperationError, WrongTypeError
+  BackendFullError, BackendUnavailableError, EntryTooLargeError, InvalidCursorError, LeaseLostError, LoadTimeoutError,
+  NotLoadedError, PreconditionFailedError, TooManyWaitersError, UnsupportedOperationError, WrongTypeError
 } from './errors.js'
 export type { OnFault } from './faults.js'
 export type { Invalidation } from './ledger.js'

@@ -81,7 +81,7 @@ t.test('a key that fails does not spoil the others', async (t) => {
 t.test('TTL and tags by value and key; grace by key', async (t) => {
   const { cache, clock } = localCache(t)
   const options = {
-    ttl: (value: string, key: string) => key === 'long' ? 100 : 10, tags: (value: string, key: string) => [`of:${key}`], grace: 50, graceBackoff: 5
+    ttl: (_value: string, key: string) => key === 'long' ? 100 : 10, tags: (_value: string, key: string) => [`of:${key}`], grace: 50, graceBackoff: 5
   }
   await cache.getOrSetMany(['long', 'short', 'dropped'], (keys) => keys, options)
   await cache.outdate({ tags: ['of:dropped'] })
