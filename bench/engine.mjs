@@ -23,7 +23,8 @@ export async function benchEngine () {
   printTable('In process, memory beside the keys and values themselves', ['', 'entries', 'bytes/entry'], rows)
 }
 
-async function reportOf (script, ...args) {
+/** What a script of this folder prints, run in a process of its own. */
+export async function reportOf (script, ...args) {
   const child = start(SERVER_CORE, process.execPath, ['--expose-gc', join(import.meta.dirname, script), ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
   let output = ''
   for await (const chunk of child.stdout) output += chunk

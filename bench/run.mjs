@@ -1,11 +1,12 @@
 // `npm run bench`: what Larder costs against the bare minimum that answers the same bytes, and against lru-cache in process.
-// Everything that is compared is measured in this one run, in turns. Options: --only=engine,get,set,batch,products (any of
+// Everything that is compared is measured in this one run, in turns. Options: --only=engine,analytics,get,set,batch,products (any of
 // these), --rounds=7, --seconds=1 (of one round), --load=autocannon (instead of wrk).
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { benchAnalytics } from './analytics.mjs'
 import { benchEngine } from './engine.mjs'
 import { benchHttp, CASES } from './http.mjs'
 import { loadGenerator } from './load.mjs'
@@ -13,7 +14,7 @@ import { describeMachine } from './machine.mjs'
 import { stopAll } from './processes.mjs'
 
 const here = import.meta.dirname
-const parts = ['engine', ...Object.keys(CASES)]
+const parts = ['engine', 'analytics', ...Object.keys(CASES)]
 const { values } = parseArgs({
   options: {
     only: { type: 'string', default: parts.join(',') },
@@ -45,6 +46,7 @@ try {
   const load = loadGenerator(folder, values.load)
   console.log(describeMachine())
   if (chosen.includes('engine')) await benchEngine()
+  if (chosen.includes('analytics')) await benchAnalytics()
   for (const name of Object.keys(CASES)) {
     if (chosen.includes(name)) await benchHttp(name, { folder, load, rounds, seconds })
   }

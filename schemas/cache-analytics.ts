@@ -81,7 +81,7 @@ export const CacheOtherPrefixes = Type.Object({ prefixes: count('How many prefix
 
 const distribution = {
   sampled: true,
-  sample_size: 8192,
+  sample_size: 4096,
   total_items: 10000,
   total_bytes: 3428571,
   complete: true,
@@ -93,7 +93,7 @@ const distribution = {
 } as const
 export const CacheMemoryDistribution = Type.Object({
   sampled: Type.Boolean({ description: 'Whether this is estimated from a sample; otherwise every entry was looked at', examples: [true] }),
-  sample_size: count('Entries looked at', 8192),
+  sample_size: count('Entries looked at', 4096),
   total_items: count('Entries that there are, or were gone through when not complete', 10000),
   total_bytes: count('Bytes that those count for', 3428571),
   complete: Type.Boolean({ description: 'False when a shared backend holds more than could be gone through in a second', examples: [true] }),

@@ -12,7 +12,7 @@ import { WhatIf, type WhatIfReport } from './what-if.js'
 /** Between two looks at the counters, in milliseconds. */
 const TURN = 10_000
 /** Entries looked at. */
-const SAMPLE = 8192
+const SAMPLE = 4096
 /** How long what was found is good, in milliseconds. */
 const FRESH = 5000
 /** Samples of single namespaces that are kept for that long. */

@@ -50,93 +50,83 @@ const LONGEST_PREFIX = 100
 /** Normal distribution: 95 of 100 are within so many standard deviations. */
 const Z95 = 1.96
 
+/** Sums over entries in the sample. */
+interface Tally { items: number, bytes: number, squares: number }
+
 /**
  * What the entries are, estimated from a sample: items by proportion, bytes by ratio to the bytes of all, which are known
  * (Cochran, "Sampling Techniques", 1977, chapters 3 and 6, with the correction for finite populations: a sample of all has no error).
+ * @param prefixes told one by one, those with the most bytes; the rest together
  */
 export function compose (sample: EntrySample, prefixes: number): Composition {
   const { entries, ...rest } = sample
-  const estimator = new Estimator(sample)
-  const parts = [...grouped(entries, ({ key }) => prefixOf(key))]
-    .map(([prefix, members]) => ({ prefix, members, bytes: bytesOf(members) }))
-    .sort((a, b) => b.bytes - a.bytes)
-  const others = parts.slice(prefixes)
+  const all = nothing()
+  const types = new Map<DataType, Tally>()
+  const byPrefix = new Map<string | undefined, Tally>()
+  const ttls = TTL_BOUNDS.map(() => ({ given: 0, left: 0 }))
+  for (const { key, dataType, size, lifetime, left } of entries) {
+    count(all, size)
+    count(tallyOf(types, dataType), size)
+    count(tallyOf(byPrefix, prefixOf(key)), size)
+    ttls[bucketOf(lifetime)]!.given++
+    ttls[bucketOf(left)]!.left++
+  }
+  const part = (tally: Tally): Part => estimate(tally, all, sample)
+  const items = (drawn: number): number => all.items === 0 ? 0 : Math.round(sample.items * drawn / all.items)
+  const ranked = [...byPrefix].sort(([, a], [, b]) => b.bytes - a.bytes)
+  const others = ranked.slice(prefixes)
   return {
     sample: { ...rest, size: entries.length },
-    byDataType: [...grouped(entries, ({ dataType }) => dataType)]
-      .map(([dataType, members]) => ({ dataType, ...estimator.part(members) }))
-      .sort((a, b) => b.bytes - a.bytes),
-    byPrefix: parts.slice(0, prefixes).map(({ prefix, members }) => ({ prefix, ...estimator.part(members) })),
-    otherPrefixes: { prefixes: others.length, ...estimator.part(others.flatMap(({ members }) => members)) },
-    ttl: ttlOf(entries, estimator)
+    byDataType: [...types].sort(([, a], [, b]) => b.bytes - a.bytes).map(([dataType, tally]) => ({ dataType, ...part(tally) })),
+    byPrefix: ranked.slice(0, prefixes).map(([prefix, tally]) => ({ prefix, ...part(tally) })),
+    otherPrefixes: { prefixes: others.length, ...part(others.reduce((sum, [, tally]) => plus(sum, tally), nothing())) },
+    ttl: {
+      buckets: ttls.slice(0, -1).map(({ given, left }, at) => ({
+        from: TTL_BOUNDS[at] as number, to: TTL_BOUNDS[at + 1] as number, given: items(given), left: items(left)
+      })),
+      never: items(ttls.at(-1)?.given ?? 0)
+    }
   }
 }
 
-function ttlOf (entries: readonly EntryFacts[], estimator: Estimator): Composition['ttl'] {
-  const counts = TTL_BOUNDS.map(() => ({ given: 0, left: 0 }))
-  // What never expires falls beyond the last bound.
-  const at = (milliseconds: number): { given: number, left: number } => {
-    let bucket = 0
-    while (bucket < TTL_BOUNDS.length - 1 && milliseconds >= (TTL_BOUNDS[bucket + 1] as number) * 1000) bucket++
-    return counts[bucket] as { given: number, left: number }
-  }
-  for (const { lifetime, left } of entries) {
-    at(lifetime).given++
-    at(left).left++
-  }
-  const buckets = counts.slice(0, -1).map(({ given, left }, bucket) => ({
-    from: TTL_BOUNDS[bucket] as number, to: TTL_BOUNDS[bucket + 1] as number, given: estimator.items(given), left: estimator.items(left)
-  }))
-  return { buckets, never: estimator.items(counts.at(-1)?.given ?? 0) }
-}
-
-class Estimator {
-  #sample: EntrySample
-  #bytes: number
-  #squares: number
+function estimate (of: Tally, all: Tally, { items, bytes }: EntrySample): Part {
+  const n = all.items
+  if (n === 0) return { items: 0, itemsError: 0, bytes: 0, bytesError: 0 }
   /** The part of the population that was not drawn. */
-  #undrawn: number
-
-  constructor (sample: EntrySample) {
-    const { entries, items } = sample
-    this.#sample = sample
-    this.#bytes = bytesOf(entries)
-    this.#squares = entries.reduce((sum, { size }) => sum + size * size, 0)
-    this.#undrawn = items <= entries.length ? 0 : 1 - entries.length / items
-  }
-
-  items (drawn: number): number {
-    const { entries, items } = this.#sample
-    return entries.length === 0 ? 0 : Math.round(items * drawn / entries.length)
-  }
-
-  part (members: readonly EntryFacts[]): Part {
-    const { entries: { length: n }, items: N, bytes: total } = this.#sample
-    if (n === 0) return { items: 0, itemsError: 0, bytes: 0, bytesError: 0 }
-    const share = members.length / n
-    const itemsError = Z95 * N * Math.sqrt(share * (1 - share) / n * this.#undrawn)
-    const ratio = this.#bytes === 0 ? 0 : bytesOf(members) / this.#bytes
-    // What each entry's bytes in the part differ from its bytes times the ratio, squared and summed.
-    const squares = members.reduce((sum, { size }) => sum + size * size, 0)
-    const residuals = squares * (1 - 2 * ratio) + this.#squares * ratio * ratio
-    const bytesError = n < 2 ? 0 : Z95 * N * Math.sqrt(Math.max(0, residuals) / (n - 1) / n * this.#undrawn)
-    return { items: this.items(members.length), itemsError: Math.ceil(itemsError), bytes: Math.round(total * ratio), bytesError: Math.ceil(bytesError) }
-  }
+  const undrawn = items <= n ? 0 : 1 - n / items
+  const share = of.items / n
+  const itemsError = Z95 * items * Math.sqrt(share * (1 - share) / n * undrawn)
+  const ratio = of.bytes / all.bytes
+  // What each entry's bytes in the part differ from its bytes times the ratio, squared and summed.
+  const residuals = Math.max(0, of.squares * (1 - 2 * ratio) + all.squares * ratio * ratio)
+  const bytesError = n < 2 ? 0 : Z95 * items * Math.sqrt(residuals / (n - 1) / n * undrawn)
+  return { items: Math.round(items * share), itemsError: Math.ceil(itemsError), bytes: Math.round(bytes * ratio), bytesError: Math.ceil(bytesError) }
 }
 
-const bytesOf = (entries: readonly EntryFacts[]): number => entries.reduce((sum, { size }) => sum + size, 0)
+const nothing = (): Tally => ({ items: 0, bytes: 0, squares: 0 })
+
+const plus = (a: Tally, b: Tally): Tally => ({ items: a.items + b.items, bytes: a.bytes + b.bytes, squares: a.squares + b.squares })
+
+function count (tally: Tally, size: number): void {
+  tally.items++
+  tally.bytes += size
+  tally.squares += size * size
+}
+
+function tallyOf<K> (tallies: Map<K, Tally>, key: K): Tally {
+  let tally = tallies.get(key)
+  if (tally === undefined) tallies.set(key, tally = nothing())
+  return tally
+}
+
+/** Where in TTL_BOUNDS; what never expires is behind the last bound. */
+function bucketOf (milliseconds: number): number {
+  let bucket = 0
+  while (bucket < TTL_BOUNDS.length - 1 && milliseconds >= (TTL_BOUNDS[bucket + 1] as number) * 1000) bucket++
+  return bucket
+}
 
 function prefixOf (key: string): string | undefined {
   const colon = key.indexOf(':')
   return colon === -1 ? undefined : key.slice(0, Math.min(colon, LONGEST_PREFIX))
-}
-
-function grouped<K> (entries: readonly EntryFacts[], by: (entry: EntryFacts) => K): Map<K, EntryFacts[]> {
-  const groups = new Map<K, EntryFacts[]>()
-  for (const entry of entries) {
-    const group = groups.get(by(entry))
-    if (group === undefined) groups.set(by(entry), [entry])
-    else group.push(entry)
-  }
-  return groups
 }

@@ -9,7 +9,7 @@ const CAPACITY = 1024
 const WINDOW = 300_000
 /** Reads after each turn that are counted one by one; of what comes on top, one in so many on average. */
 const COUNTED = 4096
-const ONE_IN = 16
+const ONE_IN = 32
 /** UTF-16 units of a name that are kept; the rest of a longer one is kept as its hash. */
 const LONGEST = 400
 const KEPT = 340

@@ -10,10 +10,10 @@ import type { Observed } from './observer.js'
 /** The sizes that are tried, as parts of the present one. */
 export const SIZE_FACTORS = [0.5, 1, 2, 4] as const
 /** Keys that the cache of the present size is to be sampled down to, at most. */
-const SAMPLE = 1280
+const SAMPLE = 640
 /** Sampled reads that an answer needs, and those of a window at least; two windows are looked at. */
 const ENOUGH = 1000
-const WINDOW = 16 * SAMPLE
+const WINDOW = 32 * SAMPLE
 /** Sampled misses from which on they tell how many one of them stands for. */
 const ENOUGH_MISSES = 50
 /** Bytes of an entry as long as none are known. */
@@ -21,7 +21,7 @@ const USUAL_SIZE = 512
 /** Invalidations after which the sample is held against them, so that they can be forgotten. */
 const MARKERS = 4096
 /** Entries, sampled down, that the trial of the present size has room for; beyond it the sample is chosen anew. */
-const ROOM = 2048
+const ROOM = 1024
 
 export interface WhatIfReport {
   strategy: Strategy
@@ -43,7 +43,7 @@ const emptyWindow = (): Window => ({ reads: 0, hits: 0, sampledReads: 0, sampled
 
 /**
  * The hit ratio that the cache would have at other sizes: small caches, without values, follow the accesses of a sample of the keys,
- * chosen by their hash, each as large in proportion. At most 8192 keys in the largest. The sample's share follows from the limits, and
+ * chosen by their hash, each as large in proportion. At most 4096 keys in the largest. The sample's share follows from the limits, and
  * is chosen anew when they, or the strategy, change.
  * (SHARDS: Waldspurger, Park, Garthwaite and Ahmad, "Efficient MRC Construction with SHARDS", FAST 2015; for policies other than LRU,
  * the same with Saemundsson, "Cache Modeling and Optimization using Miniature Simulations", USENIX ATC 2017.)
