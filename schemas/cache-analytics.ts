@@ -153,8 +153,8 @@ export const CacheEvictionRate = Type.Object({
 const point = { size_factor: 2, max_items: 20000, max_memory: 209715200, hit_rate: 81.2 }
 export const CacheSizePoint = Type.Object({
   size_factor: number('The size as a multiple of the present limits', 2),
-  max_items: count('Entries that there may be', 20000),
-  max_memory: count('Bytes that they may take', 209715200),
+  max_items: orNull(count('', 20000), 'Entries that there may be; null for any number'),
+  max_memory: orNull(count('', 209715200), 'Bytes that they may take; null for any number'),
   hit_rate: percent('Percent of the reads that would have found their entry, estimated', 81.2)
 }, { $id: 'CacheSizePoint', additionalProperties: false, description: 'What the hit rate would be with other limits', examples: [point] })
 const whatIf = { strategy: 'lru', actual_hit_rate: 74.8, accesses: 163840, sampled_accesses: 20480, sampled_keys: 4210, sampling_rate: 0.128, points: [point] } as const

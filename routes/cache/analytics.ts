@@ -7,6 +7,7 @@ import type { Composition, Part } from '../../services/cache/analytics/compositi
 import type { HotKeysReport } from '../../services/cache/analytics/hot-keys.js'
 import type { WhatIfReport } from '../../services/cache/analytics/what-if.js'
 import { capabilities } from '../../services/cache/backends/capabilities.js'
+import { isLimited, type Limits } from '../../services/cache/limits.js'
 import { isoTime } from '../../services/iso-time.js'
 import type {} from '../../plugins/cache.js'
 import { cacheOf } from './place.js'
@@ -33,11 +34,11 @@ const analytics: FastifyPluginAsyncTypebox = async (app) => {
     const report = await observed.report(limit, namespace)
     const timed = namespace === undefined ? performanceOf(backend === undefined ? [...app.analytics.values()] : [observed]) : null
     void reply.header('cache-control', 'no-store')
-    return { success: true as const, analytics: analyticsOf(report, timed) }
+    return { success: true as const, analytics: analyticsOf(report, cache.limits, timed) }
   })
 }
 
-function analyticsOf (report: AnalyticsReport, timed: CacheAnalytics['backend_performance']): CacheAnalytics {
+function analyticsOf (report: AnalyticsReport, limits: Readonly<Limits>, timed: CacheAnalytics['backend_performance']): CacheAnalytics {
   const { backend, namespace, activity, composition } = report
   return {
     backend,
@@ -51,7 +52,7 @@ function analyticsOf (report: AnalyticsReport, timed: CacheAnalytics['backend_pe
     backend_performance: timed,
     eviction_rate: activity === undefined ? null : evictionsOf(activity),
     what_if: report.whatIf === undefined ? null : whatIfOf(report.whatIf),
-    unavailable: unavailableOf(report, timed)
+    unavailable: unavailableOf(report, limits, timed)
   }
 }
 
@@ -122,12 +123,14 @@ function whatIfOf ({ strategy, actualHitRate, reads, sampledReads, sampledKeys, 
     sampled_keys: sampledKeys,
     sampling_rate: samplingRate,
     points: points.map(({ factor, maxItems, maxMemory, hitRate }) => ({
-      size_factor: factor, max_items: maxItems, max_memory: maxMemory, hit_rate: hitRate
+      size_factor: factor, max_items: finite(maxItems), max_memory: finite(maxMemory), hit_rate: hitRate
     }))
   }
 }
 
-function unavailableOf ({ backend, namespace, activity, whatIf }: AnalyticsReport, timed: CacheAnalytics['backend_performance']): Record<string, string> {
+function unavailableOf (
+  { backend, namespace, activity, whatIf }: AnalyticsReport, limits: Readonly<Limits>, timed: CacheAnalytics['backend_performance']
+): Record<string, string> {
   const reasons: Record<string, string> = {}
   if (activity === undefined) {
     reasons['access_patterns'] = reasons['eviction_rate'] = 'Only so many namespaces are followed one by one: ask again when another has been silent for an hour.'
@@ -136,13 +139,14 @@ function unavailableOf ({ backend, namespace, activity, whatIf }: AnalyticsRepor
     reasons['backend_performance'] = namespace === undefined ? 'It is not measured: set CACHE_PERFORMANCE_TRACKING=true and restart.' : OF_ALL
   }
   if (whatIf === undefined) {
-    const { noLimits } = capabilities[backend]
-    reasons['what_if'] = namespace !== undefined
-      ? OF_ALL
-      : noLimits === undefined ? 'There have not been enough reads yet: ask again later.' : `The limits of ${backend} are its server's: other sizes cannot be tried.`
+    if (namespace !== undefined) reasons['what_if'] = OF_ALL
+    else if (isLimited(limits) && capabilities[backend].noLimits === undefined) reasons['what_if'] = 'There have not been enough reads yet: ask again later.'
+    else reasons['what_if'] = `${backend} has no limits here, so that there are no other sizes to try.`
   }
   return reasons
 }
+
+const finite = (limit: number): number | null => Number.isFinite(limit) ? limit : null
 
 const percent = (part: number, whole: number): number => whole === 0 ? 0 : Math.min(100, part / whole * 100)
 

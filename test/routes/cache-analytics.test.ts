@@ -138,7 +138,9 @@ void t.test('analytics', async (t) => {
     t.ok((evictions?.last_minute ?? 0) > 0)
     await api.post('/config', { max_items: 10_000 }, { namespace: 'default' })
     t.equal((await all('?backend=memory')).what_if, null)
-    t.match((await all('?backend=redis')).unavailable, { what_if: /server/ })
+    t.match((await all('?backend=redis')).unavailable, { what_if: /no limits/ })
+    await new Api(app, 'redis').post('/config', { max_items: 500 }, { namespace: 'default' })
+    t.match((await all('?backend=redis')).unavailable, { what_if: /enough/ })
   })
 })
 

@@ -1,7 +1,7 @@
 import type { Now } from '../clock.js'
 import { policyOf, sizeOf, type Strategy } from '../entry.js'
 import { type Invalidation, Ledger } from '../ledger.js'
-import type { Limits } from '../limits.js'
+import { isLimited, type Limits } from '../limits.js'
 import { hashKey } from '../policies/hash.js'
 import { policies } from '../policies/index.js'
 import { type Facts, MiniCache } from './mini-cache.js'
@@ -32,7 +32,7 @@ export interface WhatIfReport {
   sampledReads: number
   sampledKeys: number
   samplingRate: number
-  /** Percent that would have found theirs. */
+  /** Percent that would have found theirs. A limit may be Infinity. */
   points: { factor: number, maxItems: number, maxMemory: number, hitRate: number }[]
 }
 
@@ -123,7 +123,7 @@ export class WhatIf {
     this.#given = this.#limits()
     const { maxItems, maxMemory, strategy } = this.#given
     const expected = this.#fitting() * this.#rate
-    const isOff = expected > ROOM || (this.#rate < 1 && expected < ROOM / 16)
+    const isOff = isLimited(this.#given) && (expected > ROOM || (this.#rate < 1 && expected < ROOM / 16))
     if (isOff || maxItems !== this.#size.maxItems || maxMemory !== this.#size.maxMemory || strategy !== this.#size.strategy) this.#begin()
   }
 
@@ -188,19 +188,22 @@ export class WhatIf {
     this.#given = this.#limits()
     const { maxItems, maxMemory, strategy } = this.#given
     this.#size = { maxItems, maxMemory, strategy }
-    const rate = Math.min(1, SAMPLE / this.#fitting())
+    // Without limits there are no other sizes.
+    const rate = isLimited(this.#given) ? Math.min(1, SAMPLE / this.#fitting()) : 0
     this.#rate = rate
     this.#threshold = rate * 2 ** 32
     this.#ledger = new Ledger()
     this.#markers = 0
     this.#current = emptyWindow()
     this.#previous = emptyWindow()
-    this.#trials = SIZE_FACTORS.map((factor) => new MiniCache({
-      policy: new policies[policyOf(strategy)](),
-      maxItems: Math.min(maxItems * rate, ROOM) * factor,
-      maxBytes: maxMemory * rate * factor,
-      ledger: this.#ledger
-    }))
+    this.#trials = rate === 0
+      ? []
+      : SIZE_FACTORS.map((factor) => new MiniCache({
+        policy: new policies[policyOf(strategy)](),
+        maxItems: Math.min(maxItems * rate, ROOM) * factor,
+        maxBytes: maxMemory * rate * factor,
+        ledger: this.#ledger
+      }))
   }
 
   #forgetInvalidations (): void {

@@ -107,11 +107,21 @@ t.test('it begins anew when the limits or the strategy change', async (t) => {
   t.equal(whatIf.report(), undefined)
   for (let i = 0; i < 3000; i++) use(`k${i % 100}`)
   t.match(whatIf.report(), { strategy: 'sieve' })
-  cache.configure({ maxItems: 400_000, maxMemory: 2 ** 40 })
+  cache.configure({ maxItems: 100_000, maxMemory: 2 ** 40 })
   t.equal(whatIf.report(), undefined)
-  for (let i = 0; i < 400_000; i++) use(`k${i % 100_000}`)
+  for (let i = 0; i < 250_000; i++) use(`k${i % 50_000}`)
   const report = whatIf.report()
-  t.ok(report !== undefined && report.samplingRate < 0.005 && report.sampledKeys < 600, JSON.stringify(report))
+  t.ok(report !== undefined && report.samplingRate < 0.01 && report.sampledKeys < 600, JSON.stringify(report))
+})
+
+t.test('without limits there are no other sizes, and as soon as there is one there are', async (t) => {
+  const { whatIf, cache, use } = followed(t, { maxItems: Infinity, maxMemory: Infinity })
+  for (let i = 0; i < 3000; i++) use(`k${i % 100}`)
+  t.equal(whatIf.report(), undefined)
+  cache.configure({ maxItems: 200 })
+  whatIf.turn()
+  for (let i = 0; i < 3000; i++) use(`k${i % 100}`)
+  t.match(whatIf.report(), { points: [{ maxItems: 100, maxMemory: Infinity }] })
 })
 
 t.test('on Zipf\'s law a sample tells what caches of these sizes do at the same time', async (t) => {
