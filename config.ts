@@ -29,7 +29,7 @@ export interface Config {
   /** undefined: only into a new embedded database. */
   sampleData?: boolean
   /** undefined runs without Redis. What `db` and `password` do not say, the URL does. */
-  redis?: { url: string, db?: number, password?: string }
+  redis?: { url: string, db?: number, username?: string, password?: string, several?: RedisNodes }
   memcachedUrl?: string
   cache: {
     backend: CacheBackend
@@ -54,6 +54,15 @@ export interface Config {
   }
   /** What was given and has no effect, one sentence each, to be logged once there is a log. */
   warnings?: readonly string[]
+}
+
+/** Several servers of Redis: of a cluster, or the sentinels that know where the master is. */
+export interface RedisNodes {
+  nodes: { host: string, port: number }[]
+  tls: boolean
+  /** The name that the sentinels watch the master under; undefined for a cluster. */
+  master?: string
+  sentinelPassword?: string
 }
 
 /** A setting that does not validate. The message is one line: it names the setting and says what to give. */
@@ -180,9 +189,9 @@ function databaseStrategyOf (strategy: string): RunTimeSettings['cache.database.
   return DatabaseStrategies.find((name) => name === strategy)
 }
 
-/** A URL fit to be shown: without its password. */
+/** A URL, or a list of them, fit to be shown: without passwords. */
 export function maskUrl (url: string): string {
-  return url.replace(/(?<=:\/\/[^/?#]*:)[^/?#]*(?=@)/, '***').replace(/(?<=[?&](?:password|pass)=)[^&#]*/gi, '***')
+  return url.replace(/(?<=:\/\/[^/?#]*:)[^/?#]*(?=@)/g, '***').replace(/(?<=[?&](?:\w*password|pass)=)[^&#]*/gi, '***')
 }
 
 const booleans = new Map([['true', true], ['1', true], ['false', false], ['0', false]])
@@ -302,19 +311,44 @@ function redisOf (values: Environment, given: (name: Name) => boolean, warnings:
     if (REDIS_DB !== 0 || REDIS_PASSWORD !== undefined) warnings.push('REDIS_DB and REDIS_PASSWORD are not used without REDIS_URL.')
     return undefined
   }
-  const url = parseUrl('REDIS_URL', REDIS_URL)
-  const path = url.pathname.replace(/^\//, '')
-  if (!/^\d*$/.test(path)) throw new ConfigError('REDIS_URL', 'REDIS_URL must end with the number of a database, such as redis://localhost:6379/0, or with none.')
-  if (given('REDIS_DB') && path !== '' && Number(path) !== REDIS_DB) {
-    throw new ConfigError('REDIS_DB', `REDIS_DB=${REDIS_DB} and the ${path} in REDIS_URL disagree: give one of them.`)
+  const [, scheme = '', kind] = /^(rediss?)(\+cluster|\+sentinel)?:/.exec(REDIS_URL) ?? []
+  const urls = REDIS_URL.split(',').map((part, at) => parseUrl('REDIS_URL', part.includes('://') ? part.replace(/^(rediss?)\+\w+/, '$1') : `${at === 0 ? '' : `${scheme}://`}${part}`))
+  const [first] = urls as [URL]
+  const last = urls.at(-1) as URL
+  if (urls.some(({ protocol, hostname }) => protocol !== `${scheme}:` || hostname === '')) throw new ConfigError('REDIS_URL', 'REDIS_URL must name a host in each part, all with redis:// or all with rediss://.')
+  if (urls.slice(0, -1).some(({ pathname, search }) => pathname.replace('/', '') !== '' || search !== '')) throw new ConfigError('REDIS_URL', 'REDIS_URL must have what is not a host or a credential at its end.')
+  const path = last.pathname.replace(/^\//, '')
+  const [name = '', number = ''] = kind === '+sentinel' ? path.split('/') : ['', path]
+  if (kind === '+sentinel' && name === '') throw new ConfigError('REDIS_URL', 'REDIS_URL with +sentinel must end with the name of the master, such as redis+sentinel://host1:26379,host2:26379/mymaster.')
+  if (!/^\d*$/.test(number)) throw new ConfigError('REDIS_URL', 'REDIS_URL must end with the number of a database, such as redis://localhost:6379/0, or with none.')
+  if (given('REDIS_DB') && number !== '' && Number(number) !== REDIS_DB) {
+    throw new ConfigError('REDIS_DB', `REDIS_DB=${REDIS_DB} and the ${number} in REDIS_URL disagree: give one of them.`)
   }
-  if (REDIS_PASSWORD !== undefined && url.password !== '' && decodeURIComponent(url.password) !== REDIS_PASSWORD) {
+  const { username, password } = urls.find((url) => url.password !== '') ?? first
+  if (REDIS_PASSWORD !== undefined && password !== '' && decodeURIComponent(password) !== REDIS_PASSWORD) {
     throw new ConfigError('REDIS_PASSWORD', 'REDIS_PASSWORD and the password in REDIS_URL disagree: give one of them.')
   }
-  return {
-    url: REDIS_URL,
+  const login = {
     ...(given('REDIS_DB') && { db: REDIS_DB }),
     ...(REDIS_PASSWORD !== undefined && { password: REDIS_PASSWORD })
+  }
+  if (kind === undefined && urls.length === 1) return { url: REDIS_URL, ...login }
+
+  const isSentinel = kind === '+sentinel'
+  if (!isSentinel && (Number(number) !== 0 || REDIS_DB !== 0)) throw new ConfigError('REDIS_DB', 'REDIS_DB, and the number in REDIS_URL, must be 0 or left out for a Redis Cluster: it has no other database.')
+  const sentinelPassword = last.searchParams.get('sentinel_password')
+  return {
+    url: REDIS_URL,
+    ...(isSentinel && number !== '' && { db: Number(number) }),
+    ...(username !== '' && { username: decodeURIComponent(username) }),
+    ...(password !== '' && { password: decodeURIComponent(password) }),
+    ...login,
+    several: {
+      nodes: urls.map(({ hostname, port }) => ({ host: hostname.replace(/^\[(.*)\]$/, '$1'), port: Number(port || (isSentinel ? 26_379 : 6379)) })),
+      tls: scheme === 'rediss',
+      ...(isSentinel && { master: decodeURIComponent(name) }),
+      ...(sentinelPassword !== null && { sentinelPassword })
+    }
   }
 }
 

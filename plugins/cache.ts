@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { Cluster } from 'ioredis'
 import { Analytics } from '../services/cache/analytics/analytics.js'
 import { Latencies } from '../services/cache/analytics/latencies.js'
 import { Sketches } from '../services/cache/analytics/sketches.js'
@@ -68,7 +69,12 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
     await store.open()
     return store
   }
-  const overRedis = async (name: string): Promise<Store> => await shared(new RedisBackend({ client: app.redis, prefix: `larder:${name}`, now }))
+  const overRedis = async (name: string): Promise<Store> => await shared(new RedisBackend({
+    client: app.redis,
+    // In a cluster all of one cache is in one slot, by the tag in braces: scripts change several keys at once.
+    prefix: app.redis instanceof Cluster ? `{larder:${name}}` : `larder:${name}`,
+    now
+  }))
   const local = (): Store => new LocalStore({ now, limits })
   const closing = <C extends Cache> (opened: C): C => {
     app.addHook('onClose', async () => { await opened.close() })

@@ -1,12 +1,17 @@
 import fastifyRedis from '@fastify/redis'
+import type { FastifyBaseLogger } from 'fastify'
 import fp from 'fastify-plugin'
-import { Redis } from 'ioredis'
+import { Cluster, Redis } from 'ioredis'
+import type { RedisNodes } from '../config.js'
 
 export interface RedisPluginOptions {
-  /** A `redis:` or `rediss:` URL. */
+  /** A `redis:` or `rediss:` URL; of no account where there are several servers. */
   url: string
   db?: number | undefined
+  username?: string | undefined
   password?: string | undefined
+  /** The servers of a cluster, or sentinels. */
+  several?: RedisNodes | undefined
   /** Whether the service is unhealthy without it. */
   required: boolean
 }
@@ -15,24 +20,17 @@ export interface RedisPluginOptions {
 const DEADLINE = 1000
 /** How long the start waits for Redis, in milliseconds; then the service runs without it until it comes. */
 const START_PATIENCE = 2000
+/** How often a cluster is asked again, in milliseconds, while one of its masters is replaced, and how often at most for a command. */
+const FAIL_OVER_PAUSE = 50
+const REDIRECTIONS = 4
 
 /**
- * Decorates the instance with `redis`, one connection for everything but subscriptions. A command fails at once while Redis is
- * away, and after the deadline when it hangs: the defaults of the client would queue it for as long as the outage lasts.
+ * Decorates the instance with `redis`, one connection (to each server of a cluster) for everything but subscriptions. A command
+ * fails at once while Redis is away, and after the deadline when it hangs: the defaults of the client would queue it for as long as
+ * the outage lasts.
  */
-export default fp<RedisPluginOptions>(async function redis (app, { url, db, password, required }) {
-  const client = new Redis(url, {
-    ...(db === undefined ? {} : { db }),
-    ...(password === undefined ? {} : { password }),
-    connectionName: 'larder',
-    commandTimeout: DEADLINE,
-    connectTimeout: START_PATIENCE,
-    maxRetriesPerRequest: 1,
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    enableAutoPipelining: true,
-    retryStrategy: (times) => Math.min(times * 50, 500)
-  })
+export default fp<RedisPluginOptions>(async function redis (app, { required, ...address }) {
+  const client = connect(address)
   let isAway = false
   client.on('error', (error: Error) => {
     if (!isAway) app.log.warn({ error: error.message }, 'Redis is away: what needs it fails fast, the rest goes on without')
@@ -41,6 +39,7 @@ export default fp<RedisPluginOptions>(async function redis (app, { url, db, pass
   client.on('ready', () => {
     if (isAway) app.log.info('Redis is back')
     isAway = false
+    warnOfPolicy(client, app.log).catch((err: unknown) => { app.log.debug({ err }, 'the maxmemory-policy of Redis is not known') })
   })
   app.addHook('onClose', async () => { client.disconnect() })
   await firstAnswer(client)
@@ -52,7 +51,64 @@ export default fp<RedisPluginOptions>(async function redis (app, { url, db, pass
   app.health.add('redis', async () => await client.ping(), { required })
 }, { name: 'redis', fastify: '5.x', dependencies: ['health'] })
 
-async function firstAnswer (client: Redis): Promise<void> {
+function connect ({ url, db, username, password, several }: Omit<RedisPluginOptions, 'required'>): Redis | Cluster {
+  const retryStrategy = (times: number): number => Math.min(times * 50, 500)
+  const options = {
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(several?.tls === true ? { tls: {} } : {}),
+    connectionName: 'larder',
+    commandTimeout: DEADLINE,
+    connectTimeout: START_PATIENCE,
+    maxRetriesPerRequest: 1,
+    autoResendUnfulfilledCommands: false
+  }
+  if (several !== undefined && several.master === undefined) {
+    return new Cluster(several.nodes, {
+      redisOptions: options,
+      enableOfflineQueue: false,
+      enableAutoPipelining: true,
+      clusterRetryStrategy: retryStrategy,
+      // Long enough for a hiccup; the wait for a fail-over is not a caller's to make.
+      maxRedirections: REDIRECTIONS,
+      retryDelayOnFailover: FAIL_OVER_PAUSE,
+      retryDelayOnClusterDown: FAIL_OVER_PAUSE,
+      retryDelayOnTryAgain: FAIL_OVER_PAUSE,
+      slotsRefreshTimeout: DEADLINE,
+      slotsRefreshInterval: DEADLINE,
+      // A certificate may be for the addresses that the cluster names.
+      ...(several.tls ? { dnsLookup: (host: string, found: (error: null, address: string) => void) => { found(null, host) } } : {})
+    })
+  }
+  const single = {
+    ...options,
+    ...(db === undefined ? {} : { db }),
+    enableOfflineQueue: false,
+    enableAutoPipelining: true,
+    retryStrategy,
+    // What was a master may be a replica now: a new connection finds out.
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY')
+  }
+  if (several === undefined) return new Redis(url, single)
+  return new Redis({
+    ...single,
+    sentinels: several.nodes,
+    name: several.master,
+    ...(several.sentinelPassword === undefined ? {} : { sentinelPassword: several.sentinelPassword }),
+    ...(several.tls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
+    sentinelRetryStrategy: retryStrategy,
+    failoverDetector: true
+  })
+}
+
+/** Redis may evict what it likes under such a policy; a cache that has lost its record of invalidations is void as a whole. */
+async function warnOfPolicy (client: Redis | Cluster, log: FastifyBaseLogger): Promise<void> {
+  const policy = /^maxmemory_policy:(allkeys-\S+)/m.exec(await client.info('memory'))?.[1]
+  if (policy === undefined) return
+  log.warn(`Redis has the maxmemory-policy ${policy}, under which it may evict the record of invalidations: everything cached would be void then. Set volatile-lru, volatile-lfu, volatile-ttl or noeviction.`)
+}
+
+async function firstAnswer (client: Redis | Cluster): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   await new Promise<void>((resolve) => {
     timer = setTimeout(resolve, START_PATIENCE)

@@ -58,7 +58,7 @@ export const Environment = Type.Object({
   DB_PASSWORD: Type.Optional(text({ group: 'Storage', secret: true, description: 'Read only together with `DB_HOST`.' })),
   DB_NAME: text({ group: 'Storage', default: 'larder', description: 'Read only together with `DB_HOST`.' }),
   SAMPLE_DATA: Type.Optional(flag({ group: 'Storage', description: 'Put the sample users, posts and products in. Absent: once, into a new embedded database.' })),
-  REDIS_URL: Type.Optional(text({ group: 'Storage', secret: true, pattern: '^rediss?://', examples: ['redis://localhost:6379'], description: 'Redis (or Valkey) server. Absent: everything runs in one process without it.' })),
+  REDIS_URL: Type.Optional(text({ group: 'Storage', secret: true, pattern: '^rediss?(\\+(cluster|sentinel))?://', examples: ['redis://localhost:6379'], description: 'Redis (or Valkey) server. Several of a Redis Cluster: `redis://host1:7000,redis://host2:7000`. Sentinels: `redis+sentinel://user:password@host1:26379,host2:26379/mymaster`. With TLS: `rediss`. Absent: everything runs in one process without it.' })),
   REDIS_DB: whole(0, 65_535, { group: 'Storage', default: 0, description: 'Number of the Redis database.' }),
   REDIS_PASSWORD: Type.Optional(text({ group: 'Storage', secret: true, description: 'Password of the Redis server, unless `REDIS_URL` has it.' })),
   MEMCACHED_URL: Type.Optional(text({ group: 'Storage', secret: true, pattern: '^memcached://', examples: ['memcached://localhost:11211'], description: 'Memcached server. Only watched by `/health/ready` so far.' })),

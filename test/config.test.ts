@@ -85,6 +85,17 @@ t.test('what is given', async (t) => {
     dataDir: '/somewhere',
     allowedOrigins: ['http://localhost:3000', 'https://example.com']
   }, 'is read, with its type')
+  t.strictSame(loadConfig({ REDIS_URL: 'redis://u:p%40@a:7000,redis://[::1]:7001' }).redis, {
+    url: 'redis://u:p%40@a:7000,redis://[::1]:7001', username: 'u', password: 'p@', several: { nodes: [{ host: 'a', port: 7000 }, { host: '::1', port: 7001 }], tls: false }
+  }, 'a list is a cluster')
+  t.match(loadConfig({ REDIS_URL: 'rediss+cluster://a:7000', REDIS_PASSWORD: 'p' }).redis, { password: 'p', several: { nodes: [{ host: 'a', port: 7000 }], tls: true } })
+  t.strictSame(loadConfig({ REDIS_URL: 'redis+sentinel://u:p@a:26379,b/mymaster/2?sentinel_password=q' }).redis, {
+    url: 'redis+sentinel://u:p@a:26379,b/mymaster/2?sentinel_password=q',
+    db: 2,
+    username: 'u',
+    password: 'p',
+    several: { nodes: [{ host: 'a', port: 26379 }, { host: 'b', port: 26379 }], tls: false, master: 'mymaster', sentinelPassword: 'q' }
+  })
   t.same(loadConfig({ REDIS_URL: 'redis://h/3' }).redis, { url: 'redis://h/3' }, 'the URL keeps what no other setting says')
 
   t.test('DB_* are read only together with DB_HOST', async (t) => {
@@ -179,6 +190,12 @@ t.test('what does not validate is refused in one line that names it', async (t) 
     [{ REDIS_URL: 'redis://h/db' }, 'REDIS_URL', /number of a database/],
     [{ REDIS_URL: 'redis://h/1', REDIS_DB: '2' }, 'REDIS_DB', /disagree/],
     [{ REDIS_URL: 'redis://:s3cret@h', REDIS_PASSWORD: 's3cret2' }, 'REDIS_PASSWORD', /disagree/],
+    [{ REDIS_URL: 'redis://a:1,rediss://b:2' }, 'REDIS_URL', /all with redis/],
+    [{ REDIS_URL: 'redis://a:1,redis://b:2/1' }, 'REDIS_DB', /no other database/],
+    [{ REDIS_URL: 'redis://a:1,redis://b:2', REDIS_DB: '1' }, 'REDIS_DB', /no other database/],
+    [{ REDIS_URL: 'redis+sentinel://a:1,b:2' }, 'REDIS_URL', /name of the master/],
+    [{ REDIS_URL: 'redis+sentinel://a:1,b:2/m/x' }, 'REDIS_URL', /number of a database/],
+    [{ REDIS_URL: 'redis+other://a:1' }, 'REDIS_URL', /like redis:/],
     [{ CACHE_BACKEND: 'redis' }, 'CACHE_BACKEND', /give REDIS_URL/],
     [{ MEMCACHED_URL: 'localhost:11211' }, 'MEMCACHED_URL', /like memcached:\/\//],
     [{ MEMCACHED_URL: 'memcached://h:x' }, 'MEMCACHED_URL', /not a valid URL/],
@@ -259,4 +276,7 @@ t.test('a URL is shown without its password', async (t) => {
   t.equal(maskUrl('postgres://h/db?user=u&password=p&x=1'), 'postgres://h/db?user=u&password=***&x=1')
   t.equal(maskUrl('cannot reach postgres://u:a@b@h/db today'), 'cannot reach postgres://u:***@h/db today')
   t.equal(maskUrl('redis://h:6379/0'), 'redis://h:6379/0')
+  t.equal(maskUrl('redis://u:a@h1:1,redis://u:b@h2:2'), 'redis://u:***@h1:1,redis://u:***@h2:2')
+  t.notMatch(maskUrl('redis://u:s3cret@h1:1,u:s4cret@h2:2'), /s[34]cret/)
+  t.equal(maskUrl('redis+sentinel://u:a@h1,h2/m?sentinel_password=b'), 'redis+sentinel://u:***@h1,h2/m?sentinel_password=***')
 })

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { realpathSync } from 'node:fs'
+import { chmodSync, realpathSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname, join } from 'node:path'
+import { Redis } from 'ioredis'
 import pg from 'pg'
 import type { Location } from './locate.js'
 import { serverAccount } from './machine.js'
@@ -16,6 +17,8 @@ export interface RedisOptions {
   args?: readonly string[]
   /** Asked of clients, and part of `url`. */
   password?: string
+  /** A node of a cluster, which is still to be made: see `redisCluster` in `servers.ts`. Default false. */
+  clusterNode?: boolean
   /** Keeps an append-only file, so that data survive `restart` and `kill`. Default false. */
   appendOnly?: boolean
 }
@@ -58,7 +61,7 @@ export function startPostgres (location: Startable): Promise<ServerProcess> {
 }
 
 /** Keeps nothing on disk unless asked to. */
-export function startRedis (location: Startable, { args = [], password, appendOnly = false }: RedisOptions = {}): Promise<ServerProcess> {
+export function startRedis (location: Startable, { args = [], password, appendOnly = false, clusterNode = false }: RedisOptions = {}): Promise<ServerProcess> {
   const settings = [
     '--save', '', '--appendonly', appendOnly ? 'yes' : 'no', ...(password === undefined ? [] : ['--requirepass', password]), ...args
   ]
@@ -73,7 +76,44 @@ export function startRedis (location: Startable, { args = [], password, appendOn
     ...run(location, 6379, {
       arguments: (inside, port, folder) => inside
         ? settings
-        : ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', folder, ...settings]
+        : ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', folder, ...settings, ...clusterNode
+            ? ['--cluster-enabled', 'yes', '--cluster-port', `${busPort(port)}`, '--cluster-node-timeout', '1000', '--cluster-config-file', 'nodes.conf']
+            : []]
+    })
+  })
+}
+
+/** The port of a cluster node's bus. */
+export const busPort = (port: number): number => port > 55_000 ? port - 10_000 : port + 10_000
+
+/** Watches a master on 127.0.0.1 under the name `mymaster`; one sentinel alone may decide that it is down. */
+export function startSentinel (location: Startable, masterPort: number): Promise<ServerProcess> {
+  return ServerProcess.start({
+    name: 'sentinel',
+    url: (port) => `redis://127.0.0.1:${port}`,
+    async prepare (folder) {
+      const file = join(folder, 'sentinel.conf')
+      writeFileSync(file, [
+        `sentinel monitor mymaster 127.0.0.1 ${masterPort} 1`, 'sentinel down-after-milliseconds mymaster 500', 'sentinel failover-timeout mymaster 3000', ''
+      ].join('\n'))
+      // It writes there what it learns.
+      chmodSync(file, 0o666)
+    },
+    async answers (port, pid) {
+      // It does not know QUIT.
+      const client = new Redis(port, '127.0.0.1', { retryStrategy: () => null })
+      client.on('error', () => {})
+      try {
+        return (await client.info('server')).includes(`process_id:${pid}\r`)
+      } finally {
+        client.disconnect()
+      }
+    },
+    ...run(location, 26379, {
+      arguments: (inside, port, folder) => {
+        if (inside) throw new Error('Sentinels are started from a program alone.')
+        return [join(folder, 'sentinel.conf'), '--sentinel', '--port', `${port}`, '--bind', '127.0.0.1', '--dir', folder]
+      }
     })
   })
 }

@@ -7,7 +7,7 @@ import { setTimeout } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import t from 'tap'
-import { startMemcached as launchMemcached, startPostgres as launchPostgres, startRedis as launchRedis } from './launch.js'
+import { busPort, startMemcached as launchMemcached, startPostgres as launchPostgres, startRedis as launchRedis, startSentinel as launchSentinel } from './launch.js'
 import type { RedisOptions, Startable } from './launch.js'
 import { addressVariables, locate, type ServerName } from './locate.js'
 import { machine } from './machine.js'
@@ -79,6 +79,69 @@ export async function startPostgres (owner: Owner): Promise<ServerProcess> {
 /** A Redis of its own, to be stopped, paused and killed. */
 export async function startRedis (owner: Owner, options?: RedisOptions): Promise<ServerProcess> {
   return owned(owner, await launchRedis(await startable('redis'), options))
+}
+
+/** A Redis Cluster of its own: masters with a third of the slots each, and a replica of each of them. */
+export async function startRedisCluster (owner: Owner): Promise<{ url: string, nodes: ServerProcess[], masterOf (key: string): Promise<ServerProcess> }> {
+  const nodes = await Promise.all(Array.from({ length: 6 }, async () => await startRedis(owner, { clusterNode: true })))
+  const clients = nodes.map(({ url }) => new Redis(url))
+  const [first] = clients as [Redis]
+  const ask = async (client: Redis, ...words: (string | number)[]) => await client.call('CLUSTER', ...words.map(String))
+  try {
+    await Promise.all(clients.map(async (client, at) => await ask(client, 'SET-CONFIG-EPOCH', at + 1)))
+    for (const { port } of nodes.slice(1)) await ask(first, 'MEET', '127.0.0.1', port, busPort(port))
+    for (const [at, [from, to]] of ([[0, 5460], [5461, 10922], [10923, 16383]] as const).entries()) await ask(clients[at] as Redis, 'ADDSLOTSRANGE', from, to)
+    await agreed(clients, (info) => info.includes('cluster_known_nodes:6'))
+    const ids = await Promise.all(clients.map(async (client) => String(await ask(client, 'MYID'))))
+    for (const at of [0, 1, 2]) await ask(clients[at + 3] as Redis, 'REPLICATE', ids[at] as string)
+    await agreed(clients, (info) => info.includes('cluster_state:ok'))
+    await agreed(clients.slice(3), (info) => info.includes('master_link_status:up'), async (client) => await client.info('replication'))
+  } finally {
+    for (const client of clients) client.disconnect()
+  }
+  return {
+    url: nodes.map(({ url }) => url).join(','),
+    nodes,
+    masterOf: async (key) => {
+      const client = new Redis(nodes.find(({ pid }) => pid !== undefined)!.url)
+      try {
+        const slot = Number(await ask(client, 'KEYSLOT', key))
+        const ranges = await ask(client, 'SLOTS') as [number, number, [string, number]][]
+        const port = ranges.find(([from, to]) => slot >= from && slot <= to)?.[2][1]
+        return nodes.find((node) => node.port === port)!
+      } finally {
+        client.disconnect()
+      }
+    }
+  }
+}
+
+/** A master with a replica, and a sentinel that makes the one the other when it dies. */
+export async function startRedisSentinel (owner: Owner): Promise<{ url: string, master: ServerProcess, replica: ServerProcess }> {
+  const master = await startRedis(owner)
+  const replica = await startRedis(owner, { args: ['--replicaof', '127.0.0.1', `${master.port}`] })
+  const sentinel = owned(owner, await launchSentinel(await startable('redis'), master.port))
+  const clients = [new Redis(replica.url), new Redis(sentinel.url)] as const
+  try {
+    await agreed([clients[0]], (info) => info.includes('master_link_status:up'), async (client) => await client.info('replication'))
+    await agreed([clients[1]], (info) => info.includes('slaves=1'), async (client) => await client.info('sentinel'))
+  } finally {
+    for (const client of clients) client.disconnect()
+  }
+  return { url: `redis+sentinel://127.0.0.1:${sentinel.port}/mymaster`, master, replica }
+}
+
+/** Resolves when it holds of what each of them says. */
+async function agreed (
+  clients: readonly Redis[], holds: (info: string) => boolean, ask = async (client: Redis) => String(await client.call('CLUSTER', 'INFO'))
+): Promise<void> {
+  const until = performance.now() + 30_000
+  for (const client of clients) {
+    for (let info = await ask(client); !holds(info); info = await ask(client)) {
+      if (performance.now() > until) throw new Error(`The servers do not agree: ${info}`)
+      await setTimeout(20)
+    }
+  }
 }
 
 /** A memcached of its own, to be stopped, paused and killed. */
