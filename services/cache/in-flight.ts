@@ -3,6 +3,8 @@ export interface Operation {
   readonly name: string
   /** The stamp at which it began. */
   readonly stamp: number
+  /** What the shared backend has to know when the operation ends, if anything. */
+  readonly claim: object | undefined
   /** False while the shared backend cannot be asked for a stamp: what it brings cannot be put in order, and is not to be kept. */
   readonly isOrdered: boolean
   /**
@@ -16,8 +18,8 @@ export interface Operation {
 export class InFlight {
   #operations = new Map<string, Set<Operation>>()
 
-  begin (name: string, stamp: number, isOrdered = true): Operation {
-    const operation: Operation = { name, stamp, isOrdered, supersededAt: 0 }
+  begin (name: string, stamp: number, isOrdered = true, claim?: object): Operation {
+    const operation: Operation = { name, stamp, claim, isOrdered, supersededAt: 0 }
     const others = this.#operations.get(name)
     if (others === undefined) this.#operations.set(name, new Set([operation]))
     else others.add(operation)

@@ -1,17 +1,22 @@
-import Fastify from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import cacheDatabase from '../../plugins/cache-database.js'
 import health from '../../plugins/health.js'
 import postgres from '../../plugins/postgres.js'
 import type { SharedBackend } from '../../services/cache/backends/backend.js'
+import type { Coordination } from '../../services/cache/backends/coordination/coordination.js'
+import { DatabaseCoordination } from '../../services/cache/backends/coordination/database.js'
+import { RedisCoordination } from '../../services/cache/backends/coordination/redis.js'
 import { DatabaseBackend } from '../../services/cache/backends/database/database.js'
 import { FileBackend, type FileOptions } from '../../services/cache/backends/file/file.js'
+import { MemcachedClient } from '../../services/cache/backends/memcached/client.js'
+import { MemcachedBackend } from '../../services/cache/backends/memcached/memcached.js'
 import { RedisBackend } from '../../services/cache/backends/redis/redis.js'
 import { Cache } from '../../services/cache/cache.js'
 import { monotonicNow } from '../../services/cache/clock.js'
 import { DEFAULT_LIMITS, type Limits } from '../../services/cache/limits.js'
 import { SharedStore } from '../../services/cache/stores/shared-store.js'
-import { databaseUrl, type Owner } from './servers.js'
+import { databaseUrl, memcachedUrl, type Owner, redisUrl } from './servers.js'
 
 export interface SharedCacheOptions {
   now?: () => number
@@ -34,16 +39,7 @@ export async function openSharedCache (owner: Owner, url: string, options: Share
   const { now = monotonicNow(), retireAfter } = options
   const fault = options.onFault === undefined ? {} : { onFault: options.onFault }
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
-  const client = new Redis(url, {
-    commandTimeout: Math.max(1000, options.deadline ?? 0),
-    maxRetriesPerRequest: 1,
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    enableAutoPipelining: true,
-    retryStrategy: () => 50
-  })
-  client.on('error', () => {}) // outages are what some of these tests are about
-  await new Promise((resolve) => client.once('ready', resolve))
+  const client = await openRedis(url, options.deadline)
   const backend = new RedisBackend({ client, prefix: 'larder:test', now, ...options.deadline === undefined ? {} : { deadline: options.deadline } })
   const store = new SharedStore({ backend, now, limits, ...retireAfter === undefined ? {} : { retireAfter }, ...fault })
   await store.open()
@@ -53,6 +49,21 @@ export async function openSharedCache (owner: Owner, url: string, options: Share
     client.disconnect()
   })
   return { cache, store, backend, client }
+}
+
+/** A client as the service has it. */
+async function openRedis (url: string, deadline = 0): Promise<Redis> {
+  const client = new Redis(url, {
+    commandTimeout: Math.max(1000, deadline),
+    maxRetriesPerRequest: 1,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    enableAutoPipelining: true,
+    retryStrategy: () => 50
+  })
+  client.on('error', () => {}) // outages are what some of these tests are about
+  await new Promise((resolve) => client.once('ready', resolve))
+  return client
 }
 
 /** A cache over some shared backend. */
@@ -92,6 +103,48 @@ export async function openFileCache (
   const cache = new Cache({ store, now, limits, ...fault })
   owner.teardown(async () => { await cache.close() })
   return { cache, store, backend }
+}
+
+export interface MemcachedCachesOptions {
+  /** Where the order of changes is kept: a Redis, or a PostgreSQL; by default a new Redis. An empty database URL is the embedded one. */
+  over: { redis: string } | { database: string, dataDir?: string }
+  /** Of memcached; by default a new one. */
+  url: string
+}
+
+/** Opens caches over one memcached, each with connections of its own. */
+export async function startMemcachedCaches (owner: Owner, options: Partial<MemcachedCachesOptions> = {}): Promise<OpenCache<MemcachedBackend>> {
+  const url = options.url ?? await memcachedUrl(owner)
+  const over = options.over ?? { redis: await redisUrl(owner) }
+  return async (owner, { now = monotonicNow(), retireAfter, onFault, limits } = {}) => {
+    const app = Fastify()
+    owner.teardown(() => app.close())
+    const coordination = await openCoordination(app, over, now)
+    const client = new MemcachedClient({ url })
+    app.addHook('onClose', async () => { client.close() })
+    await client.ready(2000)
+    const fault = onFault === undefined ? {} : { onFault }
+    const backend = new MemcachedBackend({ client, coordination, now, ...fault })
+    const all = { ...DEFAULT_LIMITS, ...limits }
+    const store = new SharedStore({ backend, now, limits: all, ...retireAfter === undefined ? {} : { retireAfter }, ...fault })
+    await store.open()
+    const cache = new Cache({ store, now, limits: all, ...fault })
+    app.addHook('onClose', async () => { await cache.close() })
+    return { cache, store, backend }
+  }
+}
+
+async function openCoordination (app: FastifyInstance, over: MemcachedCachesOptions['over'], now: () => number): Promise<Coordination> {
+  if ('redis' in over) {
+    const redis = await openRedis(over.redis)
+    app.addHook('onClose', async () => { redis.disconnect() })
+    return new RedisCoordination({ client: redis, name: 'memcached', prefix: 'larder:test', now })
+  }
+  const databaseUrl = over.database === '' ? undefined : over.database
+  await app.register(health, {})
+  await app.register(postgres, { databaseUrl, dataDir: over.dataDir ?? '', sampleData: false })
+  await app.register(cacheDatabase, { databaseUrl })
+  return new DatabaseCoordination({ connections: app.cacheDatabase, name: 'memcached', now })
 }
 
 /** Resolves once `holds` answers true, rejects when it has not after `within` milliseconds. */

@@ -69,16 +69,22 @@ export interface SharedBackend {
   stamp (): Promise<number>
 
   /**
+   * Takes hold of a key before a load or a change of the origin begins, where stamps alone do not tell whether it changed since. What
+   * it answers with goes to `fill` or `replace`.
+   */
+  claim? (namespace: string, key: string): Promise<Claim>
+
+  /**
    * Stores an entry.
    * @param condition checked and written in one step; its version is the numeric one, NaN for "none that can be"
    */
   set (entry: StoredEntry, condition?: WriteCondition): Promise<WriteOutcome>
 
   /** Stores what a load brought, unless the key was written or deleted since the stamp in the entry. */
-  fill (entry: StoredEntry): Promise<WriteOutcome>
+  fill (entry: StoredEntry, claim?: Claim): Promise<WriteOutcome>
 
   /** Stores the result of a change to the origin that began at the entry's stamp; when the key changed meanwhile, deletes it. */
-  replace (entry: StoredEntry): Promise<WriteOutcome>
+  replace (entry: StoredEntry, claim?: Claim): Promise<WriteOutcome>
 
   /** Deletes, and keeps loads that are under way from bringing the value back. */
   delete (namespace: string, key: string, condition?: WriteCondition): Promise<WriteOutcome>
@@ -131,6 +137,9 @@ export interface SharedBackend {
 
 /** The numeric form of a Condition. `absentOr` names a version that is as good as absent (it fell to an invalidation). */
 export type WriteCondition = { absent: true, absentOr?: number } | { version: number }
+
+/** What a backend remembers of a key from when a load began: it alone knows what is in it. */
+export type Claim = object
 
 /** An entry without its value. */
 export type ScannedEntry = Omit<StoredEntry, 'value'> & { readonly valueLength: number }

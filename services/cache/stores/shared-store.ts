@@ -121,7 +121,8 @@ export class SharedStore implements Store, ChangeListener {
   async begin (namespace: string, key: string): Promise<Operation> {
     const name = nameOf(namespace, key)
     try {
-      return this.#inFlight.begin(name, await this.#backend.stamp())
+      const [stamp, claim] = await Promise.all([this.#backend.stamp(), this.#backend.claim?.(namespace, key)])
+      return this.#inFlight.begin(name, stamp, true, claim)
     } catch (error) {
       if (!isOutage(error)) throw error
       return this.#inFlight.begin(name, this.#ledger.stamp, false)
@@ -150,7 +151,7 @@ export class SharedStore implements Store, ChangeListener {
 
   async fill (operation: Operation, entry: StoredEntry): Promise<WriteOutcome> {
     if (operation.supersededAt > 0 || !operation.isOrdered || this.#now() - entry.createdAt > this.#retireAfter) return 'superseded'
-    const outcome = await this.#backend.fill({ ...entry, stamp: operation.stamp })
+    const outcome = await this.#backend.fill({ ...entry, stamp: operation.stamp }, operation.claim)
     if (typeof outcome === 'object') {
       this.#keep({ ...entry, stamp: operation.stamp, storedLength: outcome.storedLength }, operation)
       this.#inFlight.supersedeOlder(operation)
@@ -166,7 +167,7 @@ export class SharedStore implements Store, ChangeListener {
       await this.forget(entry.namespace, entry.key)
       return 'superseded'
     }
-    const outcome = await this.#backend.replace({ ...entry, stamp: operation.stamp })
+    const outcome = await this.#backend.replace({ ...entry, stamp: operation.stamp }, operation.claim)
     if (typeof outcome === 'object') this.#keep({ ...entry, stamp: operation.stamp, storedLength: outcome.storedLength }, operation)
     this.wakeups.wake(operation.name)
     return outcome

@@ -1,0 +1,177 @@
+import type { Redis, RedisOptions as ClientOptions } from 'ioredis'
+import { randomBytes } from 'node:crypto'
+import type { Now } from '../../clock.js'
+import type { Invalidation } from '../../ledger.js'
+import type { BreakerState } from '../../resilience.js'
+import type { ChangeListener, InForce } from '../backend.js'
+import { type Announcement, Follower } from '../follower.js'
+import { Guard } from '../guard.js'
+import { fieldsOf, invalidationOf } from '../invalidation-fields.js'
+import { parsed } from '../parsed.js'
+import type { BegunChange, Coordination, Place } from './coordination.js'
+import { orderScripts, type OrderScripted } from './redis-scripts.js'
+
+/** How long an operation may take, in milliseconds. */
+const DEADLINE = 200
+
+export interface RedisCoordinationOptions {
+  /** As for `RedisBackend`. Not closed here. */
+  client: Redis
+  /** Of the backend that is coordinated. */
+  name: string
+  /** Before every key and channel, `larder:memcached` for instance. */
+  prefix: string
+  now: Now
+}
+
+/** The order of another server's entries, kept in Redis. */
+export class RedisCoordination implements Coordination {
+  #client: Redis & OrderScripted
+  #subscriber: Redis | undefined
+  #prefix: string
+  #now: Now
+  #source = newSource()
+  #follower: Follower | undefined
+  #place: Place | undefined
+  #placing: Promise<Place> | undefined
+  #forget = (): void => { this.#place = undefined }
+  #guard: Guard
+
+  constructor ({ client, name, prefix, now }: RedisCoordinationOptions) {
+    for (const [script, definition] of Object.entries(orderScripts)) if (!(script in client)) client.defineCommand(script, definition)
+    this.#client = client as Redis & OrderScripted
+    this.#prefix = prefix
+    this.#now = now
+    this.#guard = new Guard({ name, away: AWAY, isOutage, isFull: ({ message }) => NO_ROOM.test(message) })
+    // What answers over the next connection may be another server: it has to be asked for its epoch before anything else.
+    client.on('close', this.#forget)
+  }
+
+  get isFollowing (): boolean { return this.#follower?.isFollowing ?? false }
+  get breaker (): BreakerState { return this.#guard.state }
+
+  async place (): Promise<Place> {
+    if (this.#place !== undefined && this.isFollowing) return this.#place
+    // Whoever asks while a question is under way gets its answer: that one cannot have been asked over an older connection.
+    this.#placing ??= this.stamp().finally(() => { this.#placing = undefined })
+    return await this.#placing
+  }
+
+  async stamp (): Promise<Place> { return await this.#ask(() => this.#client.larderOrderPlace(this.#counter)) }
+
+  async begin ({ id, namespace, key }: BegunChange): Promise<Place> {
+    await this.place()
+    return await this.#ask(() => this.#client.larderOrderBegin(this.#counter, this.#begun, id, JSON.stringify([namespace, key])))
+  }
+
+  async announce (namespace: string, key: string, id = ''): Promise<number> { return await this.#announce(this.#source, namespace, key, id) }
+
+  async announceForeign ({ id, namespace, key }: BegunChange): Promise<number> { return await this.#announce('', namespace, key, id) }
+
+  async cancel (id: string): Promise<void> { await this.#run(() => this.#client.hdel(this.#begun, id)) }
+
+  async abandoned (age: number): Promise<BegunChange[]> {
+    const found = await this.#run(() => this.#client.larderOrderAbandoned(this.#begun, age))
+    const changes: BegunChange[] = []
+    for (let at = 0; at < found.length; at += 2) {
+      const [id = '', text = ''] = found.slice(at, at + 2)
+      const [namespace, key] = parsed<[string, string]>(text) ?? []
+      if (typeof namespace === 'string' && typeof key === 'string') changes.push({ id, namespace, key })
+    }
+    return changes
+  }
+
+  async invalidate (namespace: string, what: Invalidation): Promise<number> {
+    await this.place()
+    return await this.#run(() => this.#client.larderOrderInvalidate(
+      this.#counter, this.#ledger, this.#channel, announcement(this.#source, { n: namespace, i: what }), ...fieldsOf(namespace, what)))
+  }
+
+  async inForce (): Promise<InForce[]> {
+    await this.place()
+    const fields = await this.#run(() => this.#client.hgetall(this.#ledger))
+    return Object.entries(fields).flatMap(([field, stamp]) => invalidationOf(field, Number(stamp)) ?? [])
+  }
+
+  async withdraw (namespace: string, what: Invalidation, stamp: number): Promise<void> {
+    await this.#run(() => Promise.all(fieldsOf(namespace, what).map((field) => this.#client.larderOrderWithdraw(this.#ledger, field, stamp))))
+  }
+
+  async follow (listener: ChangeListener): Promise<void> {
+    // Outlives every outage: the heartbeat is what tells whether it works.
+    const subscriber = (this.#client as Redis).duplicate<Partial<ClientOptions>>({ autoResubscribe: true, enableAutoPipelining: false, retryStrategy: (times) => Math.min(times * 50, 250) })
+    // Without a listener Node treats a refused connection as fatal; the heartbeat reports it.
+    subscriber.on('error', () => {})
+    this.#subscriber = subscriber
+    this.#follower = new Follower({
+      subscription: {
+        listen: (hear, lost) => {
+          subscriber.on('message', (channel, message) => { if (channel === this.#channel) hear(message) })
+          subscriber.on('close', lost)
+        },
+        // Subscribing again is harmless, and answers only over a connection that lives.
+        prove: async () => await subscriber.subscribe(this.#channel)
+      },
+      isOwn: (source) => source === this.#source,
+      listener,
+      pulse: async () => await this.stamp(),
+      inForce: async () => await this.inForce()
+    })
+    // Where commands cannot be sent, there is nothing to wait for: the heartbeat tells when there is.
+    if (this.#client.status !== 'ready') return
+    await settled(subscriber)
+    await this.#follower.beat()
+  }
+
+  async close (): Promise<void> {
+    this.#follower?.stop()
+    this.#subscriber?.disconnect()
+    this.#client.off('close', this.#forget)
+  }
+
+  async #announce (source: string, namespace: string, key: string, id: string): Promise<number> {
+    await this.place()
+    return await this.#run(() => this.#client.larderOrderAnnounce(
+      this.#counter, this.#begun, id, this.#channel, announcement(source, { n: namespace, k: key })))
+  }
+
+  async #ask (question: () => Promise<[string, string, string]>): Promise<Place> {
+    const asked = this.#now()
+    const [stamp, epoch, time] = await this.#run(question)
+    // The answer was made about half way between question and answer.
+    const place = { stamp: Number(stamp), epoch, skew: Number(time) - (asked + this.#now()) / 2 }
+    if (this.#client.status === 'ready') this.#place = place
+    return place
+  }
+
+  async #run<T> (command: () => Promise<T>): Promise<T> { return await this.#guard.run(command, DEADLINE) }
+
+  get #counter (): string { return `${this.#prefix}:counter` }
+  get #ledger (): string { return `${this.#prefix}:ledger` }
+  get #begun (): string { return `${this.#prefix}:begun` }
+  get #channel (): string { return `${this.#prefix}:changes` }
+}
+
+const newSource = (): string => randomBytes(6).toString('hex')
+
+const announcement = (source: string, what: Pick<Announcement, 'n' | 'k' | 'i'>): string => JSON.stringify({ v: 1, s: source, ...what } satisfies Announcement)
+
+const AWAY = 'Redis, which keeps the order of the entries in memcached, does not answer: try again in a moment; if it stays so, check REDIS_URL and the server.'
+const OUTAGES = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOAUTH|NOPERM|WRONGPASS|NOREPLICAS|BUSY)\b/
+/** Memory that is used up, and a disk: reads go on. */
+const NO_ROOM = /^(OOM|MISCONF)\b/
+
+/** Anything but an answer of Redis that says the command itself was wrong. */
+function isOutage (error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  return error.name !== 'ReplyError' ? !(error instanceof TypeError) : OUTAGES.test(error.message)
+}
+
+/** Settles when the connection stands, or is known not to. */
+async function settled (client: Redis): Promise<void> {
+  if (client.status === 'ready') return
+  await new Promise<void>((resolve) => {
+    client.once('ready', resolve)
+    client.once('close', resolve)
+  })
+}

@@ -1,0 +1,26 @@
+import { DeadlineError } from '../../deadline.js'
+
+/** The connection is lost, or there is none. Whether what was sent has been carried out is not known. */
+export class ConnectionLostError extends Error {
+  override readonly name = 'ConnectionLostError'
+}
+
+/** The server said something that is no answer to what it was asked: nothing that follows on this connection can be believed. */
+export class ProtocolError extends Error {
+  override readonly name = 'ProtocolError'
+}
+
+/** The server answered that it will not: the connection stays in step. */
+export class RefusedError extends Error {
+  override readonly name = 'RefusedError'
+}
+
+/** The value does not fit into one item. */
+export const isTooLarge = (error: unknown): boolean => error instanceof RefusedError && error.message.includes('object too large')
+
+/** The server has no room, and may evict nothing (`-M`), or not enough. */
+export const isFull = (error: unknown): boolean => error instanceof RefusedError && error.message.includes('out of memory')
+
+/** Anything but an answer of memcached that concerns the operation alone. */
+export const isOutage = (error: unknown): boolean => error instanceof ConnectionLostError || error instanceof ProtocolError ||
+  error instanceof DeadlineError || (error instanceof RefusedError && !isTooLarge(error) && !isFull(error))
