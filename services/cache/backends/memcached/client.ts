@@ -126,7 +126,7 @@ export class MemcachedClient {
     const base = this.#opaque
     this.#opaque += names.length
     const flags = `${values ? 'v ' : ''}${ttl ? 't ' : ''}`
-    const lines = names.map(({ token, isBinary }, at) => `mg ${token} ${isBinary ? 'b ' : ''}${flags}c f k O${base + at} q\r\n`)
+    const lines = names.map(({ token }, at) => `mg ${token} ${flags}c f k O${base + at} q\r\n`)
     return await this.#ask<(Item | undefined)[]>((resolve, reject) => {
       const items: (Item | undefined)[] = names.map(() => undefined)
       let next = 0
@@ -140,7 +140,7 @@ export class MemcachedClient {
           const marks = marksOf(reply, values ? 'VA' : 'HD')
           const at = Number(marks.get('O')) - base
           const name = names[at]
-          if (!(at >= next) || name === undefined || marks.get('k') !== name.token || marks.has('b') !== name.isBinary) throw stray(reply)
+          if (!(at >= next) || name === undefined || marks.get('k') !== name.token) throw stray(reply)
           items[at] = itemOf(reply, marks)
           next = at + 1
           return false
@@ -196,7 +196,7 @@ export class MemcachedClient {
   }
 
   /** The names of the server's items that begin so, over a connection of its own. */
-  async dump (beginning: Buffer): Promise<Dump> {
+  async dump (beginning: string): Promise<Dump> {
     const connection = this.#newConnection(() => {})
     try {
       await withDeadline(this.#logIn(connection), OPENING_TIME)
@@ -215,7 +215,7 @@ export class MemcachedClient {
 
   /** A request about one item, whose only reply carries the request's number. */
   async #single<Answer> (
-    { token, isBinary }: ItemName, codes: readonly string[], pieces: (token: string, mark: string) => (string | Buffer)[],
+    { token }: ItemName, codes: readonly string[], pieces: (token: string, mark: string) => (string | Buffer)[],
     answer: (reply: Reply, marks: Map<string, string>) => Answer
   ): Promise<Answer> {
     const opaque = `${this.#opaque++}`
@@ -231,7 +231,7 @@ export class MemcachedClient {
         resolve(answer(reply, marks))
         return true
       }
-    }), ...pieces(token, `${isBinary ? 'b ' : ''}k O${opaque}`))
+    }), ...pieces(token, `k O${opaque}`))
   }
 
   async #ask<Answer> (
@@ -243,13 +243,12 @@ export class MemcachedClient {
     return await new Promise<Answer>((resolve, reject) => { connection.send(request(resolve, reject), ...pieces) })
   }
 
-  #newConnection (onClose: () => void): Connection {
+  #newConnection (onClose: (error: Error) => void): Connection {
     return new Connection({ address: this.address, patience: this.#patience, maxValue: this.#itemSize, onClose })
   }
 
   #connect (): void {
-    let reason: Error | undefined
-    const connection = this.#newConnection(() => { this.#lost(connection, reason) })
+    const connection = this.#newConnection((reason) => { this.#lost(connection, reason) })
     this.#connection = connection
     withDeadline(this.#open(connection), OPENING_TIME).then(() => {
       if (this.#connection !== connection || this.#isClosed) return
@@ -258,13 +257,10 @@ export class MemcachedClient {
       this.#pause = FIRST_PAUSE
       this.#onState(true)
       for (const resolve of this.#waiting.splice(0)) resolve()
-    }, (error: Error) => {
-      reason = error
-      connection.close(error)
-    })
+    }, (error: Error) => { connection.close(error) })
   }
 
-  #lost (connection: Connection, reason: Error | undefined): void {
+  #lost (connection: Connection, reason: Error): void {
     if (this.#connection !== connection) return
     this.#connection = undefined
     this.#isReady = false

@@ -21,7 +21,8 @@ export interface ConnectionOptions {
   patience: number
   /** Bytes that a value may have. */
   maxValue: number
-  onClose: () => void
+  /** Told once, why it is closed. */
+  onClose: (error: Error) => void
 }
 
 /** Between two packets to a silent peer, in milliseconds, to learn that it is gone. */
@@ -41,7 +42,7 @@ export class Connection {
   #heardAt = 0
   #watch: NodeJS.Timeout | undefined
   #isCorked = false
-  #onClose: () => void
+  #onClose: (error: Error) => void
   #error: Error | undefined
 
   constructor ({ address, patience, maxValue, onClose }: ConnectionOptions) {
@@ -110,7 +111,7 @@ export class Connection {
     this.#pending = []
     this.#first = 0
     for (const { request } of failed) request.fail(error)
-    this.#onClose()
+    this.#onClose(error)
   }
 
   #feed (chunk: Buffer): void {

@@ -10,20 +10,20 @@ const ENOUGH = 100_000
 const PATIENCE = 2000
 const PAUSE = 20
 
-/** An item as a dump names it: its name, and the bytes that it takes in the server. */
-export interface DumpedItem { name: Buffer, size: number }
+/** An item as a dump names it: its token, and the bytes that it takes in the server. */
+export interface DumpedItem { token: string, size: number }
 
 /** A list of the server's items as they come: `lru_crawler metadump`. */
 export class Dump {
   #connection: Connection
-  #beginning: Buffer
+  #beginning: string
   #waiting: DumpedItem[] = []
   #isOver = false
   #error: Error | undefined
   #wake = (): void => {}
 
   /** @param beginning of the names that are wanted */
-  constructor (connection: Connection, beginning: Buffer) {
+  constructor (connection: Connection, beginning: string) {
     this.#connection = connection
     this.#beginning = beginning
   }
@@ -97,10 +97,10 @@ export class Dump {
   }
 
   #add ({ code, words }: Reply): void {
-    const name = decoded(code.slice('key='.length))
-    if (!name.subarray(0, this.#beginning.length).equals(this.#beginning)) return
+    const token = decoded(code.slice('key='.length))
+    if (!token.startsWith(this.#beginning)) return
     const size = words.find((word) => word.startsWith('size='))?.slice('size='.length)
-    this.#waiting.push({ name, size: Number(size ?? 0) })
+    this.#waiting.push({ token, size: Number(size ?? 0) })
     if (this.#waiting.length >= ENOUGH) this.#connection.pause()
     this.#wake()
   }
@@ -109,8 +109,5 @@ export class Dump {
 /** Why a server without dumps cannot do what needs them. */
 export const NO_DUMP = 'This memcached does not list its items: start it without -X and with its LRU crawler on, or use another backend.'
 
-/** The bytes behind a name in which all but the plainest stand as `%` and two digits. */
-function decoded (text: string): Buffer {
-  if (!text.includes('%')) return Buffer.from(text, 'latin1')
-  return Buffer.from(text.replace(/%([0-9A-Fa-f]{2})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16))), 'latin1')
-}
+/** A token in which all but the plainest characters stand as `%` and two digits. */
+const decoded = (text: string): string => text.replace(/%([0-9A-Fa-f]{2})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)))

@@ -339,7 +339,7 @@ export class MemcachedBackend implements SharedBackend {
   }
 
   async #scanned (items: DumpedItem[], names: ItemNames, place: Place): Promise<ScannedEntry[]> {
-    const parsed = items.flatMap(({ name }) => names.parse(name) ?? [])
+    const parsed = items.flatMap(({ token }) => names.parse(token) ?? [])
     const records = await this.#run(async () => await this.#client.getMany(parsed.map(({ name }) => name)), SCAN_DEADLINE)
     const found = parsed.flatMap(({ namespace, key, name }, at) => {
       const item = records[at]
@@ -406,9 +406,8 @@ export class MemcachedBackend implements SharedBackend {
 
   async #run<T> (operation: () => Promise<T>, deadline = DEADLINE): Promise<T> {
     try {
-      return await this.#guard.run(async () => await operation().catch((e: unknown) => { console.error('CAUSE', e); throw e }), deadline)
+      return await this.#guard.run(operation, deadline)
     } catch (error) {
-      if (isAway(error)) console.error('AWAY', performance.now())
       // Larger than the server said that it takes.
       throw isTooLarge(error) ? new ItemTooLargeError(this.#client.itemSize, this.#client.itemSize) : error
     }
