@@ -52,4 +52,3 @@ export interface Coordination {
 
   close (): Promise<void>
 }
-

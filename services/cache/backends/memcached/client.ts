@@ -275,7 +275,7 @@ export class MemcachedClient {
     await this.#logIn(connection)
     const [settings, state] = await Promise.all([statistics(connection, 'stats settings\r\n'), statistics(connection, 'stats\r\n')])
     this.#itemSize = Number(settings.get('item_size_max') ?? DEFAULT_ITEM_SIZE)
-    connection.maxValue = this.#itemSize
+    connection.limitValues(this.#itemSize)
     this.#canDump = settings.get('lru_crawler') !== 'no' && settings.get('dump_enabled') !== 'no'
     const time = Number(state.get('time'))
     if (Number.isSafeInteger(time)) this.#clock = { server: time, ours: performance.now() }

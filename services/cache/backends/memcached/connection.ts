@@ -55,7 +55,8 @@ export class Connection {
     this.#socket.on('close', () => { this.close(new ConnectionLostError('The server closed the connection')) })
   }
 
-  set maxValue (bytes: number) { this.#parser.maxValue = bytes }
+  /** @param bytes that a value may have from now on */
+  limitValues (bytes: number): void { this.#parser.maxValue = bytes }
 
   /** Settles when the connection stands. */
   async open (): Promise<void> {
