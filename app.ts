@@ -11,6 +11,7 @@ import components from './plugins/components.js'
 import configStore from './plugins/config-store.js'
 import errors, { clientErrorHandler, frameworkErrors } from './plugins/errors.js'
 import health from './plugins/health.js'
+import memcached from './plugins/memcached.js'
 import metrics from './plugins/metrics.js'
 import openapi from './plugins/openapi.js'
 import postgres from './plugins/postgres.js'
@@ -61,12 +62,13 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   await app.register(assets)
 
   // What the service stands on; each adds its part to the health.
-  await app.register(health, { memcachedUrl: config.memcachedUrl })
+  await app.register(health)
   const { databaseUrl, dataDir, sampleData } = config
   await app.register(postgres, { databaseUrl, dataDir, sampleData })
   await app.register(configStore, { initial: initialSettings(config), shared: databaseUrl !== undefined })
   const { backend: defaultBackend, fileSync, durableTier: tier, writeBehind, ...limits } = config.cache
   if (config.redis) await app.register(redis, { ...config.redis, required: defaultBackend === 'redis' })
+  if (config.memcachedUrl !== undefined) await app.register(memcached, { url: config.memcachedUrl, required: defaultBackend === 'memcached' })
   await app.register(cacheDatabase, { databaseUrl })
   const file = { folder: join(dataDir, 'cache'), sync: fileSync, limits: storedLimits(app.configStore) }
   const durable = { folder: join(dataDir, 'journal'), tier, bounds: writeBehind }

@@ -108,7 +108,12 @@ export function loadConfig (env: Given = readEnvironment()): Config {
   const redis = redisOf(values, given, warnings)
   if (values.MEMCACHED_URL !== undefined) {
     parseUrl('MEMCACHED_URL', values.MEMCACHED_URL)
-    warnings.push('MEMCACHED_URL is only watched by /health/ready: the memcached backend is not built yet.')
+  }
+  if (values.CACHE_BACKEND === 'memcached' && values.MEMCACHED_URL === undefined) {
+    throw new ConfigError('CACHE_BACKEND', 'CACHE_BACKEND=memcached needs a server: give MEMCACHED_URL, such as memcached://localhost:11211.')
+  }
+  if (values.CACHE_BACKEND === 'memcached' && values.CACHE_STRATEGY !== 'lru') {
+    throw new ConfigError('CACHE_STRATEGY', `CACHE_STRATEGY=${values.CACHE_STRATEGY} is nothing that CACHE_BACKEND=memcached can evict by: leave it out, its server evicts by lru.`)
   }
   if (values.CACHE_BACKEND === 'redis' && redis === undefined) {
     throw new ConfigError('CACHE_BACKEND', 'CACHE_BACKEND=redis needs a server: give REDIS_URL, such as redis://localhost:6379.')

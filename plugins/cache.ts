@@ -5,9 +5,13 @@ import { Analytics } from '../services/cache/analytics/analytics.js'
 import { Latencies } from '../services/cache/analytics/latencies.js'
 import { Sketches } from '../services/cache/analytics/sketches.js'
 import { capabilities } from '../services/cache/backends/capabilities.js'
+import type { Coordination } from '../services/cache/backends/coordination/coordination.js'
+import { DatabaseCoordination } from '../services/cache/backends/coordination/database.js'
+import { RedisCoordination } from '../services/cache/backends/coordination/redis.js'
 import { DatabaseBackend } from '../services/cache/backends/database/database.js'
 import { FolderInUseError, FolderUnusableError } from '../services/cache/backends/file/errors.js'
 import { FileBackend } from '../services/cache/backends/file/file.js'
+import { MemcachedBackend } from '../services/cache/backends/memcached/memcached.js'
 import { RedisBackend } from '../services/cache/backends/redis/redis.js'
 import { Cache } from '../services/cache/cache.js'
 import { monotonicNow } from '../services/cache/clock.js'
@@ -23,6 +27,7 @@ import { type OperationTimes, TimedCache, type TimedOperation } from '../service
 import type { Sample } from '../services/metrics.js'
 import type {} from './cache-database.js'
 import { durableSamples, type DurableOptions, openDurableStore } from './cache-durable.js'
+import type {} from './memcached.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -60,6 +65,7 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
   // Only the API's memory backend keeps entries in the durable tier.
   const limits: Limits = { ...given, strategy: policyOf(given.strategy) }
   const redis = app.redis as FastifyInstance['redis'] | undefined
+  const memcached = app.memcached as FastifyInstance['memcached'] | undefined
   const connections = app.cacheDatabase as FastifyInstance['cacheDatabase'] | undefined
 
   const onFault = (err: unknown): void => { app.log.error({ err }, 'The cache could not be tidied up: it is tried again later') }
@@ -97,11 +103,23 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
     return Object.fromEntries(times) as Record<TimedOperation, OperationTimes>
   }
 
+  /** Where the order of a backend is kept whose own server keeps none. */
+  const coordinate = (name: string): Coordination | undefined => {
+    if (redis !== undefined) return new RedisCoordination({ client: redis, name, prefix: `larder:${name}`, now })
+    return connections === undefined ? undefined : new DatabaseCoordination({ connections, name, now })
+  }
+
   const own = closing(new Cache({ store: redis === undefined ? local() : await overRedis('app'), now, limits, onFault, namespace: 'app' }))
   const memory = durable === undefined ? new LocalStore({ now, limits: given }) : await openDurableStore(app, { ...durable, now, limits: given })
   const served = [serve(memory, given)]
   if (redis !== undefined) served.push(serve(await overRedis('api')))
   if (connections !== undefined) served.push(serve(await shared(new DatabaseBackend({ connections, cache: 'api', now, limits }))))
+
+  if (memcached !== undefined) {
+    const coordination = coordinate('memcached')
+    const backend = coordination && new MemcachedBackend({ client: memcached, coordination, now, onFault })
+    if (backend !== undefined) served.push(serve(await shared(backend)))
+  }
 
   const refused = new Map<string, string>()
   if (file !== undefined) {

@@ -13,7 +13,7 @@ export const DATA_TYPES = ['string', 'json', 'binary', 'number', 'boolean', 'lis
 
 export const CacheBackend = words(BACKENDS, {
   $id: 'CacheBackend',
-  description: 'Where entries are kept. `memory`, `redis`, `database` and `file` are built so far: the other answers 422.',
+  description: 'Where entries are kept: `redis` and `memcached` answer 503 where no server of theirs is set',
   examples: ['memory']
 })
 export type CacheBackend = Static<typeof CacheBackend>

@@ -61,9 +61,9 @@ export const Environment = Type.Object({
   REDIS_URL: Type.Optional(text({ group: 'Storage', secret: true, pattern: '^rediss?(\\+(cluster|sentinel))?://', examples: ['redis://localhost:6379'], description: 'Redis (or Valkey) server. Several of a Redis Cluster: `redis://host1:7000,redis://host2:7000`. Sentinels: `redis+sentinel://user:password@host1:26379,host2:26379/mymaster`. With TLS: `rediss`. Absent: everything runs in one process without it.' })),
   REDIS_DB: whole(0, 65_535, { group: 'Storage', default: 0, description: 'Number of the Redis database.' }),
   REDIS_PASSWORD: Type.Optional(text({ group: 'Storage', secret: true, description: 'Password of the Redis server, unless `REDIS_URL` has it.' })),
-  MEMCACHED_URL: Type.Optional(text({ group: 'Storage', secret: true, pattern: '^memcached://', examples: ['memcached://localhost:11211'], description: 'Memcached server. Only watched by `/health/ready` so far.' })),
+  MEMCACHED_URL: Type.Optional(text({ group: 'Storage', secret: true, pattern: '^memcached://', examples: ['memcached://localhost:11211'], description: 'Memcached server, for the `memcached` backend. The order of its entries and their invalidations are kept in Redis, or without Redis in PostgreSQL.' })),
 
-  CACHE_BACKEND: words(['memory', 'redis', 'memcached', 'database', 'file'], { group: 'Cache', default: 'memory', built: ['memory', 'redis', 'database', 'file'], description: 'Backend of requests that name none.' }),
+  CACHE_BACKEND: words(['memory', 'redis', 'memcached', 'database', 'file'], { group: 'Cache', default: 'memory', description: 'Backend of requests that name none.' }),
   CACHE_STRATEGY: words(MemoryStrategies, { group: 'Cache', default: 'lru', description: 'Which entry goes first when a limit is reached. With `write_through` and `write_behind` the memory backend evicts as `lru`, and keeps entries in the durable tier as well.' }),
   CACHE_MAX_MEMORY: whole(1, TEBIBYTE, { group: 'Cache', default: 104_857_600, description: 'Bytes that the entries of a backend may take.' }),
   CACHE_MAX_ITEMS: whole(1, 1_000_000_000, { group: 'Cache', default: 10_000, description: 'Entries that a backend may hold.' }),

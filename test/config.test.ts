@@ -144,7 +144,8 @@ t.test('what does not validate is refused in one line that names it', async (t) 
     [{ CACHE_ENCRYPTION_ENABLED: '1' }, 'CACHE_ENCRYPTION_ENABLED', /not built yet/],
     [{ CACHE_ENCRYPTION_KEY: 's3cret' }, 'CACHE_ENCRYPTION_KEY', /not built yet: leave it out/],
     [{ CACHE_SERIALIZATION_FORMAT: 'cbor' }, 'CACHE_SERIALIZATION_FORMAT', /not built yet: give json/],
-    [{ CACHE_BACKEND: 'memcached' }, 'CACHE_BACKEND', /not built yet: give memory or redis or database or file/],
+    [{ CACHE_BACKEND: 'memcached' }, 'CACHE_BACKEND', /give MEMCACHED_URL/],
+    [{ CACHE_BACKEND: 'memcached', MEMCACHED_URL: 'memcached://h', CACHE_STRATEGY: 'lfu' }, 'CACHE_STRATEGY', /evicts by lru/],
     [{ CACHE_BACKEND: 'database', CACHE_STRATEGY: 'sieve' }, 'CACHE_STRATEGY', /nothing that CACHE_BACKEND=database can evict by: give one of lru, lfu, fifo, ttl/],
     [{ CACHE_STRATEGY: 'write_through', CACHE_BACKEND: 'redis', REDIS_URL: 'redis://localhost' }, 'CACHE_STRATEGY', /is for CACHE_BACKEND=memory/],
     [{ CACHE_STRATEGY: 'write_behind', CACHE_BACKEND: 'database' }, 'CACHE_STRATEGY', /give one of lru/],
@@ -237,7 +238,6 @@ t.test('TLS files are looked at', async (t) => {
 t.test('what has no effect is said', async (t) => {
   const cases: [Given, RegExp][] = [
     [{ CACHE_API_KEY: 's3cret' }, /^CACHE_API_KEY is not used: authentication is off/],
-    [{ MEMCACHED_URL: 'memcached://h' }, /^MEMCACHED_URL is only watched/],
     [{ REDIS_PASSWORD: 's3cret' }, /not used without REDIS_URL/],
     [{ REDIS_DB: '1' }, /not used without REDIS_URL/],
     [{ CACHE_MAX_ITEM: '5' }, /^CACHE_MAX_ITEM is not a setting: did you mean CACHE_MAX_ITEMS\?$/],

@@ -1,9 +1,6 @@
 import type { Cache } from './cache.js'
 import { BackendUnavailableError, UnsupportedOperationError } from './errors.js'
 
-/** Backends of the API that are still to be built. */
-const NOT_BUILT = ['memcached']
-
 /** The caches behind the API, by backend. */
 export class CacheRegistry {
   readonly defaultBackend: Cache['backend']
@@ -18,8 +15,8 @@ export class CacheRegistry {
   }
 
   /**
-   * @throws UnsupportedOperationError for a backend that is not built yet
-   * @throws BackendUnavailableError for Redis when none is configured, and for what was refused at the start
+   * @throws UnsupportedOperationError for one that there is not
+   * @throws BackendUnavailableError for Redis and memcached when none is configured, and for what was refused at the start
    */
   get (backend: string): Cache {
     const cache = this.#caches.get(backend)
@@ -27,8 +24,8 @@ export class CacheRegistry {
     const why = this.#refused.get(backend)
     if (why !== undefined) throw new BackendUnavailableError(why)
     if (backend === 'redis') throw new BackendUnavailableError('There is no Redis: set REDIS_URL and restart, or use the memory or database backend.')
-    if (NOT_BUILT.includes(backend)) throw new UnsupportedOperationError(`The ${backend} backend is not built yet: use memory, redis, database or file.`)
-    throw new UnsupportedOperationError(`There is no backend "${backend}": use memory, redis, database or file.`)
+    if (backend === 'memcached') throw new BackendUnavailableError('There is no memcached: set MEMCACHED_URL and restart, or use the memory or database backend.')
+    throw new UnsupportedOperationError(`There is no backend "${backend}": use memory, redis, memcached, database or file.`)
   }
 
   /** Those that are configured. */

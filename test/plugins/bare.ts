@@ -22,7 +22,6 @@ export interface BareOptions {
   metrics?: boolean
   logTo?: LineSink
   allowedOrigins?: string[]
-  memcachedUrl?: string
   logger?: FastifyServerOptions['logger']
 }
 
@@ -57,7 +56,7 @@ export async function bare (options: BareOptions = {}): Promise<FastifyInstance>
   await app.register(bodyLimits)
   await app.register(scopes)
   await app.register(security, { allowedOrigins: options.allowedOrigins ?? [] })
-  await app.register(health, { memcachedUrl: options.memcachedUrl })
+  await app.register(health)
   await app.register(openapi)
   await app.register(assets)
   await app.register(home)

@@ -1,8 +1,6 @@
-import { createServer, type AddressInfo, type Server } from 'node:net'
-import { once } from 'node:events'
 import t from 'tap'
 import { Health } from '../../services/health.js'
-import { probeMemcached } from '../../services/memcached-probe.js'
+import memcached from '../../plugins/memcached.js'
 import { bare } from '../plugins/bare.js'
 
 t.test('parts', async (t) => {
@@ -47,30 +45,9 @@ t.test('a part that hangs is down, and holds nobody up', async (t) => {
   t.match((await health.readiness()).parts, { hung: { status: 'down' }, fine: { status: 'up' } })
 })
 
-t.test('memcached is asked for its version', async (t) => {
-  const serve = async (answer: string): Promise<[string, Server]> => {
-    const server = createServer((socket) => {
-      socket.on('error', () => {})
-      socket.once('data', () => answer === '' || socket.end(answer))
-    }).listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    return [`127.0.0.1:${(server.address() as AddressInfo).port}`, server]
-  }
-  const [good, goodServer] = await serve('VERSION 1.6.18\r\n')
-  t.equal(await probeMemcached(good), '1.6.18')
-  t.equal(await probeMemcached(`memcached://${good}`), '1.6.18')
-  goodServer.close()
-  await once(goodServer, 'close')
-  await t.rejects(probeMemcached(good), { code: 'ECONNREFUSED' })
-  const [odd, oddServer] = await serve('SMTP ready\r\n')
-  await t.rejects(probeMemcached(odd), /did not answer with its version/)
-  const [mute, muteServer] = await serve('')
-  await t.rejects(probeMemcached(mute, 20), /in time/)
-  for (const server of [oddServer, muteServer]) server.close()
-})
-
 t.test('the routes tell a probe what to do', async (t) => {
-  const app = await bare({ memcachedUrl: '127.0.0.1:1' })
+  const app = await bare()
+  await app.register(memcached, { url: 'memcached://127.0.0.1:1', required: false })
   let up = true
   app.health.add('postgres', () => { if (!up) throw new Error('down') })
   await app.ready()

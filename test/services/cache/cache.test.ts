@@ -188,7 +188,8 @@ t.test('the registry knows what is built and what is configured', async (t) => {
   t.equal(registry.get('memory'), cache)
   t.strictSame(registry.all(), [cache])
   t.throws(() => registry.get('redis'), { code: 'ERR_BACKEND_UNAVAILABLE', statusCode: 503 })
-  for (const backend of ['memcached', 'database', 'file', 'disk', '__proto__']) {
+  t.throws(() => registry.get('memcached'), { code: 'ERR_BACKEND_UNAVAILABLE', statusCode: 503, message: /MEMCACHED_URL/ })
+  for (const backend of ['database', 'file', 'disk', '__proto__']) {
     t.throws(() => registry.get(backend), { code: 'ERR_UNSUPPORTED_HERE', statusCode: 422 }, backend)
   }
 })

@@ -93,7 +93,7 @@ export class MemcachedClient {
   /** Whether the server lists its items. */
   get canDump (): boolean { return this.#canDump }
 
-  /** Settles when there is a connection, or after so many milliseconds. */
+  /** Settles when there is a connection, or it is known that there is none yet, or after so many milliseconds. */
   async ready (milliseconds: number): Promise<void> {
     if (this.#isReady) return
     let timer: NodeJS.Timeout | undefined
@@ -256,7 +256,7 @@ export class MemcachedClient {
       this.#isReady = true
       this.#pause = FIRST_PAUSE
       this.#onState(true)
-      for (const resolve of this.#waiting.splice(0)) resolve()
+      this.#wake()
     }, (error: Error) => { connection.close(error) })
   }
 
@@ -266,10 +266,13 @@ export class MemcachedClient {
     this.#isReady = false
     if (this.#isClosed) return
     this.#onState(false, reason)
+    this.#wake()
     // Not all processes at the same moment.
     this.#timer = setTimeout(() => { this.#connect() }, this.#pause * (0.5 + Math.random() / 2)).unref()
     this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE)
   }
+
+  #wake (): void { for (const resolve of this.#waiting.splice(0)) resolve() }
 
   async #open (connection: Connection): Promise<void> {
     await this.#logIn(connection)

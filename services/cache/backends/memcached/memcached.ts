@@ -11,7 +11,7 @@ import { type Facts, type PackedRecord, RecordFormat } from '../../record-format
 import type { BreakerState } from '../../resilience.js'
 import type { ChangeListener, InForce, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome } from '../backend.js'
 import type { BegunChange, Coordination, Place } from '../coordination/coordination.js'
-import { Sequences } from '../database/turns.js'
+import { Sequences, Turns } from '../database/turns.js'
 import { Guard } from '../guard.js'
 import { ReadReports, type Reads } from '../reads.js'
 import type { Claim, Item, MemcachedClient, Stored } from './client.js'
@@ -26,6 +26,8 @@ const DEADLINE = 200
 const SCAN_DEADLINE = 1000
 /** Seconds for which a load's claim is kept: longer than any load may take. */
 const CLAIM_TIME = 120
+/** Changes that are made at once; more wait, with their deadlines still ahead of them. */
+const AT_ONCE = 64
 /** How often and for how many milliseconds a change is tried again that others came before. */
 const TRIES = 100
 const TRYING_TIME = 1000
@@ -63,6 +65,8 @@ interface Plan {
   error?: Error
 }
 
+type Decide = (name: ItemName, item: Item | undefined, place: Place) => Plan | 'precondition' | Promise<Plan | 'precondition'>
+
 /** An item as an entry, if it holds one that is not gone. */
 interface Live { facts: Facts, record: Buffer }
 
@@ -99,6 +103,7 @@ export class MemcachedBackend implements SharedBackend {
   /** Where scanned entries were found, for `discard`. */
   #found = new WeakMap<ScannedEntry, { name: ItemName, cas: string }>()
   #sequences = new Sequences()
+  #turns = new Turns(AT_ONCE)
   #reads = new ReadReports((reads) => { this.#reportReads(reads).catch(() => {}) })
   #guard = new Guard({ name: this.name, away: AWAY, isOutage, isFull })
   #settling: NodeJS.Timeout | undefined
@@ -247,43 +252,42 @@ export class MemcachedBackend implements SharedBackend {
   }
 
   /** @param decide what to do, by the item as it is: called again whenever another change came before */
-  async #change (
-    namespace: string, key: string,
-    decide: (name: ItemName, item: Item | undefined, place: Place) => Plan | 'precondition' | Promise<Plan | 'precondition'>
-  ): Promise<WriteOutcome> {
-    return await this.#sequences.take(nameOf(namespace, key), async () => {
-      const change = { id: `${this.#source}:${this.#changes++}`, namespace, key }
-      const before = await this.#coordination.place()
-      const reading = this.#item(this.#names(before).of(namespace, key))
-      reading.catch(() => {}) // it is waited for below
-      const place = await this.#coordination.begin(change)
-      const name = this.#names(place).of(namespace, key)
-      let mayBeMade = false
-      try {
-        const until = performance.now() + TRYING_TIME
-        let item = place.epoch === before.epoch ? await reading : await this.#item(name)
-        for (let tries = 0; tries < TRIES && performance.now() < until; tries++) {
-          const plan = await decide(name, item, place)
-          if (plan === 'precondition') {
-            this.#cancel(change)
-            return plan
-          }
-          mayBeMade = plan.act !== 'leave'
-          if (await this.#act(name, item, plan.act)) {
-            await this.#coordination.announce(namespace, key, change.id)
-            if (plan.error !== undefined) throw plan.error
-            return plan.outcome
-          }
-          mayBeMade = false
-          item = await this.#item(name)
+  async #change (namespace: string, key: string, decide: Decide): Promise<WriteOutcome> {
+    return await this.#sequences.take(nameOf(namespace, key), async () => await this.#turns.take(async () => await this.#changeOnce(namespace, key, decide)), isAway)
+  }
+
+  async #changeOnce (namespace: string, key: string, decide: Decide): Promise<WriteOutcome> {
+    const change = { id: `${this.#source}:${this.#changes++}`, namespace, key }
+    const before = await this.#coordination.place()
+    const reading = this.#item(this.#names(before).of(namespace, key))
+    reading.catch(() => {}) // it is waited for below
+    const place = await this.#coordination.begin(change)
+    const name = this.#names(place).of(namespace, key)
+    let mayBeMade = false
+    try {
+      const until = performance.now() + TRYING_TIME
+      let item = place.epoch === before.epoch ? await reading : await this.#item(name)
+      for (let tries = 0; tries < TRIES && performance.now() < until; tries++) {
+        const plan = await decide(name, item, place)
+        if (plan === 'precondition') {
+          this.#cancel(change)
+          return plan
         }
-        throw new BackendUnavailableError('Too many others change this key at the same time: try again in a moment.')
-      } catch (error) {
-        // Otherwise it stays begun, and is settled later.
-        if (!mayBeMade) this.#cancel(change)
-        throw error
+        mayBeMade = plan.act !== 'leave'
+        if (await this.#act(name, item, plan.act)) {
+          await this.#coordination.announce(namespace, key, change.id)
+          if (plan.error !== undefined) throw plan.error
+          return plan.outcome
+        }
+        mayBeMade = false
+        item = await this.#item(name)
       }
-    }, isAway)
+      throw new BackendUnavailableError('Too many others change this key at the same time: try again in a moment.')
+    } catch (error) {
+      // Otherwise it stays begun, and is settled later.
+      if (!mayBeMade) this.#cancel(change)
+      throw error
+    }
   }
 
   /** Whether the item was still the one that was read. */
