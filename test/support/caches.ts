@@ -116,15 +116,15 @@ export interface MemcachedCachesOptions {
 export async function startMemcachedCaches (owner: Owner, options: Partial<MemcachedCachesOptions> = {}): Promise<OpenCache<MemcachedBackend>> {
   const url = options.url ?? await memcachedUrl(owner)
   const over = options.over ?? { redis: await redisUrl(owner) }
-  return async (owner, { now = monotonicNow(), retireAfter, onFault, limits } = {}) => {
+  return async (owner, { now = monotonicNow(), retireAfter, onFault, limits, deadline } = {}) => {
     const app = Fastify()
     owner.teardown(() => app.close())
-    const coordination = await openCoordination(app, over, now)
-    const client = new MemcachedClient({ url })
+    const coordination = await openCoordination(app, over, now, deadline)
+    const client = new MemcachedClient({ url, ...deadline === undefined ? {} : { patience: 2 * deadline } })
     app.addHook('onClose', async () => { client.close() })
     await client.ready(2000)
     const fault = onFault === undefined ? {} : { onFault }
-    const backend = new MemcachedBackend({ client, coordination, now, ...fault })
+    const backend = new MemcachedBackend({ client, coordination, now, ...deadline === undefined ? {} : { deadline }, ...fault })
     const all = { ...DEFAULT_LIMITS, ...limits }
     const store = new SharedStore({ backend, now, limits: all, ...retireAfter === undefined ? {} : { retireAfter }, ...fault })
     await store.open()
@@ -134,11 +134,11 @@ export async function startMemcachedCaches (owner: Owner, options: Partial<Memca
   }
 }
 
-async function openCoordination (app: FastifyInstance, over: MemcachedCachesOptions['over'], now: () => number): Promise<Coordination> {
+async function openCoordination (app: FastifyInstance, over: MemcachedCachesOptions['over'], now: () => number, deadline?: number): Promise<Coordination> {
   if ('redis' in over) {
-    const redis = await openRedis(over.redis)
+    const redis = await openRedis(over.redis, deadline)
     app.addHook('onClose', async () => { redis.disconnect() })
-    return new RedisCoordination({ client: redis, name: 'memcached', prefix: 'larder:test', now })
+    return new RedisCoordination({ client: redis, name: 'memcached', prefix: 'larder:test', now, ...deadline === undefined ? {} : { deadline } })
   }
   const databaseUrl = over.database === '' ? undefined : over.database
   await app.register(health, {})

@@ -1,4 +1,4 @@
-import type { Redis, RedisOptions as ClientOptions } from 'ioredis'
+import type { Cluster, Redis } from 'ioredis'
 import { randomBytes } from 'node:crypto'
 import type { Now } from '../../clock.js'
 import type { Invalidation } from '../../ledger.js'
@@ -8,6 +8,7 @@ import { type Announcement, Follower } from '../follower.js'
 import { Guard } from '../guard.js'
 import { fieldsOf, invalidationOf } from '../invalidation-fields.js'
 import { parsed } from '../parsed.js'
+import { Subscriber } from '../redis/subscriber.js'
 import type { BegunChange, Coordination, Place } from './coordination.js'
 import { orderScripts, type OrderScripted } from './redis-scripts.js'
 
@@ -16,20 +17,23 @@ const DEADLINE = 200
 
 export interface RedisCoordinationOptions {
   /** As for `RedisBackend`. Not closed here. */
-  client: Redis
+  client: Redis | Cluster
   /** Of the backend that is coordinated. */
   name: string
-  /** Before every key and channel, `larder:memcached` for instance. */
+  /** Before every key and channel, `larder:memcached` for instance; for a cluster with a hash tag in it. */
   prefix: string
   now: Now
+  /** Milliseconds that an operation may take. Default 200. */
+  deadline?: number
 }
 
 /** The order of another server's entries, kept in Redis. */
 export class RedisCoordination implements Coordination {
   #client: Redis & OrderScripted
-  #subscriber: Redis | undefined
+  #subscriber: Subscriber | undefined
   #prefix: string
   #now: Now
+  #deadline: number
   #source = newSource()
   #follower: Follower | undefined
   #place: Place | undefined
@@ -37,11 +41,13 @@ export class RedisCoordination implements Coordination {
   #forget = (): void => { this.#place = undefined }
   #guard: Guard
 
-  constructor ({ client, name, prefix, now }: RedisCoordinationOptions) {
+  constructor ({ client, name, prefix, now, deadline = DEADLINE }: RedisCoordinationOptions) {
     for (const [script, definition] of Object.entries(orderScripts)) if (!(script in client)) client.defineCommand(script, definition)
+    // A cluster's client has the same commands.
     this.#client = client as Redis & OrderScripted
     this.#prefix = prefix
     this.#now = now
+    this.#deadline = deadline
     this.#guard = new Guard({ name, away: AWAY, isOutage, isFull: ({ message }) => NO_ROOM.test(message) })
     // What answers over the next connection may be another server: it has to be asked for its epoch before anything else.
     client.on('close', this.#forget)
@@ -57,11 +63,11 @@ export class RedisCoordination implements Coordination {
     return await this.#placing
   }
 
-  async stamp (): Promise<Place> { return await this.#ask(() => this.#client.larderOrderPlace(this.#counter)) }
+  async stamp (): Promise<Place> { return await this.#pulse(0) }
 
   async begin ({ id, namespace, key }: BegunChange): Promise<Place> {
     await this.place()
-    return await this.#ask(() => this.#client.larderOrderBegin(this.#counter, this.#begun, id, JSON.stringify([namespace, key])))
+    return await this.#ask(() => this.#client.larderOrderBegin(this.#counter, this.#ledger, this.#begun, id, JSON.stringify([namespace, key])))
   }
 
   async announce (namespace: string, key: string, id = ''): Promise<number> { return await this.#announce(this.#source, namespace, key, id) }
@@ -84,7 +90,11 @@ export class RedisCoordination implements Coordination {
   async invalidate (namespace: string, what: Invalidation): Promise<number> {
     await this.place()
     return await this.#run(() => this.#client.larderOrderInvalidate(
-      this.#counter, this.#ledger, this.#channel, announcement(this.#source, { n: namespace, i: what }), ...fieldsOf(namespace, what)))
+      this.#counter, this.#ledger, this.#channel, announcement(this.#source, { n: namespace, i: what }), ...fieldsOf(namespace, what))).catch((error: unknown) => {
+      // It may be carried out later: then it has to be heard here too.
+      this.#source = newSource()
+      throw error
+    })
   }
 
   async inForce (): Promise<InForce[]> {
@@ -98,41 +108,35 @@ export class RedisCoordination implements Coordination {
   }
 
   async follow (listener: ChangeListener): Promise<void> {
-    // Outlives every outage: the heartbeat is what tells whether it works.
-    const subscriber = (this.#client as Redis).duplicate<Partial<ClientOptions>>({ autoResubscribe: true, enableAutoPipelining: false, retryStrategy: (times) => Math.min(times * 50, 250) })
-    // Without a listener Node treats a refused connection as fatal; the heartbeat reports it.
-    subscriber.on('error', () => {})
+    const subscriber = new Subscriber(this.#client, this.#channel)
     this.#subscriber = subscriber
     this.#follower = new Follower({
-      subscription: {
-        listen: (hear, lost) => {
-          subscriber.on('message', (channel, message) => { if (channel === this.#channel) hear(message) })
-          subscriber.on('close', lost)
-        },
-        // Subscribing again is harmless, and answers only over a connection that lives.
-        prove: async () => await subscriber.subscribe(this.#channel)
-      },
+      subscription: subscriber,
       isOwn: (source) => source === this.#source,
       listener,
-      pulse: async () => await this.stamp(),
+      pulse: async (heard) => await this.#pulse(heard),
       inForce: async () => await this.inForce()
     })
     // Where commands cannot be sent, there is nothing to wait for: the heartbeat tells when there is.
     if (this.#client.status !== 'ready') return
-    await settled(subscriber)
+    await subscriber.connected()
     await this.#follower.beat()
   }
 
   async close (): Promise<void> {
     this.#follower?.stop()
-    this.#subscriber?.disconnect()
+    this.#subscriber?.close()
     this.#client.off('close', this.#forget)
+  }
+
+  async #pulse (heard: number): Promise<Place> {
+    return await this.#ask(() => this.#client.larderOrderPlace(this.#counter, this.#ledger, heard))
   }
 
   async #announce (source: string, namespace: string, key: string, id: string): Promise<number> {
     await this.place()
     return await this.#run(() => this.#client.larderOrderAnnounce(
-      this.#counter, this.#begun, id, this.#channel, announcement(source, { n: namespace, k: key })))
+      this.#counter, this.#ledger, this.#begun, id, this.#channel, announcement(source, { n: namespace, k: key })))
   }
 
   async #ask (question: () => Promise<[string, string, string]>): Promise<Place> {
@@ -144,7 +148,7 @@ export class RedisCoordination implements Coordination {
     return place
   }
 
-  async #run<T> (command: () => Promise<T>): Promise<T> { return await this.#guard.run(command, DEADLINE) }
+  async #run<T> (command: () => Promise<T>): Promise<T> { return await this.#guard.run(command, this.#deadline) }
 
   get #counter (): string { return `${this.#prefix}:counter` }
   get #ledger (): string { return `${this.#prefix}:ledger` }
@@ -165,13 +169,4 @@ const NO_ROOM = /^(OOM|MISCONF)\b/
 function isOutage (error: unknown): boolean {
   if (!(error instanceof Error)) return false
   return error.name !== 'ReplyError' ? !(error instanceof TypeError) : OUTAGES.test(error.message)
-}
-
-/** Settles when the connection stands, or is known not to. */
-async function settled (client: Redis): Promise<void> {
-  if (client.status === 'ready') return
-  await new Promise<void>((resolve) => {
-    client.once('ready', resolve)
-    client.once('close', resolve)
-  })
 }

@@ -21,9 +21,9 @@ import { ItemTooLargeError } from './item-too-large.js'
 import { frame, packReads, unframe, unpackReads } from './items.js'
 import { type ItemName, ItemNames } from './names.js'
 
-/** How long an operation may take, in milliseconds, and a step of a pass over everything. */
+/** How long an operation may take, and how many times as long a step of a pass over everything, in milliseconds. */
 const DEADLINE = 200
-const SCAN_DEADLINE = 1000
+const SCAN_FACTOR = 5
 /** Seconds for which a load's claim is kept: longer than any load may take. */
 const CLAIM_TIME = 120
 /** Changes that are made at once; more wait, with their deadlines still ahead of them. */
@@ -53,6 +53,8 @@ export interface MemcachedOptions {
   prefix?: string
   /** Default: JSON text as it is. */
   format?: RecordFormat
+  /** Milliseconds that an operation may take. Default 200. A step of a pass over everything may take five times as long. */
+  deadline?: number
   /** Is told of faults in work that nobody waits for. Default: a warning of the process. */
   onFault?: OnFault
 }
@@ -96,6 +98,7 @@ export class MemcachedBackend implements SharedBackend {
   #coordination: Coordination
   #now: Now
   #prefix: string
+  #deadline: number
   #onFault: OnFault
   #source = randomBytes(6).toString('hex')
   #changes = 0
@@ -109,12 +112,13 @@ export class MemcachedBackend implements SharedBackend {
   #settling: NodeJS.Timeout | undefined
   #isSettling = false
 
-  constructor ({ client, coordination, now, prefix = 'larder', format = new RecordFormat(), onFault = warnOfFault }: MemcachedOptions) {
+  constructor ({ client, coordination, now, prefix = 'larder', format = new RecordFormat(), deadline = DEADLINE, onFault = warnOfFault }: MemcachedOptions) {
     this.#client = client
     this.#coordination = coordination
     this.#now = now
     this.#prefix = prefix
     this.format = format
+    this.#deadline = deadline
     this.#onFault = onFault
   }
 
@@ -216,7 +220,7 @@ export class MemcachedBackend implements SharedBackend {
   async * scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> {
     const place = await this.#coordination.place()
     const names = this.#names(place)
-    const dump = await this.#run(async () => await this.#client.dump(names.beginning(namespace)), SCAN_DEADLINE)
+    const dump = await this.#run(async () => await this.#client.dump(names.beginning(namespace)), SCAN_FACTOR)
     try {
       for await (const items of dump.portions(PORTION, PORTION_BYTES)) {
         const found = await this.#scanned(items, names, place)
@@ -231,7 +235,7 @@ export class MemcachedBackend implements SharedBackend {
     const gone = await this.#run(async () => await Promise.all(entries.map(async (entry) => {
       const found = this.#found.get(entry)
       return found !== undefined && await this.#client.remove(found.name, found.cas)
-    })), SCAN_DEADLINE)
+    })), SCAN_FACTOR)
     return gone.filter((isGone) => isGone).length
   }
 
@@ -344,7 +348,7 @@ export class MemcachedBackend implements SharedBackend {
 
   async #scanned (items: DumpedItem[], names: ItemNames, place: Place): Promise<ScannedEntry[]> {
     const parsed = items.flatMap(({ token }) => names.parse(token) ?? [])
-    const records = await this.#run(async () => await this.#client.getMany(parsed.map(({ name }) => name)), SCAN_DEADLINE)
+    const records = await this.#run(async () => await this.#client.getMany(parsed.map(({ name }) => name)), SCAN_FACTOR)
     const found = parsed.flatMap(({ namespace, key, name }, at) => {
       const item = records[at]
       const stored = item === undefined ? undefined : unframe(item)
@@ -354,7 +358,7 @@ export class MemcachedBackend implements SharedBackend {
       return live === undefined ? [] : [{ ...live, name, cas: item.cas }]
     })
     const reads = await this.#run(async () => await this.#client.getMany(
-      found.map(({ facts: { namespace, key } }) => names.of(namespace, key, 'reads'))), SCAN_DEADLINE)
+      found.map(({ facts: { namespace, key } }) => names.of(namespace, key, 'reads'))), SCAN_FACTOR)
     return found.map(({ facts, record, name, cas }, at) => {
       const entry = { ...withReads(facts, reads[at], place), valueLength: record.length - (prefixLength(record) as number) }
       this.#found.set(entry, { name, cas })
@@ -408,9 +412,9 @@ export class MemcachedBackend implements SharedBackend {
     return this.#named.names
   }
 
-  async #run<T> (operation: () => Promise<T>, deadline = DEADLINE): Promise<T> {
+  async #run<T> (operation: () => Promise<T>, factor = 1): Promise<T> {
     try {
-      return await this.#guard.run(operation, deadline)
+      return await this.#guard.run(operation, factor * this.#deadline)
     } catch (error) {
       // Larger than the server said that it takes.
       throw isTooLarge(error) ? new ItemTooLargeError(this.#client.itemSize, this.#client.itemSize) : error
