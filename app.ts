@@ -71,7 +71,7 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   if (config.memcachedUrl !== undefined) await app.register(memcached, { url: config.memcachedUrl, required: defaultBackend === 'memcached' })
   await app.register(cacheDatabase, { databaseUrl })
   const file = { folder: join(dataDir, 'cache'), sync: fileSync, limits: storedLimits(app.configStore) }
-  const durable = { folder: join(dataDir, 'journal'), tier, bounds: writeBehind }
+  const durable = { folder: join(dataDir, 'journal'), tier, files: join(dataDir, 'durable'), bounds: writeBehind }
   await app.register(cache, { defaultBackend, limits, file, durable, timed: config.performanceTracking }) // over Redis where there is one
   await app.register(settings) // what is stored wins over the environment
 

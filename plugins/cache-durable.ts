@@ -1,10 +1,12 @@
 import type { FastifyInstance } from 'fastify'
+import { FolderInUseError, FolderUnusableError } from '../services/cache/backends/file/errors.js'
 import type { Now } from '../services/cache/clock.js'
 import { BackendUnavailableError, UnsupportedOperationError } from '../services/cache/errors.js'
 import type { Limits } from '../services/cache/limits.js'
 import type { RecordFormat } from '../services/cache/record-format.js'
 import { DurableStore } from '../services/cache/stores/durable-store.js'
 import { DatabaseTier } from '../services/cache/tiers/database-tier.js'
+import { FileTier, type FileTierOptions } from '../services/cache/tiers/file-tier.js'
 import type { DurableTier, DurableTierName } from '../services/cache/tiers/tier.js'
 import type { QueueBounds } from '../services/cache/writers/write-behind.js'
 import { DataDirLockedError } from '../services/database/errors.js'
@@ -16,6 +18,8 @@ export interface DurableOptions {
   /** Of the journal: one process at a time keeps it. */
   folder: string
   tier: DurableTierName
+  /** Of the tier `file`. */
+  files: string
   bounds: QueueBounds
 }
 
@@ -27,15 +31,15 @@ interface OpeningOptions extends DurableOptions {
 }
 
 /** The store of the API's memory backend, with what an earlier life of the process has left. */
-export async function openDurableStore (app: FastifyInstance, { folder, tier, bounds, now, limits, format }: OpeningOptions): Promise<DurableStore> {
+export async function openDurableStore (app: FastifyInstance, { folder, tier, files, bounds, now, limits, format }: OpeningOptions): Promise<DurableStore> {
   const how = format === undefined ? {} : { format }
   const connections = app.cacheDatabase as FastifyInstance['cacheDatabase'] | undefined
-  const open = (space: string): DurableTier => {
-    if (tier === 'file') throw new UnsupportedOperationError('CACHE_DURABLE_TIER=file is not built yet: use database.')
+  const onFault = (err: unknown): void => { app.log.error({ err }, 'write_through and write_behind') }
+  const open = async (space: string): Promise<DurableTier> => {
+    if (tier === 'file') return await openFiles({ folder: files, space, now, onFault, ...how })
     if (connections === undefined) throw new BackendUnavailableError('There is no database for write_through and write_behind.')
     return new DatabaseTier({ connections, space, now, ...how })
   }
-  const onFault = (err: unknown): void => { app.log.error({ err }, 'write_through and write_behind') }
   const store = new DurableStore({ now, limits, folder, lock: lockJournal, tier: open, bounds, onFault, ...how })
   await store.open()
   return store
@@ -60,6 +64,16 @@ export function durableSamples ({ durability }: DurableStore): Sample[] {
     sample('counter', 'set_aside_total', 'Changes that the durable tier kept refusing', setAside),
     sample('counter', 'damaged_total', 'Stretches of the journal that could not be read', damaged)
   ]
+}
+
+async function openFiles (options: FileTierOptions): Promise<FileTier> {
+  try {
+    return await FileTier.open(options)
+  } catch (error) {
+    if (error instanceof FolderInUseError) throw new UnsupportedOperationError(error.message)
+    if (error instanceof FolderUnusableError) throw new BackendUnavailableError(error.message)
+    throw error
+  }
 }
 
 async function lockJournal (folder: string): Promise<FolderLock> {

@@ -69,7 +69,7 @@ export const Environment = Type.Object({
   CACHE_MAX_ITEMS: whole(1, 1_000_000_000, { group: 'Cache', default: 10_000, description: 'Entries that a backend may hold.' }),
   CACHE_DEFAULT_TTL: Type.Number({ minimum: 0, maximum: MAX_TTL, default: 3600, group: 'Cache', description: 'Seconds that an entry lives when its writer names no TTL; 0 is for ever.' }),
   CACHE_CLEANUP_INTERVAL: whole(1, DAY, { group: 'Cache', default: 300, description: 'Seconds between sweeps for expired entries.' }),
-  CACHE_DURABLE_TIER: words(['database', 'file'], { group: 'Cache', default: 'database', built: ['database'], description: 'Where `write_through` and `write_behind` keep entries beyond memory: in the database, or in a file store under `DATA_DIR`.' }),
+  CACHE_DURABLE_TIER: words(['database', 'file'], { group: 'Cache', default: 'database', description: 'Where `write_through` and `write_behind` keep entries beyond memory: in the database, or in a file store under `DATA_DIR`.' }),
   CACHE_WRITE_BEHIND_MAX_ENTRIES: whole(1, 100_000_000, { group: 'Cache', default: 100_000, description: 'Keys that `write_behind` may have waiting for the durable tier; beyond, it answers 503.' }),
   CACHE_WRITE_BEHIND_MAX_BYTES: whole(1, TEBIBYTE, { group: 'Cache', default: 67_108_864, description: 'Bytes of their entries.' }),
   CACHE_MAX_KEY_LENGTH: whole(1, 1000, { group: 'Cache', default: 250, description: 'Bytes that a key may have.' }),

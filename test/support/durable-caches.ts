@@ -12,12 +12,15 @@ import { DEFAULT_LIMITS, type Limits } from '../../services/cache/limits.js'
 import type { RecordFormat } from '../../services/cache/record-format.js'
 import { DurableStore } from '../../services/cache/stores/durable-store.js'
 import { DatabaseTier } from '../../services/cache/tiers/database-tier.js'
+import { FileTier } from '../../services/cache/tiers/file-tier.js'
 import type { DurableTier } from '../../services/cache/tiers/tier.js'
 import type { QueueBounds } from '../../services/cache/writers/write-behind.js'
 import { FolderLock } from '../../services/database/lock.js'
 import { databaseUrl, type Owner } from './servers.js'
 
 export interface DurableCacheOptions {
+  /** Undefined: in files beside the journal. */
+  connections?: Connections | undefined
   /** Of the journal; a folder of its own by default. */
   folder?: string
   now?: Now
@@ -57,19 +60,22 @@ export async function openConnections (owner: Owner, url?: string): Promise<Conn
 
 /** Opens a cache over memory and a durable tier as a process does at its start: over the same folder, the next life of the same process. */
 export async function openDurableCache (
-  owner: Owner, connections: Connections, { folder = temporaryFolder(owner), now = monotonicNow(), bounds, around = (tier) => tier, format, closeWithin, ...options }: DurableCacheOptions = {}
+  owner: Owner, { connections, folder = temporaryFolder(owner), now = monotonicNow(), bounds, around = (tier) => tier, format, closeWithin, ...options }: DurableCacheOptions = {}
 ): Promise<DurableCache> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
   const faults: Error[] = []
+  const onFault = (error: unknown): void => { faults.push(error as Error) }
   const how = format === undefined ? {} : { format }
   const store = new DurableStore({
     now,
     limits,
     folder: join(folder, 'journal'),
     lock: async (path) => await FolderLock.acquire(path, 'journal'),
-    tier: (space) => around(new DatabaseTier({ connections, space, now, ...how })),
+    tier: async (space) => around(connections === undefined
+      ? await FileTier.open({ folder: join(folder, 'durable'), space, now, onFault, ...how })
+      : new DatabaseTier({ connections, space, now, ...how })),
     bounds: { maxEntries: 100_000, maxBytes: 64 * 1024 * 1024, ...bounds },
-    onFault: (error) => { faults.push(error as Error) },
+    onFault,
     ...how,
     ...closeWithin === undefined ? {} : { closeWithin }
   })

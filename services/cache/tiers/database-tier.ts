@@ -28,7 +28,7 @@ const TEXTS = {
   write: `INSERT INTO cache_durable (space, namespace, key, seq, gone, head, value)
     SELECT $1, * FROM unnest($2::text[], $3::text[], $4::bigint[], $5::float8[], $6::bytea[], $7::bytea[])
     ON CONFLICT (space, namespace, key) DO UPDATE SET seq = excluded.seq, gone = excluded.gone, head = excluded.head, value = excluded.value
-    WHERE cache_durable.seq < excluded.seq`,
+    WHERE cache_durable.seq < excluded.seq OR (cache_durable.seq = excluded.seq AND excluded.head IS NULL)`,
   drop: `UPDATE cache_durable SET gone = $5, head = NULL, value = NULL FROM unnest($2::text[], $3::text[], $4::bigint[]) AS dropped (a_namespace, a_key, a_seq)
     WHERE space = $1 AND namespace = a_namespace AND key = a_key AND seq = a_seq AND head IS NOT NULL`,
   scan: `SELECT ${FACTS} FROM cache_durable WHERE ${LIVE} AND (namespace, key) > ($2, $3) ORDER BY namespace, key LIMIT $4`,

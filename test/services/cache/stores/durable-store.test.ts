@@ -19,12 +19,7 @@ const settled = async ({ store }: DurableCache): Promise<void> => {
 }
 
 const connections = await openConnections(t)
-const open = async (t: Test, options: DurableCacheOptions = {}): Promise<DurableCache> => await openDurableCache(t, connections, options)
-/** The next life of the process. */
-const restart = async (t: Test, { cache, folder }: DurableCache, options: DurableCacheOptions = {}): Promise<DurableCache> => {
-  await cache.close()
-  return await open(t, { folder, ...options })
-}
+const openDurable = async (t: Test, options: DurableCacheOptions = {}): Promise<DurableCache> => await openDurableCache(t, { connections, ...options })
 /** Tells what is asked of the tier. */
 const counting = (calls: string[]) => (tier: DurableTier): DurableTier => new Proxy(tier, {
   get: (target, name) => {
@@ -37,9 +32,18 @@ const counting = (calls: string[]) => (tier: DurableTier): DurableTier => new Pr
   }
 })
 
-for (const strategy of ['write_through', 'write_behind'] as const) t.test(strategy, async (t) => { await everything(t, strategy) })
+for (const strategy of ['write_through', 'write_behind'] as const) {
+  t.test(`${strategy}, over the database`, async (t) => { await everything(t, strategy, {}) })
+  t.test(`${strategy}, over files`, async (t) => { await everything(t, strategy, { connections: undefined }) })
+}
 
-async function everything (t: Test, strategy: DurableStrategy): Promise<void> {
+async function everything (t: Test, strategy: DurableStrategy, tier: DurableCacheOptions): Promise<void> {
+  const open = async (t: Test, options: DurableCacheOptions = {}): Promise<DurableCache> => await openDurable(t, { ...tier, ...options })
+  const restart = async (t: Test, { cache, folder }: DurableCache, options: DurableCacheOptions = {}): Promise<DurableCache> => {
+    await cache.close()
+    return await open(t, { folder, ...options })
+  }
+
   t.test('an entry is found when memory has let go of it, and after a restart', async (t) => {
     const opened = await open(t, { limits: { maxItems: 2 } })
     const { cache, store, faults } = opened
@@ -221,7 +225,7 @@ async function everything (t: Test, strategy: DurableStrategy): Promise<void> {
 
 t.test('without durable entries nothing waits for the tier', async (t) => {
   const calls: string[] = []
-  const { cache } = await open(t, { around: counting(calls) })
+  const { cache } = await openDurable(t, { around: counting(calls) })
   t.notOk(cache.set(NS, 'k', entry(1)) instanceof Promise)
   t.notOk(cache.get(NS, 'none') instanceof Promise)
   t.notOk(cache.delete(NS, 'k') instanceof Promise)
@@ -234,7 +238,7 @@ t.test('without durable entries nothing waits for the tier', async (t) => {
 
 t.test('beside durable entries, ordinary ones and names that never were durable do not wait for the tier', async (t) => {
   const calls: string[] = []
-  const opened = await open(t, { around: counting(calls) })
+  const opened = await openDurable(t, { around: counting(calls) })
   const { cache } = opened
   await cache.set(NS, 'durable', entry(1, 'write_through'))
   calls.length = 0
@@ -250,7 +254,7 @@ t.test('beside durable entries, ordinary ones and names that never were durable 
 
 t.test('reads of a turn go to the tier together, and those of one key are one', async (t) => {
   const calls: string[] = []
-  const opened = await open(t, { around: counting(calls), limits: { maxItems: 1 } })
+  const opened = await openDurable(t, { around: counting(calls), limits: { maxItems: 1 } })
   for (let i = 0; i < 20; i++) await opened.cache.set(NS, `k${i}`, entry(i, 'write_through'))
   calls.length = 0
   const keys = Array.from({ length: 19 }, (_, i) => `k${i}`)
@@ -260,9 +264,9 @@ t.test('reads of a turn go to the tier together, and those of one key are one', 
 })
 
 t.test('a folder has one process', async (t) => {
-  const opened = await open(t)
+  const opened = await openDurable(t)
   await opened.cache.set(NS, 'k', entry(1, 'write_through'))
-  const second = await open(t, { folder: opened.folder })
+  const second = await openDurable(t, { folder: opened.folder })
   t.match(second.faults, [{ code: 'ERR_DATA_DIR_LOCKED' }])
   await t.rejects(second.cache.set(NS, 'k', entry(2, 'write_behind')) as Promise<unknown>, { code: 'ERR_DATA_DIR_LOCKED' })
   t.match(await second.cache.set(NS, 'k', entry(2)), { value: '2' }, 'ordinary entries are kept all the same')

@@ -18,7 +18,7 @@ const valueIn = async (cache: Cache, key: string): Promise<unknown> => {
 }
 
 const connections = await openConnections(t)
-const open = async (t: Test, options: DurableCacheOptions = {}): Promise<DurableCache> => await openDurableCache(t, connections, options)
+const open = async (t: Test, options: DurableCacheOptions = {}): Promise<DurableCache> => await openDurableCache(t, { connections, ...options })
 const drained = async ({ store }: DurableCache): Promise<void> => { await eventually(() => store.durability?.length === 0, 'everything is written', 20_000) }
 
 /** Stands before the tier and has every write pass by a gate. */
