@@ -1,9 +1,10 @@
 import type { Observer } from './analytics/observer.js'
 import type { WriteCondition, WriteOutcome } from './backends/backend.js'
 import type { Now } from './clock.js'
+import { openCursor, sealCursor } from './cursor.js'
 import { decode, encode } from './encoding.js'
 import { type Condition, type Entry, goneAfter, graceOf, type NewEntry, NO_TAGS, sizeOf, type StoredEntry } from './entry.js'
-import { InvalidCursorError, PreconditionFailedError, WrongTypeError } from './errors.js'
+import { PreconditionFailedError, WrongTypeError } from './errors.js'
 import { FillLeases, type LeaseOutcome } from './fill-leases.js'
 import { isOutage, type OnFault, warnOfFault } from './faults.js'
 import { compileGlob } from './glob.js'
@@ -117,11 +118,9 @@ export class Cache {
    */
   set (namespace: string, key: string, entry: NewEntry, condition?: Condition): MaybePromise<Entry> {
     const stored = this.#newEntry(namespace, key, entry)
-    this.#statistics.of(namespace).sets++
     if (condition === undefined) {
-      this.#observer?.written(stored)
       const outcome = this.#store.set(stored)
-      return outcome instanceof Promise ? outcome.then((outcome) => asWritten(stored, outcome)) : asWritten(stored, outcome)
+      return outcome instanceof Promise ? outcome.then((outcome) => this.#written(stored, outcome)) : this.#written(stored, outcome)
     }
     return this.#setIf(stored, condition)
   }
@@ -151,9 +150,7 @@ export class Cache {
   async fill (namespace: string, key: string, entry: NewEntry, token: string): Promise<Entry> {
     const stored = this.#newEntry(namespace, key, entry)
     await this.#fillLeases.fill(stored, token)
-    this.#statistics.of(namespace).sets++
-    this.#observer?.written(stored)
-    return snapshot(stored)
+    return this.#written(stored)
   }
 
   /** @returns whether there was an entry */
@@ -203,8 +200,9 @@ export class Cache {
 
   /** Entries whose key matches, without touching them. @throws InvalidCursorError */
   async list (namespace: string, query: ListQuery): Promise<Listing> {
-    if (query.cursor !== undefined && !/^[\w-]{1,2000}$/.test(query.cursor)) throw new InvalidCursorError()
-    return await this.#store.list(namespace, query)
+    const from = query.cursor === undefined ? query : { ...query, cursor: openCursor(query.cursor) }
+    const { cursor, ...page } = await this.#store.list(namespace, from)
+    return { ...page, cursor: cursor === undefined ? undefined : sealCursor(cursor) }
   }
 
   /**
@@ -407,11 +405,15 @@ export class Cache {
 
   #expiry (ttl: number): number { return ttl === 0 ? Infinity : this.#now() + ttl * 1000 }
 
+  /** Counts a write that was made, and tells of it. The entry as the write left it. */
+  #written (entry: StoredEntry, outcome?: WriteOutcome): Entry {
+    this.#statistics.of(entry.namespace).sets++
+    this.#observer?.written(entry)
+    return snapshotOf(entry, typeof outcome === 'object' ? outcome.storedLength : undefined)
+  }
+
   #setIf (stored: StoredEntry, condition: Condition): MaybePromise<Entry> {
-    return this.#conditionally(stored.key, condition, (check) => this.#store.set(stored, check), (outcome) => {
-      this.#observer?.written(stored)
-      return asWritten(stored, outcome)
-    })
+    return this.#conditionally(stored.key, condition, (check) => this.#store.set(stored, check), (outcome) => this.#written(stored, outcome))
   }
 
   #deleteIf (namespace: string, key: string, condition: Condition): MaybePromise<boolean> {
@@ -444,9 +446,7 @@ export class Cache {
         : { ...fresh, value: encode(sum), version: this.#version(), ...ttl === undefined ? {} : this.#lifetime(ttl) }
       const outcome = await this.#store.set(next, fresh === undefined ? { absent: true } : { version: fresh.version })
       if (typeof outcome === 'object') {
-        this.#statistics.of(namespace).sets++
-        this.#observer?.written(next)
-        return asWritten(next, outcome)
+        return this.#written(next, outcome)
       }
     }
     throw new PreconditionFailedError(key)
@@ -465,10 +465,6 @@ function numberIn ({ key, value, dataType }: StoredEntry): number {
   if (typeof number === 'number' && (dataType === 'number' || dataType === 'json')) return number
   throw new WrongTypeError(`The value under "${key}" is no number: increment takes keys that hold one, or none.`)
 }
-
-/** The entry as a write left it. */
-const asWritten = (entry: StoredEntry, outcome: WriteOutcome): Entry =>
-  snapshotOf(entry, typeof outcome === 'object' ? outcome.storedLength : undefined)
 
 const snapshot = (entry: StoredEntry): Entry => snapshotOf(entry, entry.storedLength)
 

@@ -122,10 +122,9 @@ export class ReadThrough {
     const startedAt = this.#now()
     try {
       const value = await change()
-      this.#statistics.of(namespace).sets++
-      if (!await this.#replace(operation, this.#loads.entry(namespace, key, value, startedAt, options))) {
-        await this.#store.forget(namespace, key)
-      }
+      const entry = this.#loads.entry(namespace, key, value, startedAt, options)
+      if (await this.#replace(operation, entry)) this.#statistics.of(namespace).sets++
+      else await this.#store.forget(namespace, key)
       return value
     } catch (error) {
       await this.#store.forget(namespace, key)

@@ -322,3 +322,96 @@ t.test('a graceOn that throws in the background is told as a fault, and ends not
   await settled()
   t.same(faults, [fault])
 })
+
+t.test('XFetch: the nearer the end and the longer the load, the likelier a hit loads in the background', async (t) => {
+  const { cache, clock } = localCache(t)
+  const options = { ttl: 100, beta: 1 }
+  let loads = 0
+  const slow = async (): Promise<string> => {
+    loads++
+    clock.advance(10)
+    return 'x'
+  }
+  const early = async (left: number): Promise<number> => {
+    loads = 0
+    for (let at = 0; at < 300; at++) {
+      const key = `${left}:${at}`
+      const { expiresAt } = await cache.read(key, slow, options)
+      clock.at = expiresAt - left * 1000
+      t.equal((cache.read(key, slow, options) as Reading<string>).status, 'hit')
+      await settled()
+    }
+    loads -= 300
+    return loads
+  }
+  // The chance is e^(-left / load time).
+  const far = await early(60)
+  const near = await early(2)
+  t.ok(far < 30, `${far} of 300 at six load times before the end`)
+  t.ok(near > 180, `${near} of 300 at a fifth of one`)
+  loads = 0
+  await cache.getOrSet('quick', () => 'x', options)
+  clock.advance(99.999)
+  for (let at = 0; at < 100; at++) await cache.getOrSet('quick', slow, options)
+  t.equal(loads, 0, 'what is loaded in no time is not loaded early')
+})
+
+t.test('that there is nothing may be known for less long', async (t) => {
+  const { cache, clock } = localCache(t)
+  const options = { ttl: 100, nullTtl: 5 }
+  for (const value of [null, undefined, 0, '', false]) {
+    const { ttl } = await cache.read<unknown>(String(value), () => value, options)
+    t.equal(ttl, value === null || value === undefined ? 5 : 100, String(value))
+  }
+  clock.advance(6)
+  t.equal(await cache.getOrSet<string | null>('null', () => 'there now', options), 'there now')
+})
+
+t.test('a fallback stands in where no stale value does, and is not kept', async (t) => {
+  const { cache, clock } = localCache(t)
+  const options = { ttl: 10, grace: 10, fallback: (error: unknown) => `instead of: ${(error as Error).message}` }
+  const reading = await cache.read('k', failing(), options)
+  t.strictSame([reading.status, reading.stored, reading.value], ['fallback', false, 'instead of: origin away'])
+  t.equal(cache.get('app', 'k'), undefined)
+  await t.rejects(cache.getOrSet('k', failing(), { ...options, graceOn: () => false }), { message: 'origin away' }, 'an answer is no fault')
+  await cache.getOrSet('k', () => 'old', options)
+  clock.advance(11)
+  t.equal((await cache.read('k', failing(), options)).value, 'old', 'a stale value is better')
+  t.equal(await cache.getOrSet('slow', () => new Gate<string>().promise, { timeout: 10, fallback: () => 'in time' }), 'in time')
+})
+
+t.test('a reading tells where the value came from, and how long it took', async (t) => {
+  const { cache, clock } = localCache(t)
+  const slow = async (): Promise<string> => {
+    clock.advance(0.25)
+    return 'x'
+  }
+  const loaded = await cache.read('k', slow)
+  t.strictSame([loaded.tier, loaded.loadTime], ['origin', 250])
+  const hit = await cache.read('k', slow)
+  t.strictSame([hit.tier, hit.loadTime], ['memory', undefined])
+})
+
+t.test('what never expires has its grace after a soft invalidation, and no more', async (t) => {
+  const { cache, clock } = localCache(t)
+  const options = { ttl: 0, grace: 10, tags: ['t'], graceBackoff: 0 }
+  await cache.getOrSet('k', () => 'old', options)
+  t.equal((await cache.read('k', failing(), options)).ttl, Infinity)
+  clock.advance(1e6)
+  await cache.outdate({ tags: ['t'], soft: true })
+  const stale = await cache.read('k', failing(), options)
+  t.strictSame([stale.status, stale.value], ['stale', 'old'])
+  clock.advance(9)
+  t.equal((await cache.read('k', failing(), options)).status, 'stale')
+  clock.advance(2)
+  await t.rejects(cache.read('k', failing(), options) as Promise<unknown>, { message: 'origin away' })
+})
+
+t.test('what was refused does not count as a write', async (t) => {
+  const { cache } = localCache(t, { maxMemory: 1000 })
+  const entry = { value: '1', dataType: 'json' } as const
+  await cache.set('n', 'k', entry)
+  t.throws(() => cache.set('n', 'k', entry, { absent: true }), { code: 'ERR_PRECONDITION_FAILED' })
+  t.throws(() => cache.set('n', 'k', { ...entry, value: 'x'.repeat(2000) }), { code: 'ERR_ENTRY_TOO_LARGE' })
+  t.equal(cache.counters('n').sets, 1)
+})
