@@ -9,11 +9,19 @@ export class DeadlineError extends Error {
 /**
  * The result of the work, or a DeadlineError after so many milliseconds. An answer that has already arrived when the time is up is
  * taken: when this process was the slow one, it lies unread in the socket, and is read before the deadline falls.
+ * @param more asked when the time is up: for how many milliseconds to wait on; default none
  */
-export async function withDeadline<T> (work: Promise<T>, milliseconds: number): Promise<T> {
+export async function withDeadline<T> (work: Promise<T>, milliseconds: number, more: () => number = () => 0): Promise<T> {
   return await new Promise<T>((resolve, reject) => {
+    let timer: NodeJS.Timeout
     // Timers run before input is read; what is set for "immediately" runs after it.
-    const timer = setTimeout(() => { setImmediate(() => { reject(new DeadlineError(milliseconds)) }) }, milliseconds)
+    const wait = (time: number): void => { timer = setTimeout(() => { setImmediate(end) }, time) }
+    const end = (): void => {
+      const time = more()
+      if (time > 0) wait(time)
+      else reject(new DeadlineError(milliseconds))
+    }
+    wait(milliseconds)
     work.then((result) => {
       clearTimeout(timer)
       resolve(result)

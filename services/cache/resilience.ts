@@ -9,6 +9,11 @@ export type BreakerState = 'closed' | 'half-open' | 'open'
 /** For how many milliseconds the other side is left alone after its outages. */
 const LEAVE_ALONE = 1000
 const BREAK_AFTER = 5
+/**
+ * How many deadlines an operation may take while the other side answers others: it is behind with its work then, and not gone. Only one
+ * that says nothing at all is given up after a single one.
+ */
+const WHILE_ANSWERING = 4
 /** Between two tries, in milliseconds: at most so long before the first and before any retry. */
 const FIRST_PAUSE = 20
 const LONGEST_PAUSE = 500
@@ -45,8 +50,12 @@ const STATES: Readonly<Record<CircuitState, BreakerState>> = {
 export class Resilience {
   #breaker
   #retry
+  #isOutage
+  /** When the other side last answered anything, on the clock of `performance`. */
+  #answeredAt = -Infinity
 
   constructor ({ isOutage, breakAfter = BREAK_AFTER, leaveAlone = LEAVE_ALONE, retries = 0, isTransient = isOutage, onState }: ResilienceOptions) {
+    this.#isOutage = isOutage
     this.#breaker = circuitBreaker(handleWhen(isOutage), { halfOpenAfter: leaveAlone, breaker: new ConsecutiveBreaker(breakAfter) })
     if (onState !== undefined) this.#breaker.onStateChange((state) => { onState(STATES[state]) })
     this.#retry = retries === 0
@@ -60,12 +69,28 @@ export class Resilience {
   get state (): BreakerState { return STATES[this.#breaker.state] }
 
   /**
-   * @param deadline milliseconds for each try
+   * @param deadline milliseconds for each try, counted from the last answer to any operation: a server that works through a thousand
+   * of them is not hung. At most four times as many in all.
    * @throws DeadlineError when it passed, an error for which `isRefusal` holds when the breaker was open, and what the operation throws
    */
   async run<T> (operation: () => Promise<T>, deadline: number): Promise<T> {
-    const once = async (): Promise<T> => await this.#breaker.execute(async () => await withDeadline(operation(), deadline))
+    const once = async (): Promise<T> => await this.#breaker.execute(async () => await this.#once(operation, deadline))
     return await (this.#retry === undefined ? once() : this.#retry.execute(once))
+  }
+
+  async #once<T> (operation: () => Promise<T>, deadline: number): Promise<T> {
+    const begun = performance.now()
+    try {
+      const result = await withDeadline(operation(), deadline, () => {
+        const end = Math.min(Math.max(begun, this.#answeredAt) + deadline, begun + WHILE_ANSWERING * deadline)
+        return end - performance.now()
+      })
+      this.#answeredAt = performance.now()
+      return result
+    } catch (error) {
+      if (!this.#isOutage(error)) this.#answeredAt = performance.now()
+      throw error
+    }
   }
 }
 

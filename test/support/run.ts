@@ -1,9 +1,11 @@
 /**
  * `npm test`: starts PostgreSQL, Redis and memcached once, runs tap with the arguments given, and stops them again,
- * however the run ends.
+ * however the run ends. `--long` stands for the long tests, that is every file `*.long.ts`.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { constants } from 'node:os'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startMemcached, startPostgres, startRedis } from './launch.js'
 import { addressVariables, locate, serverNames, ServersMissingError, type Location, type ServerName } from './locate.js'
@@ -31,7 +33,7 @@ try {
   environment.TEST_SERVERS_STARTED_HERE = own.join(' ')
   // Files that share one given Redis or memcached must not run side by side: they empty it.
   const alone = own.includes('redis') && own.includes('memcached') ? [] : ['--jobs=1']
-  process.exitCode = interrupted ? exitCodeOf(interrupted) : await runTap([...alone, ...process.argv.slice(2)])
+  process.exitCode = interrupted ? exitCodeOf(interrupted) : await runTap([...alone, ...process.argv.slice(2).flatMap((argument) => argument === '--long' ? longTests() : [argument])])
 } catch (error) {
   console.error(error instanceof ServersMissingError ? error.message : error)
   process.exitCode = 1
@@ -44,6 +46,11 @@ async function start (name: ServerName, location: Location): Promise<void> {
   const server = await launchers[name](location)
   started.push(server)
   environment[addressVariables[name]] = server.url
+}
+
+function longTests (): string[] {
+  const names = readdirSync(fileURLToPath(new URL('..', import.meta.url)), { recursive: true, encoding: 'utf8' })
+  return names.filter((name) => name.endsWith('.long.ts')).sort().map((name) => join('test', name))
 }
 
 function runTap (args: string[]): Promise<number> {

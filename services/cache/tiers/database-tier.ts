@@ -4,7 +4,7 @@ import { RecordFormat } from '../record-format.js'
 import type { BreakerState } from '../resilience.js'
 import type { Connections } from '../backends/database/connections.js'
 import { isFull, isOutage } from '../backends/database/faults.js'
-import { Turns } from '../backends/database/turns.js'
+import { Turns } from '../backends/turns.js'
 import { Guard } from '../backends/guard.js'
 import { type DurableFacts, type DurableTier, type DurableWrite, TOMBSTONE_LIFETIME } from './tier.js'
 

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { Guard } from '../../../services/cache/backends/guard.js'
 import { DeadlineError } from '../../../services/cache/deadline.js'
@@ -84,4 +85,19 @@ t.test('a guard says in the words of the cache what went wrong', async (t) => {
   await t.rejects(guard.run(async () => { throw new Error('wrong') }, 100), { message: 'wrong' })
   for (let at = 0; at < 3; at++) await t.rejects(guard.run(down, 100), { code: 'ERR_BACKEND_UNAVAILABLE', statusCode: 503, message: 'It is away.' })
   t.equal(guard.state, 'open')
+})
+
+t.test('a server that is behind with its work is waited for, one that says nothing is not', async (t) => {
+  const resilience = new Resilience({ isOutage })
+  const answering = setInterval(() => { void resilience.run(async () => 'other', 50) }, 10)
+  t.teardown(() => { clearInterval(answering) })
+  const slow = async (milliseconds: number): Promise<string> => await resilience.run(async () => {
+    await delay(milliseconds)
+    return 'late'
+  }, 50)
+  t.equal(await slow(120), 'late', 'others are answered meanwhile')
+  await t.rejects(slow(1000), DeadlineError, 'but not for ever')
+  clearInterval(answering)
+  await delay(60)
+  await t.rejects(slow(120), DeadlineError)
 })

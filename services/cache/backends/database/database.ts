@@ -22,7 +22,7 @@ import { Notifications } from './notifications.js'
 import {
   TEXTS, type EntryRow, type OutcomeRow, type PulseRow, type ScannedRow, type ValueRow, type WriteRow
 } from './statements.js'
-import { Sequences, Turns } from './turns.js'
+import { Sequences, Turns } from '../turns.js'
 
 /** How long a deletion is remembered, in milliseconds: longer than any load may take. */
 const TOMBSTONE_LIFETIME = 120_000

@@ -14,6 +14,7 @@ import type { ChangeListener, InForce, ScannedEntry, SharedBackend, Usage, Write
 import { checkStrategy } from '../capabilities.js'
 import { type Announcement, Follower, type Pulse } from '../follower.js'
 import { Guard } from '../guard.js'
+import { Turns } from '../turns.js'
 import { fieldsOf, invalidationOf } from '../invalidation-fields.js'
 import { ReadReports, type Reads } from '../reads.js'
 import { SendingOrder } from '../sending-order.js'
@@ -32,6 +33,9 @@ const DEADLINE = 200
 const SCAN_FACTOR = 5
 /** Consecutive outages after which Redis is left alone. */
 const BREAK_AFTER = 5
+
+/** Commands on their way at once. What waits here has not begun: a thousand scripts in one pipeline would be answered together, and late. */
+const AT_ONCE = 256
 
 export interface RedisOptions {
   /** For commands: without an offline queue, and with a `commandTimeout` of some seconds, behind the shorter one here. Not closed here. */
@@ -72,6 +76,7 @@ export class RedisBackend implements SharedBackend {
   #firstPulse: Promise<unknown> | undefined
   #reads = new ReadReports((reads) => { this.#reportReads(reads) })
   #guard: Guard
+  #turns = new Turns(AT_ONCE)
   #deadline: number
   #scan: EntryScan
   #index: IndexKeeper
@@ -308,7 +313,9 @@ export class RedisBackend implements SharedBackend {
     await this.#firstPulse
   }
 
-  async #run<T> (command: () => Promise<T>, factor = 1): Promise<T> { return await this.#guard.run(command, factor * this.#deadline) }
+  async #run<T> (command: () => Promise<T>, factor = 1): Promise<T> {
+    return await this.#turns.take(async () => await this.#guard.run(command, factor * this.#deadline))
+  }
 
   async #unpack (namespace: string, key: string, record: Buffer): Promise<StoredEntry | undefined> {
     const entry = await this.format.unpack(namespace, key, record, this.#skew)
