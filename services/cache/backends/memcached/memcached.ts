@@ -11,7 +11,7 @@ import { type Facts, type PackedRecord, RecordFormat } from '../../record-format
 import type { BreakerState } from '../../resilience.js'
 import type { ChangeListener, InForce, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome } from '../backend.js'
 import type { BegunChange, Coordination, Place } from '../coordination/coordination.js'
-import { Sequences, Turns } from '../database/turns.js'
+import { Sequences, Turns } from '../turns.js'
 import { Guard } from '../guard.js'
 import { ReadReports, type Reads } from '../reads.js'
 import type { Claim, Item, MemcachedClient, Stored } from './client.js'
