@@ -98,6 +98,34 @@ void t.test('analytics', async (t) => {
     })
   }
 
+  for (const backend of ['memory', 'redis', 'database', 'file']) {
+    await t.test(`${backend}: namespaces whose names begin alike are told apart, in statistics as in analytics`, async (t) => {
+      const [mine, longer, other] = [new Api(app, backend, `tenant-${backend}`), new Api(app, backend, `tenant-${backend}-2`), new Api(app, backend, 'tenant')]
+      for (const api of [longer, other]) {
+        await api.post('/set-batch', ['a', 'b', 'a:b'].map((key) => ({ key, value: 'x'.repeat(100), ttl: 0, metadata: { tags: ['t'] } })))
+        await api.post('/get-batch', ['a', 'b', 'none'])
+        await api.delete('/delete/a')
+        await api.post('/increment', { key: 'n' })
+        await api.post('/invalidate', { tags: ['t'] })
+        await api.set('kept', 1)
+      }
+      const { statistics, raw_stats: raw } = (await mine.get('/stats')).body
+      for (const name of ['total_items', 'total_memory_usage', 'hits', 'misses', 'sets', 'deletes', 'expirations', 'eviction_count', 'hit_rate'] as const) {
+        t.equal(statistics[name], 0, name)
+      }
+      const told = Object.entries(raw).filter(([name, count]) => count !== 0 && !/breaker/.test(name))
+      t.strictSame(told, [], 'and nothing in the raw counters')
+      const empty = await analyticsOf(mine)
+      t.strictSame(empty.hot_keys.keys, [])
+      t.equal(empty.memory_distribution.total_items, 0)
+      t.ok(empty.access_patterns?.hours.every(({ hits, misses, sets, deletes }) => hits + misses + sets + deletes === 0))
+      await mine.set('a', 1)
+      await mine.read('a')
+      t.match((await mine.get('/stats')).body.statistics, { total_items: 1, hits: 1, misses: 0, sets: 1, deletes: 0 })
+      t.match(await analyticsOf(other), { hot_keys: { keys: [{ key: 'a', accesses: 1 }, { accesses: 1 }, { accesses: 1 }] }, memory_distribution: { total_items: 2 } })
+    })
+  }
+
   await t.test('operations of every backend are told of unless one is named', async (t) => {
     const { backend_performance: performance } = await all()
     const told = new Set<string>(performance?.operations.map(({ backend }) => backend))
