@@ -9,7 +9,7 @@ import type { Coordination } from '../services/cache/backends/coordination/coord
 import { DatabaseCoordination } from '../services/cache/backends/coordination/database.js'
 import { RedisCoordination } from '../services/cache/backends/coordination/redis.js'
 import { DatabaseBackend } from '../services/cache/backends/database/database.js'
-import { FolderInUseError, FolderUnusableError } from '../services/cache/backends/file/errors.js'
+import { FolderInUseError, FolderSealedError, FolderUnusableError } from '../services/cache/backends/file/errors.js'
 import { FileBackend } from '../services/cache/backends/file/file.js'
 import { MemcachedBackend } from '../services/cache/backends/memcached/memcached.js'
 import { RedisBackend } from '../services/cache/backends/redis/redis.js'
@@ -128,7 +128,7 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
       served.push(serve(await shared(backend)))
       app.health.add('file', async () => { await backend.ping() }, { required: defaultBackend === 'file' })
     } catch (error) {
-      const isTold = error instanceof FolderInUseError || error instanceof FolderUnusableError
+      const isTold = error instanceof FolderInUseError || error instanceof FolderUnusableError || error instanceof FolderSealedError
       if (defaultBackend === 'file' || !isTold) throw error
       app.log.warn(error.message)
       refused.set('file', error.message)

@@ -1,4 +1,5 @@
 import type { Entry, StoredEntry } from '../entry.js'
+import type { Matcher } from '../glob.js'
 import type { Invalidation } from '../ledger.js'
 import type { LeaseGiver } from '../leases.js'
 import type { Limits } from '../limits.js'
@@ -104,8 +105,14 @@ export interface SharedBackend {
   /** Every entry of a namespace (of all, when undefined) in portions, without the values; an entry may come twice. */
   scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]>
 
+  /** The same in outline, without reading any entry: where the backend has an index. */
+  outline? (namespace: string | undefined): AsyncIterable<Outline[]>
+
+  /** A page of a namespace without a look at the pages before it: where the backend keeps entries in an order. */
+  page? (namespace: string, query: PageQuery): Promise<Page>
+
   /** Drops entries that nobody may see any more, if they are still the ones that were scanned. Answers how many went. */
-  discard (namespace: string, entries: readonly ScannedEntry[]): Promise<number>
+  discard (namespace: string, entries: readonly Pick<ScannedEntry, 'key' | 'version'>[]): Promise<number>
 
   /** Reports reads, for the entry's own statistics; best effort. */
   recordAccess (namespace: string, key: string, version: number, reads: number, at: number): void
@@ -140,6 +147,28 @@ export type WriteCondition = { absent: true, absentOr?: number } | { version: nu
 
 /** What a backend remembers of a key from when a load began: it alone knows what is in it. */
 export type Claim = object
+/** What is asked of an entry to know whether it may be seen, and what it counts for. */
+export type Outline = Pick<StoredEntry, 'namespace' | 'key' | 'tags' | 'stamp' | 'version' | 'expiresAt' | 'goneAt'> & { readonly size: number }
+
+export interface PageQuery {
+  matches: Matcher
+  /** Whether callers may see the entry. */
+  isVisible: (entry: Omit<Outline, 'size'>) => boolean
+  limit: number
+  /** Entries to pass over; 0 with a cursor. */
+  offset: number
+  /** What the page before gave as its cursor. */
+  cursor: string | undefined
+}
+
+export interface Page {
+  /** Entries that match, on all pages. */
+  total: number
+  /** In an order that does not change while others write: an entry that stays is on one page and on one only. */
+  entries: ScannedEntry[]
+  /** Where the next page begins, in letters, digits, `-` and `_`; undefined on the last one. */
+  cursor: string | undefined
+}
 
 /** An entry without its value. */
 export type ScannedEntry = Omit<StoredEntry, 'value'> & { readonly valueLength: number }

@@ -1,4 +1,5 @@
-import type { InForce, ScannedEntry, SharedBackend } from '../backends/backend.js'
+import type { InForce, Outline, SharedBackend } from '../backends/backend.js'
+import { outlinesIn } from '../backends/outline.js'
 import type { Now } from '../clock.js'
 import { isOutage, type OnFault } from '../faults.js'
 import type { Invalidation, Ledger } from '../ledger.js'
@@ -76,8 +77,8 @@ export class Retirement {
 
   async #sweep (namespace: string): Promise<void> {
     const { backend, ledger, now } = this.#options
-    for await (const entries of backend.scan(namespace)) {
-      const gone: ScannedEntry[] = []
+    for await (const entries of outlinesIn(backend, namespace)) {
+      const gone: Outline[] = []
       for (const entry of entries) {
         const { key, tags, stamp, version, expiresAt, goneAt } = entry
         const marker = ledger.namespace(namespace).verdict(key, tags, stamp, 0)

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Change, ChangeListener, InForce, ScannedEntry, SharedBackend } from '../backends/backend.js'
+import type { Change, ChangeListener, InForce, PageQuery, ScannedEntry, SharedBackend } from '../backends/backend.js'
+import { outlinesIn } from '../backends/outline.js'
 import { MemoryBackend } from '../backends/memory.js'
 import type { Now } from '../clock.js'
 import { goneAfterSoft, sizeOf, type StoredEntry } from '../entry.js'
@@ -219,10 +220,16 @@ export class SharedStore implements Store, ChangeListener {
   }
 
   async list (namespace: string, { pattern, limit, offset = 0, cursor }: ListQuery): Promise<Listing> {
-    const matches = pattern === undefined ? undefined : compileGlob(pattern)
+    const matches = pattern === undefined ? () => true : compileGlob(pattern)
+    if (this.#backend.page !== undefined) {
+      await this.#catchUp()
+      const isVisible = (entry: Parameters<PageQuery['isVisible']>[0]): boolean => this.#isVisible(entry)
+      const page = await this.#backend.page(namespace, { matches, isVisible, limit, offset: cursor === undefined ? offset : 0, cursor })
+      return { ...page, entries: page.entries.map(listed) }
+    }
     const found = new Map<string, ScannedEntry>()
     for await (const entries of this.scan(namespace)) {
-      for (const entry of entries) if (matches === undefined || matches(entry.key)) found.set(entry.key, entry)
+      for (const entry of entries) if (matches(entry.key)) found.set(entry.key, entry)
     }
     // By name, so that a page boundary loses none and repeats none while others write.
     const keys = [...found.keys()].sort()
@@ -251,13 +258,14 @@ export class SharedStore implements Store, ChangeListener {
     if (told !== undefined) return told
     const usage = { items: 0, bytes: 0 }
     const seen = new Set<string>()
-    for await (const entries of this.scan(namespace)) {
+    await this.#catchUp()
+    for await (const entries of outlinesIn(this.#backend, namespace)) {
       for (const entry of entries) {
         const name = nameOf(entry.namespace, entry.key)
-        if (seen.has(name)) continue
+        if (seen.has(name) || !this.#isVisible(entry)) continue
         seen.add(name)
         usage.items++
-        usage.bytes += sizeOf(entry.key, { length: entry.valueLength }, entry.tags, entry.metadata)
+        usage.bytes += entry.size
       }
     }
     return usage
@@ -402,7 +410,7 @@ export class SharedStore implements Store, ChangeListener {
   }
 
   /** Whether callers may see an entry that the backend holds. */
-  #isVisible ({ namespace, key, tags, stamp, expiresAt }: ScannedEntry | StoredEntry): boolean {
+  #isVisible ({ namespace, key, tags, stamp, expiresAt }: Pick<StoredEntry, 'namespace' | 'key' | 'tags' | 'stamp' | 'expiresAt'>): boolean {
     return expiresAt > this.#now() && !this.#owedKeys.has(nameOf(namespace, key)) &&
       this.#ledger.namespace(namespace).verdict(key, tags, stamp, 0) === undefined
   }
@@ -412,7 +420,7 @@ export class SharedStore implements Store, ChangeListener {
     if (soft) return
     for (let tries = 1; ; tries++) {
       try {
-        for await (const entries of this.#backend.scan(namespace)) {
+        for await (const entries of outlinesIn(this.#backend, namespace)) {
           const ledger = this.#ledger.namespace(namespace)
           const fallen = entries.filter((entry) => ledger.verdict(entry.key, entry.tags, entry.stamp, 0)?.stamp === stamp)
           progress.count += await this.#backend.discard(namespace, fallen)

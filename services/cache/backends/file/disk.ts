@@ -1,4 +1,4 @@
-import { mkdirSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import type { ClassicLevel, Iterator } from 'classic-level'
 import { BackendUnavailableError } from '../../errors.js'
@@ -38,34 +38,32 @@ export class Disk {
 
   /**
    * Opens the folder, and makes it where there is none. One that is damaged is repaired: what cannot be read goes to `lost` in it;
-   * one that cannot be repaired is set aside as a whole.
+   * one that cannot be repaired is set aside as a whole. The rest is kept, though what was changed in the damaged part may be as it
+   * was before: which changes those were, nobody knows.
+   * @param isDamaged whether it is known to be
    * @throws FolderInUseError · FolderUnusableError
    */
-  static async open (options: DiskOptions): Promise<Disk> {
+  static async open (options: DiskOptions, isDamaged = false): Promise<Disk> {
     const { folder, onFault } = options
     try {
       makeFolder(resolve(folder))
+      if (isDamaged || isHeadless(folder)) await repair(folder)
+      return new Disk(options, await openLevel(folder, onFault))
     } catch (error) {
-      throw unusable(folder, error)
-    }
-    try {
-      return new Disk(options, await openLevel(folder))
-    } catch (error) {
-      if (!isDamage(error)) throw unusable(folder, error)
+      if (!isRepairable(error)) throw unusable(folder, error)
       onFault(new Error(`The cache in ${folder} is damaged (${reason(error)}): it is repaired, and what cannot be read goes to ${join(folder, 'lost')}.`))
     }
     try {
-      const { ClassicLevel } = await import('classic-level')
-      await ClassicLevel.repair(folder)
-      return new Disk(options, await openLevel(folder))
+      await repair(folder)
+      return new Disk(options, await openLevel(folder, onFault))
     } catch (error) {
-      if (codeOf(error) === 'LEVEL_LOCKED') throw unusable(folder, error)
+      if (!isRepairable(error)) throw unusable(folder, error)
       const aside = `${folder}.damaged-${Date.now()}`
       onFault(new Error(`The cache in ${folder} cannot be repaired (${reason(error)}): it is set aside as ${aside}, and begins empty.`))
       try {
         renameSync(folder, aside)
         makeFolder(resolve(folder))
-        return new Disk(options, await openLevel(folder))
+        return new Disk(options, await openLevel(folder, onFault))
       } catch (again) {
         throw unusable(folder, again)
       }
@@ -117,9 +115,18 @@ export class Disk {
 
   /** Keys of a range, from behind `after` on. */
   async keys (range: { gte: Buffer, lt: Buffer }, after: Buffer | undefined, limit: number): Promise<Buffer[]> {
-    const iterator = this.#level.keys({ ...after === undefined ? { gte: range.gte } : { gt: after }, lt: range.lt })
+    const from = { gte: after === undefined ? range.gte : Buffer.concat([after, Buffer.alloc(1)]), lt: range.lt }
+    const iterator = this.#level.keys(from)
     try {
       return await iterator.nextv(limit)
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      const keys: Buffer[] = []
+      for await (const rows of this.rows(from)) {
+        for (const [key] of rows) keys.push(key)
+        if (keys.length >= limit) break
+      }
+      return keys.slice(0, limit)
     } finally {
       await iterator.close()
     }
@@ -144,11 +151,25 @@ export class Disk {
   }
 }
 
-async function openLevel (folder: string): Promise<Level> {
+async function openLevel (folder: string, onFault: OnFault): Promise<Level> {
   const { ClassicLevel } = await import('classic-level')
   const level: Level = new ClassicLevel(folder, { keyEncoding: 'buffer', valueEncoding: 'buffer' })
   await level.open()
+  // Of what it passes over in its log, LevelDB tells nobody else.
+  const dropped = readFileSync(join(folder, 'LOG'), 'latin1').match(/dropping \d+ bytes.*/g)
+  if (dropped !== null) onFault(new Error(`The log of the cache in ${folder} is damaged (${dropped.join('; ')}): the last changes may be gone.`))
   return level
+}
+
+async function repair (folder: string): Promise<void> {
+  const { ClassicLevel } = await import('classic-level')
+  await ClassicLevel.repair(folder)
+}
+
+/** Whether the file that everything begins with is gone: LevelDB would take the folder for an empty one, and remove the others. */
+function isHeadless (folder: string): boolean {
+  const names = readdirSync(folder)
+  return !names.includes('CURRENT') && names.some((name) => /\.(ldb|sst|log)$/.test(name))
 }
 
 /** For nobody else on this machine. */
@@ -181,7 +202,10 @@ function origin (error: unknown): NodeJS.ErrnoException {
 
 export const codeOf = (error: unknown): string | undefined => origin(error).code
 const reason = (error: unknown): string => (origin(error).message).split('\n')[0] as string
-const isDamage = (error: unknown): boolean => codeOf(error) === 'LEVEL_CORRUPTION'
+/** Whether what is on the disk is not what was written there. */
+export const isDamage = (error: unknown): boolean => codeOf(error) === 'LEVEL_CORRUPTION'
+/** The same, or a file of it is gone. */
+const isRepairable = (error: unknown): boolean => isDamage(error) || (codeOf(error) === 'LEVEL_IO_ERROR' && /No such file/.test(reason(error)))
 
 /** A disk, or a quota on it, that is used up. */
 export const isFull = (error: unknown): boolean => /no space left|quota exceeded|file too large/i.test(reason(error))

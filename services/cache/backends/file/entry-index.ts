@@ -2,6 +2,7 @@ import type { Now } from '../../clock.js'
 import { NO_TAGS, STRATEGIES } from '../../entry.js'
 import { EntryTooLargeError } from '../../errors.js'
 import type { CountersByNamespace } from '../../statistics.js'
+import type { Outline } from '../backend.js'
 import { Columns } from './columns.js'
 import { inOrder } from './restoring.js'
 import type { Amendment, EntryRow } from './rows.js'
@@ -86,6 +87,20 @@ export class EntryIndex {
   parts (slot: number): Parts {
     const flags = this.columns.flags[slot] as number
     return { apart: (flags & APART) !== 0, amended: (flags & AMENDED) !== 0 }
+  }
+
+  outline (namespace: string, key: string, slot: number): Outline {
+    const { stamps, versions, expiresAt, goneAt, sizes } = this.columns
+    return {
+      namespace,
+      key,
+      tags: this.tagsAt(slot),
+      stamp: stamps[slot] as number,
+      version: versions[slot] as number,
+      expiresAt: expiresAt[slot] as number,
+      goneAt: goneAt[slot] as number,
+      size: sizes[slot] as number
+    }
   }
 
   /** What may change of an entry, as it is now. */

@@ -7,6 +7,15 @@ export class FolderInUseError extends Error {
   }
 }
 
+/** The entries cannot be read without a key that this process does not have. The message is one line and says what to do. */
+export class FolderSealedError extends Error {
+  override readonly name = 'FolderSealedError'
+
+  constructor (folder: string) {
+    super(`The cache in ${folder} is encrypted, and there is no key: set CACHE_ENCRYPTION_KEY and restart, or remove the folder to begin with an empty cache.`)
+  }
+}
+
 /** The folder cannot be made, read or written. The message is one line and says what to do. */
 export class FolderUnusableError extends Error {
   override readonly name = 'FolderUnusableError'

@@ -10,16 +10,18 @@ import type { Limits } from '../../limits.js'
 import { type PackedRecord, RecordFormat } from '../../record-format.js'
 import { CountersByNamespace } from '../../statistics.js'
 import type { MaybePromise } from '../../stores/store.js'
-import type { ChangeListener, InForce, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome } from '../backend.js'
+import type {
+  ChangeListener, InForce, Outline, Page, PageQuery, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome
+} from '../backend.js'
 import { fieldsOf, invalidationOf } from '../invalidation-fields.js'
 import { SendingOrder } from '../sending-order.js'
 import { Commits, type Pending } from './commits.js'
-import { Disk, diskFault, isFull, type RowChange } from './disk.js'
+import { Disk, diskFault, isDamage, isFull, type RowChange } from './disk.js'
 import type { EntryIndex, Evictions, Removed, Space } from './entry-index.js'
 import { load, type Loaded } from './loading.js'
 import { GatheredReads } from './reads.js'
 import { rowsOf } from './removal.js'
-import { ofKind, rowKey } from './row-keys.js'
+import { cursorAt, keyIn, ofKind, rangeOf, rowAt, rowKey } from './row-keys.js'
 import { isKeptApart, packAmendment, packEntry, packNumber, packValue, type ReadRow, unpackEntry, unpackValue } from './rows.js'
 import { Tombstones } from './tombstones.js'
 
@@ -79,6 +81,8 @@ export class FileBackend implements SharedBackend {
   #uses: NodeJS.Timeout
   /** Why nothing can be written; undefined when it can. */
   #fault: Error | undefined
+  /** Whether it was damage that stopped the writes. */
+  #isDamaged = false
   #healing: Promise<void> | undefined
   #healNotBefore = 0
   #damaged = 0
@@ -198,7 +202,43 @@ export class FileBackend implements SharedBackend {
     for (const space of spaces) if (space !== undefined) yield * this.#scanSpace(space)
   }
 
-  async discard (namespace: string, entries: readonly ScannedEntry[]): Promise<number> {
+  async * outline (namespace: string | undefined): AsyncIterable<Outline[]> {
+    const spaces = namespace === undefined ? [...this.#index.spaces()] : [this.#index.space(namespace)]
+    let until = performance.now() + SLICE
+    let outlines: Outline[] = []
+    for (const space of spaces) {
+      for (const [key, slot] of space?.index ?? []) {
+        outlines.push(this.#index.outline(space!.name, key, slot))
+        if (outlines.length < PAGE) continue
+        yield outlines
+        outlines = []
+        if (performance.now() < until) continue
+        await nextTurn()
+        until = performance.now() + SLICE
+      }
+    }
+    yield outlines
+  }
+
+  async page (namespace: string, { matches, isVisible, limit, offset, cursor }: PageQuery): Promise<Page> {
+    const isMeant = (entry: Outline): boolean => entry.goneAt > this.#options.now() && matches(entry.key) && isVisible(entry)
+    let total = 0
+    for await (const outlines of this.outline(namespace)) for (const outline of outlines) if (isMeant(outline)) total++
+    const keys: string[] = []
+    let passed = 0
+    for await (const key of this.#keysAfter(namespace, cursor)) {
+      const slot = this.#find(namespace, key)
+      if (slot === -1 || !isMeant(this.#index.outline(namespace, key, slot)) || passed++ < offset) continue
+      keys.push(key)
+      if (keys.length > limit) break
+    }
+    const hasMore = keys.length > limit
+    if (hasMore) keys.pop()
+    const entries = await this.#scanned(namespace, keys)
+    return { total, entries: entries.filter(isVisible), cursor: hasMore ? cursorAt(keys.at(-1) as string) : undefined }
+  }
+
+  async discard (namespace: string, entries: readonly Pick<ScannedEntry, 'key' | 'version'>[]): Promise<number> {
     if (this.#isOut) await this.#restore()
     let count = 0
     for (const { key, version } of entries) {
@@ -377,13 +417,18 @@ export class FileBackend implements SharedBackend {
   }
 
   async #read (namespace: string, key: string, slot: number): Promise<Partial<Pending>> {
+    const entryKey = rowKey('e', namespace, key)
+    const keys = this.#index.parts(slot).apart ? [entryKey, ofKind('v', entryKey)] : [entryKey]
+    const found = await this.#fromDisk(async () => await this.#reads.read(keys))
+    const [entry, value] = found.map((row) => row === 'damaged' ? undefined : row)
+    return { ...entry === undefined ? {} : { entry }, value }
+  }
+
+  async #fromDisk<T> (read: (disk: Disk) => Promise<T>): Promise<T> {
     if (this.#healing !== undefined) await this.#healing.catch(() => {})
     if (this.#isClosed) throw new BackendUnavailableError(CLOSED)
-    const entryKey = rowKey('e', namespace, key)
     try {
-      const keys = this.#index.parts(slot).apart ? [entryKey, ofKind('v', entryKey)] : [entryKey]
-      const [entry, value] = (await this.#reads.read(keys)).map((row) => row === 'damaged' ? undefined : row)
-      return { ...entry === undefined ? {} : { entry }, value }
+      return await read(this.#disk)
     } catch (error) {
       throw diskFault(this.#options.folder, error)
     }
@@ -426,6 +471,18 @@ export class FileBackend implements SharedBackend {
     this.#options.onFault(new Error(`An entry of the cache in ${this.#options.folder} is damaged, and was deleted: ${JSON.stringify(key)} in ${namespace}.`))
   }
 
+  /** The keys of a namespace in the order of the store, from behind the cursor on. */
+  async * #keysAfter (namespace: string, cursor: string | undefined): AsyncGenerator<string> {
+    const range = rangeOf('e', namespace)
+    let after: Buffer | undefined = cursor === undefined ? undefined : rowAt(namespace, cursor)
+    for (;;) {
+      const rows = await this.#fromDisk(async (disk) => await disk.keys(range, after, PAGE))
+      for (const row of rows) yield keyIn(row)
+      if (rows.length < PAGE) return
+      after = rows.at(-1)
+    }
+  }
+
   async * #scanSpace ({ name, index }: Space): AsyncGenerator<ScannedEntry[]> {
     let keys: string[] = []
     // Goes on with what is added meanwhile; what is overwritten keeps its place.
@@ -459,14 +516,8 @@ export class FileBackend implements SharedBackend {
   }
 
   async #readEntry (namespace: string, key: string): Promise<Buffer | undefined> {
-    if (this.#healing !== undefined) await this.#healing.catch(() => {})
-    if (this.#isClosed) throw new BackendUnavailableError(CLOSED)
-    try {
-      const [entry] = await this.#reads.read([rowKey('e', namespace, key)])
-      return entry === 'damaged' ? undefined : entry
-    } catch (error) {
-      throw diskFault(this.#options.folder, error)
-    }
+    const [entry] = await this.#fromDisk(async () => await this.#reads.read([rowKey('e', namespace, key)]))
+    return entry === 'damaged' ? undefined : entry
   }
 
   async #writeUses (): Promise<void> {
@@ -485,6 +536,7 @@ export class FileBackend implements SharedBackend {
   #fail (error: unknown): Error {
     const told = isFull(error) ? new BackendFullError(this.name) : diskFault(this.#options.folder, error)
     this.#fault = told
+    this.#isDamaged ||= isDamage(error)
     this.#healNotBefore = Date.now() + HEAL_INTERVAL
     this.#healing ??= this.#reload().then(() => {}, (error: unknown) => { this.#options.onFault(error) }).finally(() => { this.#healing = undefined })
     return told
@@ -509,9 +561,11 @@ export class FileBackend implements SharedBackend {
     if (!this.#disk.hasRoom()) return
     await this.#disk.close()
     try {
-      this.#disk = await Disk.open(this.#options)
+      // A damaged table stops LevelDB from writing as soon as it comes to rewrite it.
+      this.#disk = await Disk.open(this.#options, this.#isDamaged)
       const loaded = await this.#reload()
       this.#fault = undefined
+      this.#isDamaged = false
       this.#tidy(loaded)
     } catch (error) {
       this.#fault = diskFault(this.#options.folder, error)

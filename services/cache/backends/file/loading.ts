@@ -1,14 +1,17 @@
 import { sizeOf } from '../../entry.js'
+import { ENCRYPTION } from '../../codec/seal.js'
+import { appliedTo } from '../../record.js'
 import type { RecordFormat } from '../../record-format.js'
 import type { InForce } from '../backend.js'
 import { invalidationOf } from '../invalidation-fields.js'
 import type { Disk, RowChange } from './disk.js'
 import { EntryIndex, type IndexOptions } from './entry-index.js'
+import { FolderSealedError } from './errors.js'
 import { namesIn, ofKind, rangeOf } from './row-keys.js'
 import { unpackAmendment, unpackEntry, unpackNumber } from './rows.js'
 import { rowsOf } from './removal.js'
 
-export interface LoadOptions extends IndexOptions { format: RecordFormat }
+export interface LoadOptions extends IndexOptions { format: RecordFormat, folder: string }
 
 /** What a store holds. */
 export interface Loaded {
@@ -23,23 +26,24 @@ export interface Loaded {
   damaged: number
 }
 
-/** Reads everything but the large values. */
+/** Reads everything but the large values. @throws FolderSealedError when that takes a key, and there is none */
 export async function load (disk: Disk, options: LoadOptions): Promise<Loaded> {
   const index = new EntryIndex(options)
   const loaded: Loaded = { index, inForce: new Map(), stamp: 0, waste: [], damaged: 0 }
-  await loadEntries(disk, loaded, options.format)
+  await loadEntries(disk, loaded, options)
   await loadAmendments(disk, loaded)
   await loadInvalidations(disk, loaded)
   for (const removed of index.restored()) loaded.waste.push(...rowsOf(removed))
   return loaded
 }
 
-async function loadEntries (disk: Disk, loaded: Loaded, format: RecordFormat): Promise<void> {
+async function loadEntries (disk: Disk, loaded: Loaded, { format, folder }: LoadOptions): Promise<void> {
   for await (const rows of disk.rows(rangeOf('e'))) {
     for (const [rowKey, bytes] of rows) {
       const names = namesIn(rowKey)
       const row = names === undefined ? undefined : unpackEntry(rowKey, bytes)
       const facts = names === undefined || row === undefined ? undefined : format.facts(names.namespace, names.key, row.head, 0)
+      if (facts === undefined && row !== undefined && !format.hasKeys && appliedTo(row.head).encryption !== ENCRYPTION.none) throw new FolderSealedError(folder)
       if (names === undefined || row === undefined || facts === undefined) {
         loaded.damaged++
         for (const kind of ['e', 'v', 'a'] as const) loaded.waste.push({ type: 'del', key: ofKind(kind, rowKey) })

@@ -1,4 +1,4 @@
-import { UnsupportedOperationError } from '../../errors.js'
+import { InvalidCursorError, UnsupportedOperationError } from '../../errors.js'
 
 /*
  * Keys of the store, in the order of which it can be read: a letter for the kind of row, the namespace, NUL, and the key in UTF-8.
@@ -16,6 +16,19 @@ export function rowKey (kind: RowKind, namespace: string, key: string): Buffer {
   const start = `${kind}${namespace}\0`
   return LONE_SURROGATE.test(key) ? Buffer.concat([Buffer.from(start), generalised(key)]) : Buffer.from(start + key)
 }
+
+/** Tells where a page ended, without the namespace. */
+export const cursorAt = (key: string): string => rowKey('e', '', key).subarray(1).toString('base64url')
+
+/** The row of the entry at which a page ended. @throws InvalidCursorError */
+export function rowAt (namespace: string, cursor: string): Buffer {
+  const tail = Buffer.from(cursor, 'base64url')
+  if (tail[0] !== 0) throw new InvalidCursorError()
+  return Buffer.concat([Buffer.from(`e${namespace}`), tail])
+}
+
+/** The key in a row of an entry. */
+export const keyIn = (row: Buffer): string => decoded(row.subarray(row.indexOf(0) + 1))
 
 /** The same row of another kind. */
 export function ofKind (kind: RowKind, row: Buffer): Buffer {

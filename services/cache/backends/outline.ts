@@ -1,0 +1,13 @@
+import { sizeOf } from '../entry.js'
+import type { Outline, SharedBackend } from './backend.js'
+
+/** Every entry of a namespace (of all, when undefined) in outline: from the backend's index where it has one, else by reading them. */
+export async function * outlinesIn (backend: SharedBackend, namespace: string | undefined): AsyncGenerator<Outline[]> {
+  if (backend.outline !== undefined) {
+    yield * backend.outline(namespace)
+    return
+  }
+  for await (const entries of backend.scan(namespace)) {
+    yield entries.map((entry) => ({ ...entry, size: sizeOf(entry.key, { length: entry.valueLength }, entry.tags, entry.metadata) }))
+  }
+}
