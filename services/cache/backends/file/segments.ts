@@ -2,11 +2,13 @@ import { policyOf, type Strategy, STRATEGIES } from '../../entry.js'
 import { hashKey } from '../../policies/hash.js'
 import { policies } from '../../policies/index.js'
 import type { Policy } from '../../policies/policy.js'
+import { SlotState } from '../../policies/slot-state.js'
 import type { Restored } from './restoring.js'
 
 /** The entries by the eviction policy they are kept under. Policies go by the place of their strategy in STRATEGIES: see `segmentOf`. */
 export class Segments {
-  /** From its first entry on: each takes memory for every slot there is. */
+  #state = new SlotState()
+  /** From its first entry on. */
   #policies: (Policy | undefined)[] = STRATEGIES.map(() => undefined)
   #populations = STRATEGIES.map(() => 0)
   #capacity = 0
@@ -56,7 +58,7 @@ export class Segments {
   #policy (strategy: number): Policy {
     let policy = this.#policies[strategy]
     if (policy === undefined) {
-      policy = new policies[policyOf(STRATEGIES[strategy]!)]()
+      policy = new policies[policyOf(STRATEGIES[strategy]!)](this.#state)
       policy.resize(this.#capacity)
       this.#policies[strategy] = policy
     }
