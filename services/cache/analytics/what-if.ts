@@ -150,7 +150,7 @@ export class WhatIf {
         factor,
         maxItems: Math.max(1, Math.round(maxItems * factor)),
         maxMemory: Math.max(1, Math.round(maxMemory * factor)),
-        hitRate: 100 * Math.max(0, 1 - (sampledReads - (a.trialHits[at] as number) - (b.trialHits[at] as number)) * weight / reads)
+        hitRate: percent(1 - (sampledReads - (a.trialHits[at] as number) - (b.trialHits[at] as number)) * weight / reads)
       }))
     }
   }
@@ -213,6 +213,9 @@ export class WhatIf {
     this.#ledger.retire(this.#ledger.revision, Infinity, () => false)
   }
 }
+
+/** Of a part of one, without what is only rounding. */
+const percent = (part: number): number => Math.max(0, Math.round(part * 1e6) / 1e4)
 
 function factsOf ({ namespace, key, value, tags, metadata, createdAt, expiresAt }: Observed): Facts {
   return { namespace, key, tags, size: sizeOf(key, value, tags, metadata), lifetime: expiresAt - createdAt }
