@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Change, ChangeListener, InForce, PageQuery, ScannedEntry, SharedBackend } from '../backends/backend.js'
 import { outlinesIn } from '../backends/outline.js'
 import { MemoryBackend } from '../backends/memory.js'
@@ -14,6 +13,7 @@ import type { BreakerState } from '../resilience.js'
 import type { RecordFormat } from '../record-format.js'
 import { formatVersion } from '../version.js'
 import { Wakeups } from '../wakeups.js'
+import { Reclaiming } from './reclaiming.js'
 import { Retirement } from './retirement.js'
 import { SharedLeases } from './shared-leases.js'
 import type { ListQuery, Listing, Store, Usage, WriteCondition, WriteOutcome } from './store.js'
@@ -24,8 +24,6 @@ const PORTION_BYTES = 4 * 1024 * 1024
 /** How long an answer waits for entries to be counted, in milliseconds; reclaiming goes on behind it. */
 const COUNTING_TIME = 2000
 const RETIRE_AFTER = 120_000
-/** How often a sweep begins anew when the backend went away in the middle of it. */
-const RECLAIM_TRIES = 20
 /** Deletions and invalidations that are remembered one by one while the backend is away. */
 const DEBTS = 10_000
 /** Between two tries to pay what the backend is owed, in milliseconds. */
@@ -63,6 +61,7 @@ export class SharedStore implements Store, ChangeListener {
   #isSettling = false
   #retireAfter: number
   #retirement: Retirement
+  #reclaiming: Reclaiming
 
   constructor ({ backend, now, limits, retireAfter = RETIRE_AFTER, onFault = warnOfFault }: SharedStoreOptions) {
     this.#retireAfter = retireAfter
@@ -79,6 +78,7 @@ export class SharedStore implements Store, ChangeListener {
       })
       : new SharedLeases(backend.leases, this.#inFlight, this.wakeups)
     this.#retirement = new Retirement({ backend, ledger: this.#ledger, now, after: retireAfter, onFault })
+    this.#reclaiming = new Reclaiming(backend, this.#ledger)
     this.#settling = setInterval(() => {
       void this.#settle()
       void this.#retirement.run()
@@ -202,7 +202,7 @@ export class SharedStore implements Store, ChangeListener {
   async invalidate (namespace: string, what: Invalidation): Promise<number> {
     const marker = await this.#record(namespace, what)
     const progress = { count: 0 }
-    const sweeping = this.#reclaim(namespace, marker, progress)
+    const sweeping = marker.soft ? Promise.resolve() : this.#reclaiming.reclaim(namespace, marker.stamp, progress)
     let timer: NodeJS.Timeout | undefined
     const enough = new Promise<void>((resolve) => { timer = setTimeout(resolve, COUNTING_TIME) })
     await Promise.race([sweeping, enough]).finally(() => { clearTimeout(timer) })
@@ -413,26 +413,6 @@ export class SharedStore implements Store, ChangeListener {
   #isVisible ({ namespace, key, tags, stamp, expiresAt }: Pick<StoredEntry, 'namespace' | 'key' | 'tags' | 'stamp' | 'expiresAt'>): boolean {
     return expiresAt > this.#now() && !this.#owedKeys.has(nameOf(namespace, key)) &&
       this.#ledger.namespace(namespace).verdict(key, tags, stamp, 0) === undefined
-  }
-
-  /** Drops what has fallen to an invalidation, so that it takes no space and can be counted. */
-  async #reclaim (namespace: string, { soft, stamp }: Marker, progress: { count: number }): Promise<void> {
-    if (soft) return
-    for (let tries = 1; ; tries++) {
-      try {
-        for await (const entries of outlinesIn(this.#backend, namespace)) {
-          const ledger = this.#ledger.namespace(namespace)
-          const fallen = entries.filter((entry) => ledger.verdict(entry.key, entry.tags, entry.stamp, 0)?.stamp === stamp)
-          progress.count += await this.#backend.discard(namespace, fallen)
-        }
-        return
-      } catch (error) {
-        if (!isOutage(error)) throw error
-        // The invalidation holds all the same, and what is left is dropped before it is withdrawn.
-        if (tries === RECLAIM_TRIES) return
-        await delay(SETTLE_INTERVAL, undefined, { ref: false })
-      }
-    }
   }
 
   #owe (namespace: string, what: Invalidation): void {

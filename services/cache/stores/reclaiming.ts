@@ -1,0 +1,71 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { SharedBackend } from '../backends/backend.js'
+import { outlinesIn } from '../backends/outline.js'
+import { isOutage } from '../faults.js'
+import type { Ledger } from '../ledger.js'
+
+/** How often a sweep begins anew when the backend went away in the middle of it, and how long it waits before, in milliseconds. */
+const TRIES = 20
+const PAUSE = 250
+
+/** What fell to an invalidation and was dropped so far. */
+export interface Progress { count: number }
+
+interface Sweep { callers: Map<number, Progress>, done: Promise<void> }
+
+/**
+ * Drops what has fallen to invalidations, so that it takes no space and can be counted. A sweep looks at every entry of a namespace:
+ * one runs at a time, and the next one is for all who asked meanwhile.
+ */
+export class Reclaiming {
+  #backend: SharedBackend
+  #ledger: Ledger
+  /** By namespace, what settles when the last sweep asked for is over, and the sweep that has not begun. */
+  #last = new Map<string, Promise<void>>()
+  #waiting = new Map<string, Sweep>()
+
+  constructor (backend: SharedBackend, ledger: Ledger) {
+    this.#backend = backend
+    this.#ledger = ledger
+  }
+
+  /** @param stamp of the invalidation, whose entries are counted in `progress` as they go */
+  async reclaim (namespace: string, stamp: number, progress: Progress): Promise<void> {
+    const waiting = this.#waiting.get(namespace)
+    if (waiting !== undefined) {
+      waiting.callers.set(stamp, progress)
+      await waiting.done
+      return
+    }
+    const callers = new Map([[stamp, progress]])
+    const done = (this.#last.get(namespace) ?? Promise.resolve()).then(async () => {
+      this.#waiting.delete(namespace)
+      await this.#sweep(namespace, callers)
+    })
+    const over = done.catch(() => {}).then(() => { if (this.#last.get(namespace) === over) this.#last.delete(namespace) })
+    this.#waiting.set(namespace, { callers, done })
+    this.#last.set(namespace, over)
+    await done
+  }
+
+  async #sweep (namespace: string, callers: ReadonlyMap<number, Progress>): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        for await (const entries of outlinesIn(this.#backend, namespace)) {
+          const ledger = this.#ledger.namespace(namespace)
+          const fallen = entries.map((entry) => ({ entry, stamp: ledger.verdict(entry.key, entry.tags, entry.stamp, 0)?.stamp }))
+          for (const [stamp, progress] of callers) {
+            const own = fallen.filter((each) => each.stamp === stamp)
+            if (own.length > 0) progress.count += await this.#backend.discard(namespace, own.map(({ entry }) => entry))
+          }
+        }
+        return
+      } catch (error) {
+        if (!isOutage(error)) throw error
+        // The invalidation holds all the same, and what is left is dropped before it is withdrawn.
+        if (tries === TRIES) return
+        await delay(PAUSE, undefined, { ref: false })
+      }
+    }
+  }
+}
