@@ -16,7 +16,7 @@ async function forgotten ({ backend, store }: SharedCache): Promise<void> {
 
 t.test('what fell to an invalidation does not come back when that is forgotten', async (t) => {
   const url = await redisUrl(t)
-  const open = async (retireAfter = 300) => await openSharedCache(t, url, { retireAfter })
+  const open = async (retireAfter = 300) => await openSharedCache(t, url, { retireAfter, deadline: 2000 })
 
   await t.test('though its load ended after the sweep', async (t) => {
     const [a, b] = [await open(), await open()]

@@ -28,7 +28,7 @@ function heldLoader<T> (value: T): { loader: () => Promise<T>, begun: Promise<vo
 const kinds: Record<string, (owner: Owner) => Promise<OpenCache>> = {
   redis: async (owner) => {
     const url = await redisUrl(owner)
-    return async (owner, options) => await openSharedCache(owner, url, options)
+    return async (owner, options) => await openSharedCache(owner, url, { deadline: 2000, ...options })
   },
   database: async (owner) => await startDatabaseCaches(owner),
   'memcached over redis': async (owner) => await startMemcachedCaches(owner),
