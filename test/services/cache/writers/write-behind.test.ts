@@ -1,14 +1,16 @@
 import t, { type Test } from 'tap'
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { decode, encode } from '../../../../services/cache/encoding.js'
 import type { Cache } from '../../../../services/cache/cache.js'
 import type { NewEntry } from '../../../../services/cache/entry.js'
 import { BackendUnavailableError } from '../../../../services/cache/errors.js'
+import { RecordFormat } from '../../../../services/cache/record-format.js'
 import type { DurableTier, DurableWrite } from '../../../../services/cache/tiers/tier.js'
 import { eventually } from '../../../support/caches.js'
-import { type DurableCache, type DurableCacheOptions, openConnections, openDurableCache } from '../../../support/durable-caches.js'
+import { ringOf } from '../codec/records.js'
+import { type DurableCache, type DurableCacheOptions, openConnections, openDurableCache, temporaryFolder } from '../../../support/durable-caches.js'
 
 const NS = 'default'
 const entry = (value: unknown, more: Partial<NewEntry> = {}): NewEntry => ({ value: encode(value), dataType: 'json', strategy: 'write_behind', ...more })
@@ -148,6 +150,33 @@ t.test('a journal in which most is replaced is written anew, and loses nothing',
   for (const key of ['goes', 'falls']) t.equal(await valueIn(again.cache, key), undefined)
   t.equal(await valueIn(again.cache, 'k'), `79${big}`)
   await drained(again)
+})
+
+t.test('what is to be encrypted is so in the journal and in the tier, and is read again with its key alone', async (t) => {
+  const secret = 'a secret of forty characters, or so it is'
+  const keys = await ringOf()
+  const format = (): RecordFormat => new RecordFormat({ purpose: 'memory:durable', encryption: true, keys })
+  const gate = new Gate()
+  gate.pass = () => { throw new BackendUnavailableError('away') }
+  const folder = temporaryFolder(t)
+  const opened = await open(t, { connections: undefined, folder, format: format(), around: gate.before, closeWithin: 0 })
+  await opened.cache.set(NS, 'k', entry(secret, { metadata: JSON.stringify({ secret }) }))
+  await opened.cache.close()
+  const files = (): string[] => readdirSync(folder, { recursive: true, withFileTypes: true }).filter((file) => file.isFile()).map((file) => join(file.parentPath, file.name))
+  const showing = (): string[] => files().filter((file) => readFileSync(file).includes('secret of forty'))
+  t.ok(files().some((file) => file.endsWith('.journal')))
+  t.strictSame(showing(), [])
+  gate.pass = () => {}
+  const again = await open(t, { connections: undefined, folder, format: format(), around: gate.before })
+  t.equal(await valueIn(again.cache, 'k'), secret)
+  await drained(again)
+  await again.cache.close()
+  t.strictSame(showing(), [])
+  const last = await open(t, { connections: undefined, folder, format: format() })
+  t.equal(await valueIn(last.cache, 'k'), secret)
+  await last.cache.close()
+  const stranger = await open(t, { connections: undefined, folder, format: new RecordFormat({ purpose: 'memory:durable', encryption: true, keys: await ringOf() }) })
+  t.equal(await valueIn(stranger.cache, 'k'), undefined)
 })
 
 t.test('a value that was written through is not overwritten by what the journal still has of the key', async (t) => {
