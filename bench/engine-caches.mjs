@@ -20,6 +20,11 @@ export function lruCache (max, sizeOf) {
   return new LRUCache({ max, ttl: TTL * 1000, maxSize: 2 ** 40, sizeCalculation: sizeOf })
 }
 
+/** The same that loads what it does not have. */
+export function lruCacheFetching (max, load) {
+  return new LRUCache({ max, ttl: TTL * 1000, maxSize: 2 ** 40, sizeCalculation: () => 100, fetchMethod: load })
+}
+
 /**
  * async-cache-dedupe as its README sets it up for memory, with what it has of tags. It knows no bytes, and its statistics are
  * what its user counts.

@@ -1,4 +1,4 @@
-// Larder's engine and lru-cache in this process; each runs in a process of its own (engine-speed.mjs, engine-memory.mjs).
+// Larder's engine and its peers; each runs in a process of its own (engine-speed.mjs, engine-stampede.mjs, engine-memory.mjs).
 import { join } from 'node:path'
 import { SERVER_CORE } from './machine.mjs'
 import { start } from './processes.mjs'
@@ -12,6 +12,11 @@ export async function benchEngine () {
     Object.entries(speeds).map(([label, rates]) => [
       label, (median(rates) / 1e6).toFixed(2), (1e9 / median(rates)).toFixed(0), (median(rates) / reference).toFixed(2)
     ]))
+
+  const { callers, times, loads } = await reportOf('engine-stampede.mjs')
+  printTable(`In process, ${callers.toLocaleString('en')} callers miss one key at once`,
+    ['', 'loads', 'CPU ms'],
+    Object.entries(times).map(([label, each]) => [label, String(loads[label]), median(each).toFixed(1)]))
 
   const rows = []
   for (const subject of ['lru-cache', 'larder']) {

@@ -1,4 +1,4 @@
-// `npm run bench`: what Larder costs against the bare minimum that answers the same bytes, and against lru-cache in process.
+// `npm run bench`: what Larder costs against the bare minimum that answers the same bytes, and against lru-cache, async-cache-dedupe and BentoCache in process.
 // Everything that is compared is measured in this one run, in turns. Options: --only=engine,analytics,get,set,batch,products (any of
 // these), --rounds=7, --seconds=1 (of one round), --load=autocannon (instead of wrk).
 import { execFileSync } from 'node:child_process'
@@ -30,7 +30,7 @@ const rounds = Number(values.rounds)
 const seconds = Number(values.seconds)
 
 execFileSync(process.execPath, [join(here, '..', 'scripts', 'build.mjs')], { stdio: 'inherit' })
-if (!existsSync(join(here, 'node_modules', 'lru-cache'))) {
+if (!existsSync(join(here, 'node_modules', 'bentocache'))) {
   console.log('Installing the peers (bench/package.json)')
   execFileSync('npm', ['ci', '--prefix', here], { stdio: 'inherit', shell: process.platform === 'win32' })
 }

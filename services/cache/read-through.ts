@@ -11,7 +11,7 @@ import { type LoadContext, type Loaded, Loads } from './loads.js'
 import { Batch, type ManyLoader, type ManyOutcome } from './many.js'
 import { Reading, type ReadingStatus } from './reading.js'
 import type { Statistics } from './statistics.js'
-import type { Store } from './stores/store.js'
+import type { MaybePromise, Store } from './stores/store.js'
 
 const DEFAULT_TIMEOUT = 30_000
 const DEFAULT_BACKOFF = 1
@@ -40,6 +40,8 @@ export class ReadThrough {
   #onFault: OnFault
   #backOff: BackOff
   #loads: Loads
+  /** Who begins to wait for a load in the same turn of the event loop, for as long, shares a timer. */
+  #watches = new Map<Promise<Loaded>, { limit: number, result: Promise<Loaded | undefined> }>()
 
   constructor ({ store, statistics, now, version, limits, onFault }: ReadThroughOptions) {
     this.#onFault = onFault
@@ -184,7 +186,9 @@ export class ReadThrough {
     let stale = this.#inMemory(namespace, key)
     let isAway = false
     if (options.refresh !== true && this.#loads.underway(name, namespace, key, options) === undefined) {
-      const fetched = await this.#fetch(namespace, key)
+      // Where memory is all there is, the load begins before the next caller asks.
+      const asked = this.#fetch(namespace, key)
+      const fetched = asked instanceof Promise ? await asked : asked
       isAway = fetched === 'away'
       if (typeof fetched === 'object') {
         if (fetched.expiresAt > this.#now()) return this.#found(fetched)
@@ -273,13 +277,13 @@ export class ReadThrough {
   }
 
   /** What the shared tier has; an outage of it is a miss, because the origin can answer. */
-  async #fetch (namespace: string, key: string): Promise<StoredEntry | undefined | 'away'> {
-    try {
-      return await this.#store.fetch(namespace, key)
-    } catch (error) {
+  #fetch (namespace: string, key: string): MaybePromise<StoredEntry | undefined | 'away'> {
+    const fetching = this.#store.fetch(namespace, key)
+    if (!(fetching instanceof Promise)) return fetching
+    return fetching.catch((error: unknown) => {
       if (isOutage(error)) return 'away'
       throw error
-    }
+    })
   }
 
   /** The load's result, undefined when `stale` is to be served because the soft limit passed. */
@@ -289,7 +293,9 @@ export class ReadThrough {
     const hard = options.timeout ?? DEFAULT_TIMEOUT
     const isSoft = stale !== undefined && options.softTimeout !== undefined && options.softTimeout < hard
     const limit = isSoft ? options.softTimeout as number : hard
-    return await new Promise<Loaded | undefined>((resolve, reject) => {
+    const others = this.#watches.get(loading)
+    if (!isSoft && others?.limit === limit) return await others.result
+    const result = new Promise<Loaded | undefined>((resolve, reject) => {
       const timer = setTimeout(() => {
         if (isSoft) resolve(undefined)
         else reject(new LoadTimeoutError(key, hard))
@@ -303,6 +309,11 @@ export class ReadThrough {
         reject(error)
       })
     })
+    if (!isSoft && others === undefined) {
+      this.#watches.set(loading, { limit, result })
+      setImmediate(() => { this.#watches.delete(loading) })
+    }
+    return await result
   }
 
   /** Nobody waits for this load (any more). When it fails, the loader is left alone like after a failure that somebody met. */
