@@ -6,6 +6,7 @@ import { KindGuard, type TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import type { CacheBackend } from './schemas/cache.js'
 import { DatabaseStrategies, Environment, type RunTimeSettings, type MemoryStrategies, type Setting, Strategies } from './schemas/config.js'
+import { type KeySource, KeyTextError, parseKeys } from './services/cache/codec/key-source.js'
 
 /** Everything the environment decides. Read once, at the start; passed on as an argument. */
 export interface Config {
@@ -51,6 +52,14 @@ export interface Config {
     maxImportSize: number
     /** Whether a write to the file backend waits for the device. */
     fileSync: boolean
+  }
+  /** What is done to entries outside the process. */
+  atRest: {
+    serialization: Environment['CACHE_SERIALIZATION_FORMAT']
+    compression: boolean
+    encryption: boolean
+    /** The first one writes; undefined when there is none. */
+    keys?: readonly KeySource[]
   }
   /** What was given and has no effect, one sentence each, to be logged once there is a log. */
   warnings?: readonly string[]
@@ -154,12 +163,13 @@ export function loadConfig (env: Given = readEnvironment()): Config {
       maxImportSize: values.CACHE_MAX_IMPORT_SIZE,
       fileSync: values.CACHE_FILE_SYNC
     },
+    atRest: atRestOf(values),
     warnings
   }
 }
 
 /** The first values of the settings that may change while running. */
-export function initialSettings ({ logLevel, cache }: Config): Partial<RunTimeSettings> {
+export function initialSettings ({ logLevel, cache, atRest: { compression, encryption } }: Config): Partial<RunTimeSettings> {
   return {
     'log.level': logLevel,
     'cache.memory.strategy': cache.strategy,
@@ -169,18 +179,26 @@ export function initialSettings ({ logLevel, cache }: Config): Partial<RunTimeSe
     'cache.memory.cleanup_interval': cache.cleanupInterval,
     'cache.redis.default_ttl': cache.defaultTtl,
     'cache.redis.cleanup_interval': cache.cleanupInterval,
+    'cache.redis.compression_enabled': compression,
+    'cache.redis.encryption_enabled': encryption,
     'cache.database.strategy': databaseStrategyOf(cache.strategy) ?? 'lru',
     'cache.database.max_memory': cache.maxMemory,
     'cache.database.max_items': cache.maxItems,
     'cache.database.default_ttl': cache.defaultTtl,
     'cache.database.cleanup_interval': cache.cleanupInterval,
+    'cache.database.compression_enabled': compression,
+    'cache.database.encryption_enabled': encryption,
     'cache.memcached.default_ttl': cache.defaultTtl,
     'cache.memcached.cleanup_interval': cache.cleanupInterval,
+    'cache.memcached.compression_enabled': compression,
+    'cache.memcached.encryption_enabled': encryption,
     'cache.file.strategy': policyOf(cache.strategy) ?? 'lru',
     'cache.file.max_memory': cache.maxMemory,
     'cache.file.max_items': cache.maxItems,
     'cache.file.default_ttl': cache.defaultTtl,
-    'cache.file.cleanup_interval': cache.cleanupInterval
+    'cache.file.cleanup_interval': cache.cleanupInterval,
+    'cache.file.compression_enabled': compression,
+    'cache.file.encryption_enabled': encryption
   }
 }
 
@@ -290,6 +308,25 @@ function tlsFiles ({ TLS_CERT_FILE, TLS_KEY_FILE }: Environment): Config['tls'] 
     throw new ConfigError('TLS_KEY_FILE', `TLS_KEY_FILE is not the key of TLS_CERT_FILE (${reason(error)}): give a pair.`)
   }
   return { certFile: TLS_CERT_FILE, keyFile: TLS_KEY_FILE }
+}
+
+function atRestOf (values: Environment): Config['atRest'] {
+  const { CACHE_SERIALIZATION_FORMAT: serialization, CACHE_COMPRESSION_ENABLED: compression, CACHE_ENCRYPTION_ENABLED: encryption } = values
+  const keys = keysOf(values)
+  if (encryption && keys === undefined) {
+    throw new ConfigError('CACHE_ENCRYPTION_KEY', 'CACHE_ENCRYPTION_ENABLED=true needs CACHE_ENCRYPTION_KEY: make a key with: openssl rand -base64 32')
+  }
+  return { serialization, compression, encryption, ...(keys && { keys }) }
+}
+
+function keysOf ({ CACHE_ENCRYPTION_KEY }: Environment): KeySource[] | undefined {
+  if (CACHE_ENCRYPTION_KEY === undefined) return undefined
+  try {
+    return parseKeys(CACHE_ENCRYPTION_KEY)
+  } catch (error) {
+    if (error instanceof KeyTextError) throw new ConfigError('CACHE_ENCRYPTION_KEY', `CACHE_ENCRYPTION_KEY ${error.message}.`)
+    throw error
+  }
 }
 
 function databaseOf (values: Environment, given: (name: Name) => boolean, warnings: string[]): string | undefined {

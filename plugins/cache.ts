@@ -15,8 +15,12 @@ import { MemcachedBackend } from '../services/cache/backends/memcached/memcached
 import { RedisBackend } from '../services/cache/backends/redis/redis.js'
 import { Cache } from '../services/cache/cache.js'
 import { monotonicNow } from '../services/cache/clock.js'
+import { KeyRing } from '../services/cache/codec/key-ring.js'
+import type { KeySource } from '../services/cache/codec/key-source.js'
+import type { Serialization } from '../services/cache/codec/serialization.js'
 import { policyOf } from '../services/cache/entry.js'
 import type { Limits } from '../services/cache/limits.js'
+import { type AtRest, RecordFormat } from '../services/cache/record-format.js'
 import { CacheRegistry } from '../services/cache/registry.js'
 import { breakerLevel } from '../services/cache/resilience.js'
 import { DurableStore } from '../services/cache/stores/durable-store.js'
@@ -47,8 +51,16 @@ export interface CachePluginOptions {
   file?: { folder: string, sync: boolean, limits: Pick<Limits, 'maxItems' | 'maxMemory'> }
   /** What stands behind the strategies write_through and write_behind of the memory backend. Absent: they are refused. */
   durable?: DurableOptions
+  /** What is done to entries outside the process; the run-time settings may change it. Default: nothing. */
+  atRest?: AtRestOptions
   /** Whether to measure how long the API's operations take. Default false. */
   timed?: boolean
+}
+
+export interface AtRestOptions extends AtRest {
+  serialization: Serialization
+  /** The first one writes. */
+  keys?: readonly KeySource[]
 }
 
 const TIMED: TimedOperation[] = ['get', 'get_many', 'set', 'delete', 'touch', 'increment', 'list', 'invalidate']
@@ -60,7 +72,7 @@ const TIER_SHARE = 1 / 4
  * Decorates the instance with `cache`, `caches` and `analytics`. With Redis the application's own cache has a memory tier in front of
  * it that the processes keep coherent; without, it is memory alone, and the API has no `redis` backend.
  */
-export default fp<CachePluginOptions>(async function cache (app, { defaultBackend, limits: given, file, durable, timed = false }) {
+export default fp<CachePluginOptions>(async function cache (app, { defaultBackend, limits: given, file, durable, atRest, timed = false }) {
   const now = monotonicNow()
   // Only the API's memory backend keeps entries in the durable tier.
   const limits: Limits = { ...given, strategy: policyOf(given.strategy) }
@@ -69,6 +81,16 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
   const connections = app.cacheDatabase as FastifyInstance['cacheDatabase'] | undefined
 
   const onFault = (err: unknown): void => { app.log.error({ err }, 'The cache could not be tidied up: it is tried again later') }
+
+  const { keys: sources, ...applied } = atRest ?? {}
+  const keys = sources === undefined ? undefined : await KeyRing.open(sources)
+  /** Each backend has one of its own: what is sealed for one opens nowhere else. */
+  const format = (purpose: string): RecordFormat => new RecordFormat({
+    ...applied,
+    purpose,
+    keys,
+    onUnreadable: (reads) => { app.log.warn({ cache: purpose, reads }, 'Entries were misses because they cannot be read (docs/encryption.md)') }
+  })
 
   const shared = async (backend: SharedStoreOptions['backend']): Promise<Store> => {
     const store = new SharedStore({ backend, now, onFault, limits: { ...limits, maxMemory: Math.max(1, Math.floor(limits.maxMemory * TIER_SHARE)) } })
@@ -79,7 +101,8 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
     client: app.redis,
     // In a cluster all of one cache is in one slot, by the tag in braces: scripts change several keys at once.
     prefix: app.redis instanceof Cluster ? `{larder:${name}}` : `larder:${name}`,
-    now
+    now,
+    format: format(`redis:${name}`)
   }))
   const local = (): Store => new LocalStore({ now, limits })
   const closing = <C extends Cache> (opened: C): C => {
@@ -113,7 +136,7 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
   const memory = durable === undefined ? new LocalStore({ now, limits: given }) : await openDurableStore(app, { ...durable, now, limits: given })
   const served = [serve(memory, given)]
   if (redis !== undefined) served.push(serve(await overRedis('api')))
-  if (connections !== undefined) served.push(serve(await shared(new DatabaseBackend({ connections, cache: 'api', now, limits }))))
+  if (connections !== undefined) served.push(serve(await shared(new DatabaseBackend({ connections, cache: 'api', now, limits, format: format('database:api') }))))
 
   if (memcached !== undefined) {
     const coordination = coordinate('memcached')
@@ -124,7 +147,7 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
   const refused = new Map<string, string>()
   if (file !== undefined) {
     try {
-      const backend = await FileBackend.open({ ...file, now, onFault: (err) => { app.log.error({ err }, 'The files of the cache') } })
+      const backend = await FileBackend.open({ ...file, now, format: format('file:api'), onFault: (err) => { app.log.error({ err }, 'The files of the cache') } })
       served.push(serve(await shared(backend)))
       app.health.add('file', async () => { await backend.ping() }, { required: defaultBackend === 'file' })
     } catch (error) {
@@ -151,6 +174,7 @@ function samples (backend: string, cache: Cache): Sample[] {
     ['hits', 'Reads that were answered from the cache', counters.hits],
     ['memory_hits', 'Of the hits, those answered from this process\'s memory', counters.memoryHits],
     ['misses', 'Reads that found nothing', counters.misses],
+    ['unreadable', 'Reads that found nothing because the entry was tampered with, damaged, or encrypted with a key that is gone', counters.unreadable],
     ['stale', 'Reads that were answered with a stale value', counters.stale],
     ['sets', 'Values written', counters.sets],
     ['deletes', 'Keys deleted', counters.deletes],

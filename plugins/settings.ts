@@ -2,6 +2,7 @@ import fp from 'fastify-plugin'
 import type { Cache } from '../services/cache/cache.js'
 import { UnsupportedOperationError } from '../services/cache/errors.js'
 import type { Limits } from '../services/cache/limits.js'
+import type { AtRest } from '../services/cache/record-format.js'
 import type { SettingChanges } from '../services/config-store.js'
 import { quotasOf } from '../services/quotas.js'
 import type {} from './cache.js'
@@ -9,12 +10,14 @@ import type {} from './config-store.js'
 
 /** Applies the run-time settings to what they are about: at the start, and at each change. */
 export default fp(async function settings (app) {
+  const stored = [app.cache, ...app.caches.all()].flatMap(({ backend, format }) => format === undefined ? [] : { backend, format })
   const apply = (changes: SettingChanges) => {
     if (changes['log.level'] !== undefined) app.log.level = changes['log.level']
     for (const cache of app.caches.all()) {
       const limits = limitsFor(cache.backend, changes)
       if (Object.keys(limits).length > 0) configure(cache, limits)
     }
+    for (const { backend, format } of stored) format.configure(atRestFor(backend, changes))
   }
   const configure = (cache: Cache, limits: Partial<Limits>) => {
     try {
@@ -26,8 +29,17 @@ export default fp(async function settings (app) {
       cache.configure({ ...limits, quotas: new Map() })
     }
   }
+  const keyless = () => stored.filter(({ format }) => format.atRest.encryption && !format.hasKeys).map(({ backend }) => `cache.${backend}.encryption_enabled`)
+
   apply(app.configStore.all())
-  app.addHook('onClose', app.configStore.on(apply))
+  const [setting] = keyless()
+  if (setting !== undefined) {
+    throw new Error(`The stored setting ${setting} is true, and there is no key: set CACHE_ENCRYPTION_KEY to what wrote the entries, or to a new key.`)
+  }
+  app.addHook('onClose', app.configStore.on((changes) => {
+    apply(changes)
+    for (const setting of keyless()) app.log.error({ setting }, 'nothing is stored there: entries are to be encrypted, and this process has no key (set CACHE_ENCRYPTION_KEY and restart)')
+  }))
 }, { name: 'settings', fastify: '5.x', dependencies: ['config-store', 'cache'] })
 
 function limitsFor (backend: Cache['backend'], changes: SettingChanges): Partial<Limits> {
@@ -46,3 +58,10 @@ function limitsFor (backend: Cache['backend'], changes: SettingChanges): Partial
 
 /** Null stands for no limit. */
 const orInfinity = (limit: unknown): unknown => limit === null ? Infinity : limit
+
+/** What is done to entries of a backend outside the process. */
+export function atRestFor (backend: Cache['backend'], changes: SettingChanges): Partial<AtRest> {
+  const given: Record<string, unknown> = changes
+  const [compression, encryption] = [given[`cache.${backend}.compression_enabled`], given[`cache.${backend}.encryption_enabled`]]
+  return { ...(typeof compression === 'boolean' && { compression }), ...(typeof encryption === 'boolean' && { encryption }) }
+}

@@ -165,8 +165,8 @@ export const CacheConfig = Type.Object({
   max_items: limitOf('Entries that there may be', 10000),
   default_ttl: Type.Number({ description: 'Seconds that an entry lives when its writer names no TTL; 0 is for ever', examples: [3600] }),
   cleanup_interval: Type.Integer({ description: 'Seconds between sweeps for expired entries', examples: [300] }),
-  compression_enabled: Type.Boolean({ description: 'Not built yet: false', examples: [false] }),
-  encryption_enabled: Type.Boolean({ description: 'Not built yet: false', examples: [false] })
+  compression_enabled: Type.Boolean({ description: 'Whether values of a kilobyte and more are stored compressed; false for `memory`, whose entries stay in the process', examples: [false] }),
+  encryption_enabled: Type.Boolean({ description: 'Whether values, tags and metadata are stored encrypted (AES-256-GCM); false for `memory`', examples: [false] })
 }, { $id: 'CacheConfig', additionalProperties: false, description: 'How a backend is set up', examples: [config] })
 export type CacheConfig = Static<typeof CacheConfig>
 
@@ -198,8 +198,8 @@ export const CacheConfigChanges = Type.Object({
   max_items: change(settings['cache.redis.max_items']),
   default_ttl: change(settings['cache.memory.default_ttl']),
   cleanup_interval: change(settings['cache.memory.cleanup_interval']),
-  compression_enabled: Type.Optional(Type.Boolean({ description: 'Not built yet: true is answered with 422' })),
-  encryption_enabled: Type.Optional(Type.Boolean({ description: 'Not built yet: true is answered with 422' }))
+  compression_enabled: Type.Optional(Type.Boolean({ description: 'For what is written from now on; what was written before stays readable. True for `memory` is answered with 422' })),
+  encryption_enabled: Type.Optional(Type.Boolean({ description: 'The same. True without `CACHE_ENCRYPTION_KEY` is answered with 422' }))
 }, {
   $id: 'CacheConfigChanges',
   additionalProperties: false,

@@ -75,10 +75,10 @@ export const Environment = Type.Object({
   CACHE_MAX_KEY_LENGTH: whole(1, 1000, { group: 'Cache', default: 250, description: 'Bytes that a key may have.' }),
   CACHE_MAX_IMPORT_SIZE: whole(1, TEBIBYTE, { group: 'Cache', default: 1_073_741_824, description: 'Bytes that the file of an import may have. It passes through `DATA_DIR`.' }),
   CACHE_FILE_SYNC: flag({ group: 'Cache', default: false, description: 'Answer writes to the `file` backend only when the device has them: then they survive a loss of power, not just the end of the process.' }),
-  CACHE_SERIALIZATION_FORMAT: words(['json', 'cbor'], { group: 'Cache', default: 'json', built: ['json'], description: 'How values are stored.' }),
-  CACHE_COMPRESSION_ENABLED: flag({ group: 'Cache', default: false, built: [false], description: 'Compress large values.' }),
-  CACHE_ENCRYPTION_ENABLED: flag({ group: 'Cache', default: false, built: [false], description: 'Encrypt values outside the process.' }),
-  CACHE_ENCRYPTION_KEY: Type.Optional(text({ group: 'Cache', secret: true, built: [], description: 'Key of the encryption.' })),
+  CACHE_SERIALIZATION_FORMAT: words(['json', 'cbor'], { group: 'Cache', default: 'json', description: 'How values are stored outside the process; with `cbor` base64 becomes bytes.' }),
+  CACHE_COMPRESSION_ENABLED: flag({ group: 'Cache', default: false, description: 'Compress values of a kilobyte and more outside the process. `compression_enabled` of a backend changes it at run time.' }),
+  CACHE_ENCRYPTION_ENABLED: flag({ group: 'Cache', default: false, description: 'Encrypt values, tags and metadata outside the process. `encryption_enabled` of a backend changes it at run time.' }),
+  CACHE_ENCRYPTION_KEY: Type.Optional(text({ group: 'Cache', secret: true, description: 'Key of the encryption: 32 bytes in base64 or hex, or a passphrase; or several keys, `id:key,id:key`, of which the first writes and all read (docs/encryption.md).' })),
 
   LOG_LEVEL: words(LogLevels, { group: 'Monitoring', default: 'info', description: 'Least important level that is logged.' }),
   CACHE_METRICS_ENABLED: flag({ group: 'Monitoring', default: true, description: 'Serve `GET /metrics`.' }),
@@ -111,6 +111,8 @@ const optional = <Name extends typeof Strategies[number]>(backend: string, strat
   const orNone = (schema: typeof bytes) => Type.Union([Type.Integer({ minimum: schema.minimum!, maximum: schema.maximum! }), Type.Null()], { default: null, description: `${schema.description} Null: as many as its server has room for.` })
   return { ...others, max_memory: orNone(bytes), max_items: orNone(items) }
 }
+const compression = Type.Boolean({ default: false, description: 'Whether values of a kilobyte and more are compressed when they are written.' })
+const encryption = Type.Boolean({ default: false, description: 'Whether values, tags and metadata are encrypted when they are written.' })
 const memory = limits('memory', MemoryStrategies)
 const redis = optional('redis', RedisStrategies)
 const memcached = limits('memcached')
@@ -141,18 +143,26 @@ export const RunTimeSettings = Type.Object({
   'cache.redis.max_items': redis.max_items,
   'cache.redis.default_ttl': redis.default_ttl,
   'cache.redis.cleanup_interval': redis.cleanup_interval,
+  'cache.redis.compression_enabled': compression,
+  'cache.redis.encryption_enabled': encryption,
   'cache.memcached.default_ttl': memcached.default_ttl,
   'cache.memcached.cleanup_interval': memcached.cleanup_interval,
+  'cache.memcached.compression_enabled': compression,
+  'cache.memcached.encryption_enabled': encryption,
   'cache.database.strategy': database.strategy,
   'cache.database.max_memory': database.max_memory,
   'cache.database.max_items': database.max_items,
   'cache.database.default_ttl': database.default_ttl,
   'cache.database.cleanup_interval': database.cleanup_interval,
+  'cache.database.compression_enabled': compression,
+  'cache.database.encryption_enabled': encryption,
   'cache.file.strategy': file.strategy,
   'cache.file.max_memory': file.max_memory,
   'cache.file.max_items': file.max_items,
   'cache.file.default_ttl': file.default_ttl,
   'cache.file.cleanup_interval': file.cleanup_interval,
+  'cache.file.compression_enabled': compression,
+  'cache.file.encryption_enabled': encryption,
   'samples.items.list_ttl': ttl(30, 'the list of items'),
   'samples.items.item_ttl': ttl(60, 'an item'),
   'samples.products.list_ttl': ttl(300, 'the list of products'),

@@ -184,5 +184,6 @@ function expected (schema: TSchema): string {
   if (KindGuard.IsUnion(schema) && schema.anyOf.some((each) => KindGuard.IsNull(each))) return `null or ${schema.anyOf.filter((each) => !KindGuard.IsNull(each)).map(expected).join(' or ')}`
   if (KindGuard.IsUnion(schema)) return `one of ${schema.anyOf.map((word) => String(word['const'])).join(', ')}`
   if (KindGuard.IsRecord(schema)) return 'an object that its schema allows'
+  if (KindGuard.IsBoolean(schema)) return 'true or false'
   return `${KindGuard.IsInteger(schema) ? 'a whole number' : 'a number'} from ${schema['minimum']} to ${schema['maximum']}`
 }

@@ -1,5 +1,7 @@
 import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
+import { inspect } from 'node:util'
 import t from 'tap'
 import { ConfigError, initialSettings, loadConfig, maskUrl, readEnvironment } from '../config.js'
 import { Environment, RunTimeSettings } from '../schemas/config.js'
@@ -16,6 +18,8 @@ function refusal (env: Given): { setting: string, message: string } {
   }
   throw new Error(`accepted: ${JSON.stringify(env)}`)
 }
+
+const [KEY, OTHER_KEY] = [randomBytes(32).toString('base64'), randomBytes(32).toString('base64')] as const
 
 t.test('an empty environment', async (t) => {
   t.same(loadConfig({}), {
@@ -41,6 +45,7 @@ t.test('an empty environment', async (t) => {
       maxImportSize: 1_073_741_824,
       fileSync: false
     },
+    atRest: { serialization: 'json', compression: false, encryption: false },
     warnings: []
   }, 'gives the documented defaults, and no URL, password, key or origin')
   t.same(loadConfig(Object.fromEntries(Object.keys(Environment.properties).map((name) => [name, '']))), loadConfig({}),
@@ -125,9 +130,9 @@ t.test('what is given', async (t) => {
 t.test('the values that ask for nothing are accepted', async (t) => {
   for (const [name, values] of Object.entries({
     CACHE_AUTH_ENABLED: ['false', '0'],
-    CACHE_COMPRESSION_ENABLED: ['false'],
+    CACHE_COMPRESSION_ENABLED: ['false', 'true'],
     CACHE_ENCRYPTION_ENABLED: ['0'],
-    CACHE_SERIALIZATION_FORMAT: ['json'],
+    CACHE_SERIALIZATION_FORMAT: ['json', 'cbor'],
     WORKERS: ['1'],
     WORKER: ['false']
   })) {
@@ -140,10 +145,6 @@ t.test('what does not validate is refused in one line that names it', async (t) 
   const faults: [Given, string, RegExp][] = [
     // Not built yet.
     [{ CACHE_AUTH_ENABLED: 'true' }, 'CACHE_AUTH_ENABLED', /not built yet: give false/],
-    [{ CACHE_COMPRESSION_ENABLED: 'true' }, 'CACHE_COMPRESSION_ENABLED', /not built yet/],
-    [{ CACHE_ENCRYPTION_ENABLED: '1' }, 'CACHE_ENCRYPTION_ENABLED', /not built yet/],
-    [{ CACHE_ENCRYPTION_KEY: 's3cret' }, 'CACHE_ENCRYPTION_KEY', /not built yet: leave it out/],
-    [{ CACHE_SERIALIZATION_FORMAT: 'cbor' }, 'CACHE_SERIALIZATION_FORMAT', /not built yet: give json/],
     [{ CACHE_BACKEND: 'memcached' }, 'CACHE_BACKEND', /give MEMCACHED_URL/],
     [{ CACHE_BACKEND: 'memcached', MEMCACHED_URL: 'memcached://h', CACHE_STRATEGY: 'lfu' }, 'CACHE_STRATEGY', /evicts by lru/],
     [{ CACHE_BACKEND: 'database', CACHE_STRATEGY: 'sieve' }, 'CACHE_STRATEGY', /nothing that CACHE_BACKEND=database can evict by: give one of lru, lfu, fifo, ttl/],
@@ -203,6 +204,25 @@ t.test('what does not validate is refused in one line that names it', async (t) 
     [{ ALLOWED_ORIGINS: '*' }, 'ALLOWED_ORIGINS', /list the origins/],
     [{ ALLOWED_ORIGINS: 'https://example.com/' }, 'ALLOWED_ORIGINS', /without path/],
     [{ ALLOWED_ORIGINS: 'example.com' }, 'ALLOWED_ORIGINS', /like https:\/\//],
+    // What entries are encrypted with.
+    [{ CACHE_SERIALIZATION_FORMAT: 'msgpack' }, 'CACHE_SERIALIZATION_FORMAT', /one of json, cbor/],
+    [{ CACHE_ENCRYPTION_ENABLED: '1' }, 'CACHE_ENCRYPTION_KEY', /CACHE_ENCRYPTION_ENABLED=true needs CACHE_ENCRYPTION_KEY: .*openssl rand -base64 32/],
+    ...[
+      ['s3cret', /can be guessed \(it needs 20 characters/],
+      ['s3crets3crets3crets3crets3cret', /can be guessed/],
+      ['your-s3cret-encryption-key-here', /can be guessed/],
+      ['s3cret and more words: than one', /colon/],
+      [Buffer.alloc(32).toString('base64'), /not random/],
+      ['00ff'.repeat(16), /not random/],
+      [Buffer.from('0123456789abcdef').toString('base64'), /another length than 32 bytes/],
+      ['0123456789abcdef'.repeat(2), /another length than 32 bytes/],
+      [`${KEY},${OTHER_KEY}`, /several keys, which need names/],
+      [`a:${KEY},${OTHER_KEY}`, /several keys, which need names/],
+      [`a:${KEY},a:${OTHER_KEY}`, /two keys named a/],
+      [`a:${KEY},b:${KEY}`, /the same key twice/],
+      [`a:${KEY},b:`, /can be guessed/],
+      [`a:${KEY},`, /names/]
+    ].map(([CACHE_ENCRYPTION_KEY, message]) => [{ CACHE_ENCRYPTION_KEY }, 'CACHE_ENCRYPTION_KEY', message] as [Given, string, RegExp]),
     // Files.
     [{ TLS_CERT_FILE: 'a.pem' }, 'TLS_KEY_FILE', /give both, or neither/],
     [{ TLS_KEY_FILE: 'a.pem' }, 'TLS_CERT_FILE', /give both, or neither/],
@@ -217,7 +237,24 @@ t.test('what does not validate is refused in one line that names it', async (t) 
     t.notMatch(fault.message, /\n/, 'in one line')
     t.ok(fault.message.length < 300, 'that fits a terminal')
     t.notMatch(fault.message, /s3cret/, 'without a secret')
+    t.notOk(fault.message.includes(KEY.slice(0, 8)))
   }
+})
+
+t.test('keys of the encryption', async (t) => {
+  const keysIn = (CACHE_ENCRYPTION_KEY: string) => loadConfig({ CACHE_ENCRYPTION_KEY, CACHE_ENCRYPTION_ENABLED: 'true' }).atRest.keys ?? []
+  for (const text of [KEY, Buffer.from(KEY, 'base64').toString('hex'), Buffer.from(KEY, 'base64').toString('base64url'), ` ${KEY} `]) {
+    const [key] = keysIn(text)
+    t.equal((await key!.key()).export().toString('base64'), KEY)
+    t.equal(key!.id, undefined)
+  }
+  t.strictSame(keysIn(`2026-new:${KEY}, 2025.old:${OTHER_KEY}`).map(({ id }) => id), ['2026-new', '2025.old'], 'in the order given')
+  const [one, same, other] = await Promise.all(['tea-for-two at half past four', 'a:tea-for-two at half past four', 'tea-for-two at half past five']
+    .map(async (words) => (await keysIn(words)[0]!.key()).export().toString('hex')))
+  t.equal(one, same, 'a passphrase is the same key in every process')
+  t.not(one, other)
+  const config = loadConfig({ CACHE_ENCRYPTION_KEY: `a:${KEY},b:tea-for-two at half past four` })
+  t.notMatch(`${inspect(config, { depth: 9, showHidden: true })}${JSON.stringify(config)}`, new RegExp(`${KEY.slice(0, 8)}|tea-for`), 'show nowhere')
 })
 
 t.test('TLS files are looked at', async (t) => {

@@ -180,7 +180,7 @@ function statisticsOf (cache: Cache, raw: RawStatistics): CacheStatistics {
   }
 }
 
-function configOf ({ backend, limits }: Cache): CacheConfig {
+function configOf ({ backend, limits, format }: Cache): CacheConfig {
   const bounded = capabilities[backend].noLimits === undefined
   return {
     backend,
@@ -189,16 +189,13 @@ function configOf ({ backend, limits }: Cache): CacheConfig {
     max_items: bounded && limits.maxItems !== Infinity ? limits.maxItems : null,
     default_ttl: limits.defaultTtl,
     cleanup_interval: limits.cleanupInterval,
-    compression_enabled: false,
-    encryption_enabled: false
+    compression_enabled: format?.atRest.compression ?? false,
+    encryption_enabled: format?.atRest.encryption ?? false
   }
 }
 
 /** The changes under their names in the store. Throws UnsupportedOperationError for what the backend, or any, cannot do. */
-function settingsFor ({ backend, limits }: Cache, body: CacheConfigChanges): SettingChanges {
-  for (const name of ['compression_enabled', 'encryption_enabled'] as const) {
-    if (body[name] === true) throw new UnsupportedOperationError(`${name} is not built yet: leave it false.`)
-  }
+function settingsFor ({ backend, limits, format }: Cache, body: CacheConfigChanges): SettingChanges {
   const changes: SettingChanges = {}
   if (body.strategy !== undefined) Object.assign(changes, { [`cache.${backend}.strategy`]: builtStrategy(body.strategy, backend) })
   for (const name of ['max_memory', 'max_items'] as const) {
@@ -212,12 +209,27 @@ function settingsFor ({ backend, limits }: Cache, body: CacheConfigChanges): Set
     const strategy = body.strategy === undefined ? limits.strategy : builtStrategy(body.strategy, backend)
     checkStrategy(strategy, backend, { maxItems: limitAfter(body.max_items, limits.maxItems), maxMemory: limitAfter(body.max_memory, limits.maxMemory) })
   }
+  for (const name of ['compression_enabled', 'encryption_enabled'] as const) {
+    if (body[name] === undefined) continue
+    if (body[name]) checkAtRest(name, format)
+    // Where entries do not leave the process, false is what it is in any case.
+    if (format !== undefined) Object.assign(changes, { [`cache.${backend}.${name}`]: body[name] })
+  }
   if (body.default_ttl !== undefined) changes[`cache.${backend}.default_ttl`] = body.default_ttl
   if (body.cleanup_interval !== undefined) changes[`cache.${backend}.cleanup_interval`] = body.cleanup_interval
   return changes
 }
 
 const limitAfter = (given: number | null | undefined, now: number): number => given === undefined ? now : given ?? Infinity
+
+function checkAtRest (name: 'compression_enabled' | 'encryption_enabled', format: Cache['format']): void {
+  if (format === undefined) {
+    throw new UnsupportedOperationError(`${name} is for entries that are stored outside the process, and those of memory are not: name another backend, or leave it false.`)
+  }
+  if (name === 'encryption_enabled' && !format.hasKeys) {
+    throw new UnsupportedOperationError('encryption_enabled needs a key: set CACHE_ENCRYPTION_KEY in every process and restart (openssl rand -base64 32 makes one).')
+  }
+}
 
 /** The default namespace has none: to name it is to say nothing. */
 const hasQuota = (namespace: string | undefined): namespace is string => namespace !== undefined && namespace !== DEFAULT_NAMESPACE

@@ -42,6 +42,8 @@ export interface CacheStatistics extends Counters, Usage {
   /** From this process's memory, since the start. */
   evictions: number
   expirations: number
+  /** Reads that were misses because what is stored outside the process cannot be read (tampered with, or sealed with a key that is gone). */
+  unreadable: number
 }
 
 /** Tries of a read-modify-write against other processes before it gives up. */
@@ -235,7 +237,7 @@ export class Cache {
     const removals = this.#store.memory.counters(namespace)
     // What a memory tier has no room for is still behind it.
     const evictions = this.#store.evictions?.(namespace) ?? removals.evictions
-    return { ...this.#statistics.read(namespace), ...removals, evictions }
+    return { ...this.#statistics.read(namespace), ...removals, evictions, unreadable: this.format?.unreadable(namespace) ?? 0 }
   }
 
   /** Namespaces in which something was counted, in the order in which that began: the first ten thousand. */

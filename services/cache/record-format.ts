@@ -7,6 +7,7 @@ import { UnreadableError, type UnreadableReason } from './codec/unreadable.js'
 import { type EncodedValue, sizeOf, type StoredEntry } from './entry.js'
 import { BackendUnavailableError } from './errors.js'
 import { type Applied, appliedTo, extrasText, fixedParts, HEADER_LENGTH, parseExtras, prefixLength, readHeader, writeHeader } from './record.js'
+import { CountersByNamespace } from './statistics.js'
 import type { MaybePromise } from './stores/store.js'
 
 /** An entry as bytes. A backend with columns may keep the head and the value apart. */
@@ -22,7 +23,10 @@ export interface PackedRecord {
 }
 
 /** An entry without its value. */
-export type Facts = Omit<StoredEntry, 'value'>
+export interface Facts extends Omit<StoredEntry, 'value'> {
+  /** Its tags and metadata cannot be read, so nobody sees the entry; whoever makes room does. Undefined: they can. */
+  readonly isUnreadable?: true
+}
 
 /** What is applied to entries that are written from now on. */
 export interface AtRest {
@@ -59,7 +63,7 @@ export class RecordFormat {
   #serialization: Serialization
   #atRest: AtRest
   #sealer: Sealer | undefined
-  #unreadable = 0
+  #unreadable = new CountersByNamespace(() => ({ reads: 0 }))
   #report: UnreadableReport = {}
   #reportedAt = -Infinity
   #onUnreadable: ((reports: UnreadableReport) => void) | undefined
@@ -78,7 +82,7 @@ export class RecordFormat {
   get hasKeys (): boolean { return this.#sealer !== undefined }
 
   /** Reads since the start that met an entry which could not be read, and were misses for it. */
-  get unreadable (): number { return this.#unreadable }
+  unreadable (namespace?: string): number { return this.#unreadable.read(namespace).reads }
 
   /** Takes effect for what is written from now on. */
   configure (atRest: Partial<AtRest>): void { this.#atRest = { ...this.#atRest, ...atRest } }
@@ -114,21 +118,22 @@ export class RecordFormat {
       const opened = after(valueIn(record, stored, opening), (value) => {
         return stored.length === value.length ? { ...facts, value } : { ...facts, value, storedLength: stored.length }
       })
-      return opened instanceof Promise ? opened.catch((error: unknown) => this.#count(error)) : opened
+      return opened instanceof Promise ? opened.catch((error: unknown) => this.#count(namespace, error)) : opened
     } catch (error) {
-      return this.#count(error)
+      return this.#count(namespace, error)
     }
   }
 
-  /** The same without the value, from the first `prefixLength` bytes of a record. It is not counted when that cannot be read. */
+  /** The same without the value, from the first `prefixLength` bytes of a record. What cannot be read is not counted here. */
   facts (namespace: string, key: string, prefix: Buffer, skew: number): Facts | undefined {
     const start = prefixLength(prefix)
     if (start === undefined || start > prefix.length) return undefined
     try {
       return factsIn(namespace, key, prefix, start, skew, this.#opening(namespace, key, prefix))
     } catch (error) {
-      if (error instanceof UnreadableError) return undefined
-      throw error
+      if (!(error instanceof UnreadableError)) throw error
+      const facts = readHeader(namespace, key, prefix, skew)
+      return facts === undefined ? undefined : { ...facts, isUnreadable: true }
     }
   }
 
@@ -167,9 +172,9 @@ export class RecordFormat {
     return Buffer.concat([fixedParts(record), Buffer.from(JSON.stringify([this.purpose, namespace, key]))])
   }
 
-  #count (error: unknown): undefined {
+  #count (namespace: string, error: unknown): undefined {
     if (!(error instanceof UnreadableError)) throw error
-    this.#unreadable++
+    this.#unreadable.of(namespace).reads++
     this.#report[error.reason] = (this.#report[error.reason] ?? 0) + 1
     const now = performance.now()
     if (this.#onUnreadable === undefined || now - this.#reportedAt < REPORT_INTERVAL) return

@@ -15,6 +15,7 @@ import { RedisBackend } from '../../services/cache/backends/redis/redis.js'
 import { Cache } from '../../services/cache/cache.js'
 import { monotonicNow } from '../../services/cache/clock.js'
 import { DEFAULT_LIMITS, type Limits } from '../../services/cache/limits.js'
+import type { RecordFormat } from '../../services/cache/record-format.js'
 import { SharedStore } from '../../services/cache/stores/shared-store.js'
 import { databaseUrl, memcachedUrl, type Owner, redisUrl } from './servers.js'
 
@@ -25,6 +26,7 @@ export interface SharedCacheOptions {
   onFault?: (error: unknown) => void
   /** Milliseconds that an operation on Redis may take; for tests that are about something else than its outages. */
   deadline?: number
+  format?: RecordFormat
 }
 
 export interface SharedCache {
@@ -40,7 +42,8 @@ export async function openSharedCache (owner: Owner, url: string, options: Share
   const fault = options.onFault === undefined ? {} : { onFault: options.onFault }
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
   const client = await openRedis(url, options.deadline)
-  const backend = new RedisBackend({ client, prefix: 'larder:test', now, ...options.deadline === undefined ? {} : { deadline: options.deadline } })
+  const { deadline, format } = options
+  const backend = new RedisBackend({ client, prefix: 'larder:test', now, ...deadline === undefined ? {} : { deadline }, ...format === undefined ? {} : { format } })
   const store = new SharedStore({ backend, now, limits, ...retireAfter === undefined ? {} : { retireAfter }, ...fault })
   await store.open()
   const cache = new Cache({ store, now, limits, ...fault })
@@ -82,7 +85,7 @@ export async function startDatabaseCaches (owner: Owner, url?: string, dataDir =
     await app.register(cacheDatabase, { databaseUrl: database })
     const limits = { ...DEFAULT_LIMITS, ...options.limits }
     const fault = onFault === undefined ? {} : { onFault }
-    const backend = new DatabaseBackend({ connections: app.cacheDatabase, cache: 'test', now, limits })
+    const backend = new DatabaseBackend({ connections: app.cacheDatabase, cache: 'test', now, limits, ...options.format === undefined ? {} : { format: options.format } })
     const store = new SharedStore({ backend, now, limits: { ...limits, maxItems: DEFAULT_LIMITS.maxItems }, ...retireAfter === undefined ? {} : { retireAfter }, ...fault })
     await store.open()
     const cache = new Cache({ store, now, limits, ...fault })

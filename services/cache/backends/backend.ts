@@ -3,7 +3,7 @@ import type { Matcher } from '../glob.js'
 import type { Invalidation } from '../ledger.js'
 import type { LeaseGiver } from '../leases.js'
 import type { Limits } from '../limits.js'
-import type { RecordFormat } from '../record-format.js'
+import type { Facts, RecordFormat } from '../record-format.js'
 import type { BreakerState } from '../resilience.js'
 import type { SharedBackendName } from './names.js'
 
@@ -171,4 +171,4 @@ export interface Page {
 }
 
 /** An entry without its value. */
-export type ScannedEntry = Omit<StoredEntry, 'value'> & { readonly valueLength: number }
+export type ScannedEntry = Facts & { readonly valueLength: number }

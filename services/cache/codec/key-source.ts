@@ -49,6 +49,7 @@ const MAKE_ONE = 'make one with: openssl rand -base64 32'
 export function parseKeys (text: string): KeySource[] {
   const parts = text.split(',').map((part) => part.trim())
   const ids = new Set<string>()
+  const secrets = new Set<string>()
   return parts.map((part) => {
     const { id, secret } = NAMED.exec(part)?.groups as { id: string, secret: string } | undefined ?? { id: undefined, secret: part }
     if (parts.length > 1 && id === undefined) {
@@ -56,7 +57,10 @@ export function parseKeys (text: string): KeySource[] {
     }
     if (id !== undefined && ids.has(id)) throw new KeyTextError(`has two keys named ${id}: give each a name of its own`)
     if (id !== undefined) ids.add(id)
-    return new KeySource(id, secretIn(secret.trim()))
+    const found = secretIn(secret.trim())
+    if (secrets.has(found.toString('hex'))) throw new KeyTextError('has the same key twice: leave one out')
+    secrets.add(found.toString('hex'))
+    return new KeySource(id, found)
   })
 }
 

@@ -60,7 +60,9 @@ export class Retirement {
     if (due.length === 0) return
     this.#isRunning = true
     try {
-      for (const namespace of new Set(due.map(({ namespace }) => namespace))) await this.#sweep(namespace)
+      for (const namespace of new Set(due.map(({ namespace }) => namespace))) {
+        await this.#sweep(namespace, due.some(({ namespace: its, what }) => its === namespace && what.tags !== undefined))
+      }
       for (const retiree of due) {
         await backend.withdraw(retiree.namespace, retiree.what, retiree.stamp)
         this.#retirees.delete(retiree)
@@ -75,12 +77,17 @@ export class Retirement {
     }
   }
 
-  async #sweep (namespace: string): Promise<void> {
+  /** @param byTag whether any of what is due goes by tags: an entry whose tags cannot be read may have them, and a key that comes back shows them again */
+  async #sweep (namespace: string, byTag: boolean): Promise<void> {
     const { backend, ledger, now } = this.#options
     for await (const entries of outlinesIn(backend, namespace)) {
       const gone: Outline[] = []
       for (const entry of entries) {
-        const { key, tags, stamp, version, expiresAt, goneAt } = entry
+        const { key, tags, stamp, version, expiresAt, goneAt, isUnreadable = false } = entry
+        if (isUnreadable && byTag) {
+          gone.push(entry)
+          continue
+        }
         const marker = ledger.namespace(namespace).verdict(key, tags, stamp, 0)
         if (marker === undefined) continue
         if (!marker.soft || goneAt === expiresAt) gone.push(entry)

@@ -274,7 +274,7 @@ export class SharedStore implements Store, ChangeListener {
   async * scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> {
     await this.#catchUp()
     for await (const entries of this.#backend.scan(namespace)) {
-      yield entries.filter((entry) => this.#isVisible(entry))
+      yield entries.filter((entry) => entry.isUnreadable === undefined && this.#isVisible(entry))
     }
   }
 

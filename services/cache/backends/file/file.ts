@@ -317,7 +317,7 @@ export class FileBackend implements SharedBackend {
   }
 
   /** Decides, and puts what follows in the order of writes. */
-  #write (entry: StoredEntry, { record, headLength, size }: PackedRecord, mode: WriteMode, condition: WriteCondition | undefined): WriteOutcome {
+  #write (entry: StoredEntry, { record, headLength, size, storedLength }: PackedRecord, mode: WriteMode, condition: WriteCondition | undefined): WriteOutcome {
     const { namespace, key } = entry
     const valueLength = record.length - headLength
     const slot = this.#find(namespace, key)
@@ -354,7 +354,7 @@ export class FileBackend implements SharedBackend {
     else if (wasApart) changes.push({ type: 'del', key: valueRow })
     this.#add(changes)
     this.#commits.keep(nameOf(namespace, key), { entry: packed, value })
-    return { stamp, existed: slot !== -1 }
+    return { stamp, existed: slot !== -1, ...storedLength === undefined ? undefined : { storedLength } }
   }
 
   /** Where the entry is, -1 when it is not there; one whose time is over goes. */
