@@ -114,7 +114,8 @@ void t.test('configuration', async (t) => {
   await t.test('what cannot be had is refused in words, and changes nothing', async (t) => {
     const before = (await memory.get('/config')).body
     for (const [cache, body, said] of [
-      [memory, { compression_enabled: true }, /compression_enabled is not built yet/], [memory, { encryption_enabled: true, default_ttl: 1 }, /encryption_enabled is not built yet/],
+      [memory, { compression_enabled: true }, /compression_enabled is for entries that are stored outside the process/], [memory, { encryption_enabled: true, default_ttl: 1 }, /those of memory are not/],
+      [redis, { encryption_enabled: true, default_ttl: 1 }, /set CACHE_ENCRYPTION_KEY in every process/], [database, { encryption_enabled: true }, /CACHE_ENCRYPTION_KEY/],
       [redis, { strategy: 'write_through' }, /write_through keeps an entry in memory/], [database, { strategy: 'write_behind' }, /use the memory backend/], [redis, { strategy: 'ttl' }, /maxmemory-policy/], [redis, { strategy: 'sieve', max_items: 5 }, /cannot evict by sieve/], [memory, { max_items: null }, /max_items of memory has to be a number/], [database, { strategy: 'sieve' }, /cannot evict by sieve/]
     ] as const) {
       t.match(await cache.post('/config', body), { status: 422, body: { type: '/problems/unsupported-here', detail: said } }, JSON.stringify(body))

@@ -1,0 +1,113 @@
+import { Redis } from 'ioredis'
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import pg from 'pg'
+import t from 'tap'
+import { buildApp } from '../../app.js'
+import { loadConfig } from '../../config.js'
+import { eventually } from '../support/caches.js'
+import { databaseUrl, redisUrl } from '../support/servers.js'
+import { Api, startApp } from './cache/api.js'
+
+const VALUE = Array.from({ length: 100 }, (_, id) => ({ id, name: `SECRET product ${id}` }))
+
+void t.test('entries at rest', async (t) => {
+  const folder = t.testdir({})
+  const key = randomBytes(32).toString('base64')
+  const env = { DATABASE_URL: await databaseUrl(t), REDIS_URL: await redisUrl(t), CACHE_ENCRYPTION_KEY: key }
+  const one = await startApp(t, { ...env, DATA_DIR: join(folder, 'one') })
+  const two = await startApp(t, { ...env, DATA_DIR: join(folder, 'two') })
+  const client = new Redis(env.REDIS_URL)
+  const pool = new pg.Pool({ connectionString: env.DATABASE_URL, max: 1 })
+  t.teardown(async () => {
+    client.disconnect()
+    await pool.end()
+  })
+  const bytesIn: Record<string, (name: string) => Promise<Buffer>> = {
+    redis: async (name) => await client.getBuffer(`larder:api:entry:default:${name}`) as Buffer,
+    database: async (name) => {
+      const { rows: [row] } = await pool.query<{ head: Buffer, value: Buffer }>('SELECT head, value FROM cache_entries WHERE key = $1', [JSON.stringify(name)])
+      return Buffer.concat([row!.head, row!.value])
+    }
+  }
+
+  for (const [backend, bytes] of Object.entries(bytesIn)) {
+    await t.test(`${backend}: switched on for one process, they are for the others within a second`, async (t) => {
+      const [mine, theirs] = [new Api(one, backend, 'default'), new Api(two, backend, 'default')]
+      const more = { metadata: { tags: ['SECRET-tag'], of: 'SECRET-meta' } }
+      const plain = await mine.set('plain', VALUE, more)
+      t.not((await bytes('plain')).indexOf('SECRET'), -1)
+
+      const changed = await mine.post('/config', { compression_enabled: true })
+      t.match(changed.body, { config: { compression_enabled: true, encryption_enabled: false } })
+      const compressed = await mine.set('compressed', VALUE, more)
+      t.ok(compressed.body.size < plain.body.size / 3)
+      t.equal((await bytes('compressed')).indexOf('SECRET product 50'), -1)
+
+      t.match((await mine.post('/config', { encryption_enabled: true })).body.backends, { [backend]: { compression_enabled: true, encryption_enabled: true } })
+      await eventually(async () => (await theirs.get('/config')).body.config.encryption_enabled, 'the other process knows', 2000)
+      await theirs.set('sealed', VALUE, more)
+      t.equal((await bytes('sealed')).indexOf('SECRET'), -1)
+      for (const name of ['plain', 'compressed', 'sealed']) {
+        for (const api of [mine, theirs]) {
+          const { body } = await api.read(name)
+          t.strictSame(body.cache_item.value, VALUE)
+          t.match(body.cache_item.metadata, more.metadata)
+        }
+      }
+      const listed = (await theirs.get('/keys')).body.keys
+      for (const { key, size } of listed) t.equal((await mine.read(key)).body.cache_item.size, size, `the size of ${key}`)
+      t.equal((await mine.get('/stats')).body.statistics.total_memory_usage, listed.reduce((sum, { size }) => sum + size, 0))
+      t.match((await mine.post('/increment', { key: 'n', by: 2 })).body, { value: 2 })
+      t.match((await theirs.post('/increment', { key: 'n', by: 3 })).body, { value: 5 })
+      t.equal((await mine.post('/invalidate', { tags: ['SECRET-tag'] })).body.deleted_count, 3)
+      t.equal((await mine.get('/stats')).body.raw_stats['unreadable'], 0)
+
+      await mine.post('/config', { compression_enabled: false, encryption_enabled: false })
+      t.equal((await mine.read('n')).body.cache_item.value, 5, 'switched off, what was sealed is still read')
+    })
+  }
+
+  await t.test('the application\'s own entries are sealed as those of redis are', async (t) => {
+    await new Api(one, 'redis', 'default').post('/config', { encryption_enabled: true })
+    await one.cache.getOrSet('own', () => 'SECRET')
+    const [name] = await client.keys('larder:app:entry:*:own')
+    t.equal((await client.getBuffer(name!) as Buffer).indexOf('SECRET'), -1)
+  })
+
+  await t.test('what cannot be read is a miss that statistics and metrics count', async (t) => {
+    await new Api(one, 'redis', 'default').set('tampered', 'value')
+    const name = 'larder:api:entry:default:tampered'
+    await client.setrange(name, await client.strlen(name) - 1, 'x')
+    const theirs = new Api(two, 'redis', 'default')
+    t.equal((await theirs.read('tampered')).body.found, false)
+    t.equal((await theirs.get('/stats')).body.raw_stats['unreadable'], 1)
+    t.match((await two.inject('/metrics')).body, /larder_cache_unreadable_total\{cache="redis"\} 1/)
+  })
+
+  await t.test('a process without the key does not start where entries are to be encrypted', async (t) => {
+    const { CACHE_ENCRYPTION_KEY: _, ...keyless } = env
+    const app = buildApp(loadConfig({ ...keyless, DATA_DIR: join(folder, 'three'), LOG_LEVEL: 'silent' }))
+    await t.rejects(app, { message: /cache\.redis\.encryption_enabled is true, and there is no key: set CACHE_ENCRYPTION_KEY/ })
+  })
+
+  await t.test('and one that runs stores nothing, rather than in plain', async (t) => {
+    const { CACHE_ENCRYPTION_KEY: _, ...keyless } = env
+    await new Api(one, 'redis', 'default').post('/config', { encryption_enabled: false })
+    const app = await startApp(t, { ...keyless, DATA_DIR: join(folder, 'four') })
+    const lame = new Api(app, 'redis', 'default')
+    t.equal((await lame.set('plain', 'SECRET')).status, 200)
+    await new Api(one, 'redis', 'default').post('/config', { encryption_enabled: true })
+    await eventually(async () => (await lame.get('/config')).body.config.encryption_enabled, 'it knows', 2000)
+    t.match(await lame.set('never', 'SECRET'), { status: 503, body: { detail: /this process has no key: set CACHE_ENCRYPTION_KEY/ } })
+    t.equal(await client.exists('larder:api:entry:default:never'), 0)
+    t.equal((await lame.read('plain')).body.cache_item.value, 'SECRET', 'what is in plain it can read')
+    t.equal(await app.cache.getOrSet('carries-on', () => 'value'), 'value', 'and the application goes on')
+  })
+
+  await t.test('the key is shown nowhere', async (t) => {
+    for (const url of ['/api/cache/config', '/openapi.json', '/health/ready', '/metrics', '/api/cache/stats']) {
+      t.equal((await one.inject(url)).body.includes(key.slice(0, 12)), false, url)
+    }
+  })
+})
