@@ -148,7 +148,7 @@ export type WriteCondition = { absent: true, absentOr?: number } | { version: nu
 /** What a backend remembers of a key from when a load began: it alone knows what is in it. */
 export type Claim = object
 /** What is asked of an entry to know whether it may be seen, and what it counts for. */
-export type Outline = Pick<StoredEntry, 'namespace' | 'key' | 'tags' | 'stamp' | 'version' | 'expiresAt' | 'goneAt'> & { readonly size: number }
+export type Outline = Pick<Facts, 'namespace' | 'key' | 'tags' | 'stamp' | 'version' | 'expiresAt' | 'goneAt' | 'isUnreadable'> & { readonly size: number }
 
 export interface PageQuery {
   matches: Matcher

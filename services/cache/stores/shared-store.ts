@@ -10,7 +10,7 @@ import { type Leases, LocalLeases } from '../leases.js'
 import { type Invalidation, Ledger, type Marker } from '../ledger.js'
 import type { Limits } from '../limits.js'
 import type { BreakerState } from '../resilience.js'
-import type { RecordFormat } from '../record-format.js'
+import type { Facts, RecordFormat } from '../record-format.js'
 import { formatVersion } from '../version.js'
 import { Wakeups } from '../wakeups.js'
 import { Reclaiming } from './reclaiming.js'
@@ -274,7 +274,7 @@ export class SharedStore implements Store, ChangeListener {
   async * scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> {
     await this.#catchUp()
     for await (const entries of this.#backend.scan(namespace)) {
-      yield entries.filter((entry) => entry.isUnreadable === undefined && this.#isVisible(entry))
+      yield entries.filter((entry) => this.#isVisible(entry))
     }
   }
 
@@ -410,8 +410,8 @@ export class SharedStore implements Store, ChangeListener {
   }
 
   /** Whether callers may see an entry that the backend holds. */
-  #isVisible ({ namespace, key, tags, stamp, expiresAt }: Pick<StoredEntry, 'namespace' | 'key' | 'tags' | 'stamp' | 'expiresAt'>): boolean {
-    return expiresAt > this.#now() && !this.#owedKeys.has(nameOf(namespace, key)) &&
+  #isVisible ({ namespace, key, tags, stamp, expiresAt, isUnreadable }: Pick<Facts, 'namespace' | 'key' | 'tags' | 'stamp' | 'expiresAt' | 'isUnreadable'>): boolean {
+    return isUnreadable === undefined && expiresAt > this.#now() && !this.#owedKeys.has(nameOf(namespace, key)) &&
       this.#ledger.namespace(namespace).verdict(key, tags, stamp, 0) === undefined
   }
 

@@ -507,7 +507,7 @@ export class FileBackend implements SharedBackend {
         if (this.#index.columns.versions[now] !== version) continue
         const row = this.#row(namespace, key, now, bytes)
         const facts = row === undefined ? undefined : this.format.facts(namespace, key, row.head, 0)
-        if (row !== undefined && facts !== undefined) return { ...facts, ...this.#current(now), valueLength: row.valueLength }
+        if (row !== undefined && facts !== undefined && facts.isUnreadable === undefined) return { ...facts, ...this.#current(now), valueLength: row.valueLength }
         this.#discardDamaged(namespace, key, version)
         return undefined
       }

@@ -42,7 +42,9 @@ async function loadEntries (disk: Disk, loaded: Loaded, { format, folder }: Load
     for (const [rowKey, bytes] of rows) {
       const names = namesIn(rowKey)
       const row = names === undefined ? undefined : unpackEntry(rowKey, bytes)
-      const facts = names === undefined || row === undefined ? undefined : format.facts(names.namespace, names.key, row.head, 0)
+      const found = names === undefined || row === undefined ? undefined : format.facts(names.namespace, names.key, row.head, 0)
+      // What cannot be read now never will be: the keys are those of this process's life.
+      const facts = found?.isUnreadable === true ? undefined : found
       if (facts === undefined && row !== undefined && !format.hasKeys && appliedTo(row.head).encryption !== ENCRYPTION.none) throw new FolderSealedError(folder)
       if (names === undefined || row === undefined || facts === undefined) {
         loaded.damaged++
