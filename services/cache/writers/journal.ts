@@ -86,7 +86,7 @@ export class Journal {
     const body = await packBody(what, this.#format)
     return await new Promise<Segment>((resolve, reject) => {
       this.#waiting.push({ seq: what.seq, body, resolve, reject })
-      this.#committing ??= this.#commit().finally(() => { this.#committing = undefined })
+      this.#begin()
     })
   }
 
@@ -111,10 +111,18 @@ export class Journal {
 
   /** Settles when nothing is being written or removed any more. */
   async close (): Promise<void> {
-    await this.#committing
+    while (this.#committing !== undefined) await this.#committing
     this.trim()
     await this.#removing
     await this.#segments.at(-1)?.seal()
+  }
+
+  #begin (): void {
+    this.#committing ??= this.#commit().finally(() => {
+      this.#committing = undefined
+      // Some may have come after the last look.
+      if (this.#waiting.length > 0) this.#begin()
+    })
   }
 
   async #commit (): Promise<void> {

@@ -57,7 +57,7 @@ export class Sweeper {
   /** Begins a sweep. The promise settles when it is through. */
   add (sweep: Sweep): Promise<void> {
     const swept = new Promise<void>((resolve) => { this.#sweeps.set(sweep, resolve) })
-    this.#running ??= this.#run().finally(() => { this.#running = undefined })
+    this.#begin()
     return swept
   }
 
@@ -78,6 +78,14 @@ export class Sweeper {
   async close (): Promise<void> {
     this.#stop.abort()
     await this.#running
+  }
+
+  #begin (): void {
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined
+      // Some may have come after the last look.
+      if (this.#sweeps.size > 0 && !this.#stop.signal.aborted) this.#begin()
+    })
   }
 
   async #run (): Promise<void> {

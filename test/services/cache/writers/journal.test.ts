@@ -151,6 +151,18 @@ t.test('what is asked for together shares an fsync', async (t) => {
   await journal.close()
 })
 
+t.test('whoever appends as soon as the record before is there is not forgotten', async (t) => {
+  const { journal } = await open(temporaryFolder(t))
+  // At every distance, in microtasks, from the answer to the one before.
+  for (let distance = 0; distance < 30; distance++) {
+    await journal.append(put(distance))
+    for (let i = 0; i < distance; i++) await Promise.resolve()
+    await journal.append(put(100 + distance))
+  }
+  t.equal(journal.segments, 1)
+  await journal.close()
+})
+
 t.test('after an fsync that failed nothing more goes into the file, and nothing of it was acknowledged', async (t) => {
   const folder = temporaryFolder(t)
   const appended = new Map<number, number>()
