@@ -25,6 +25,10 @@ export async function benchEngine () {
       rows.push([label, entries.toLocaleString('en'), bytes.toFixed(0)])
     }
   }
+  const { entries, results } = await reportOf('engine-invalidation.mjs')
+  const milliseconds = (number) => number.toFixed(1)
+  printTable(`In process, ${entries.toLocaleString('en')} entries at once · milliseconds`, ['', 'in force', 'longest stall', 'through'],
+    results.map(({ label, inForce, longest, through }) => [label, milliseconds(inForce), milliseconds(longest), milliseconds(through)]))
   printTable('In process, memory beside the keys and values themselves', ['', 'entries', 'bytes/entry'], rows)
 }
 

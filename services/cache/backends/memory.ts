@@ -15,7 +15,7 @@ import { COUNTED, list } from './memory/listing.js'
 import { type Pool, SEGMENTS } from './memory/pool.js'
 import { checkQuotas, Pools } from './memory/pools.js'
 import { inSlices, sortedInSlices } from './memory/slices.js'
-import { POLICY_WORDS, Slots } from './memory/slots.js'
+import { isOwnIn, POLICY_WORDS, Slots, strategyIn } from './memory/slots.js'
 import { type Space, Spaces } from './memory/spaces.js'
 
 /** Bytes that one entry may have at most, whatever the limits. */
@@ -83,7 +83,9 @@ export class MemoryBackend {
   #nextPass: Promise<void> | undefined
   /** Namespaces whose entries are in another pool than they belong to. */
   #misplaced = new Set<string>()
-  #settling: Promise<void> | undefined
+  /** Whether limits, or the places of entries in pools, are yet to be reached. */
+  #isSettling = false
+  #settled: Promise<void> = Promise.resolve()
 
   /** @throws UnsupportedOperationError for quotas that are more than there is */
   constructor ({ now, limits, ledger }: MemoryOptions) {
@@ -149,8 +151,7 @@ export class MemoryBackend {
     const now = this.#now()
     if (slots.expiresAt(slot) <= now) return -1
     if (space.ledger.revision !== 0 && !(this.#stands(slot, space) && this.isFresh(slot))) return -1
-    slots.use(slot, now)
-    this.#poolOf(slot).policy(this.#segmentOf(slot)).touch(slot)
+    this.#use(slot, now)
     return slot
   }
 
@@ -158,9 +159,7 @@ export class MemoryBackend {
 
   /** Counts a read of the entry for its policy and its own statistics. */
   touch (slot: number): void {
-    const slots = this.#slots
-    slots.use(slot, this.#now())
-    this.#poolOf(slot).policy(this.#segmentOf(slot)).touch(slot)
+    this.#use(slot, this.#now())
   }
 
   /** The entry at a slot, as it is now. */
@@ -173,10 +172,7 @@ export class MemoryBackend {
   }
 
   /** What a reading tells of the entry at a slot: a few facts cost a fraction of all. */
-  content (slot: number): Content {
-    const slots = this.#slots
-    return { value: slots.value(slot), version: slots.version(slot), createdAt: slots.createdAt(slot), expiresAt: slots.expiresAt(slot) }
-  }
+  content (slot: number): Content { return this.#slots.content(slot) }
 
   /** The value at a slot, decoded: a copy of the caller's own. */
   value (slot: number): unknown {
@@ -269,11 +265,11 @@ export class MemoryBackend {
     this.#limits = limits
     this.#decoded.configure(limits.maxMemory)
     for (const namespace of this.#pools.configure(limits)) this.#misplaced.add(namespace)
-    this.#settling ??= this.#settle().finally(() => { this.#settling = undefined })
+    if (!this.#isSettling) this.#settled = this.#settle()
   }
 
   /** Settles when what the limits and quotas have no room for is gone. */
-  async settled (): Promise<void> { await this.#settling }
+  async settled (): Promise<void> { await this.#settled }
 
   /**
    * A pass over every entry that drops what has expired or fallen to an invalidation recorded before the call. It runs in
@@ -343,6 +339,12 @@ export class MemoryBackend {
       bytes += slots.size(slot)
     }
     return { entries, next: slot < slots.high ? slot : -1 }
+  }
+
+  #use (slot: number, now: number): void {
+    const flags = this.#slots.use(slot, now)
+    const pool = isOwnIn(flags) ? this.#poolOf(slot) : this.#pools.common
+    pool.policy(SEGMENTS[strategyIn(flags)] as number).touch(slot)
   }
 
   #spaceOf (slot: number): Space { return this.#spaces.at(this.#slots.space(slot)) as Space }
@@ -487,7 +489,7 @@ export class MemoryBackend {
   /** What there may be after a write, in all: undefined when the pools see to it by themselves. */
   #most (pool: Pool): Quota | undefined {
     pool.bound()
-    if (this.#settling === undefined) return undefined
+    if (!this.#isSettling) return undefined
     return { maxItems: Math.max(this.#limits.maxItems, this.#items), maxMemory: Math.max(this.#limits.maxMemory, this.#bytes) }
   }
 
@@ -523,6 +525,7 @@ export class MemoryBackend {
 
   /** First entries go where they belong, so that those of a namespace give way to each other alone; then what is too much goes. */
   async #settle (): Promise<void> {
+    this.#isSettling = true
     for (;;) {
       const [misplaced] = this.#misplaced
       if (misplaced !== undefined) {
@@ -532,7 +535,10 @@ export class MemoryBackend {
       }
       const pools = this.#pools
       const pool = pools.over()
-      if (pool === undefined) return
+      if (pool === undefined) {
+        this.#isSettling = false
+        return
+      }
       await inSlices(Infinity, () => {
         const victim = this.#pools === pools && pool.isOver ? pool.victim(FIRST_SEGMENT) : -1
         if (victim !== -1) this.#evict(victim)

@@ -1,4 +1,5 @@
 import { DATA_TYPES, type EncodedValue, type Entry, NO_TAGS, type StoredEntry, STRATEGIES } from '../../entry.js'
+import type { Content } from '../../reading.js'
 import { CHUNK, chunkOf, placeOf, Rows } from '../../rows.js'
 import { formatVersion } from '../../version.js'
 
@@ -150,7 +151,22 @@ export class Slots {
 
   value (slot: number): EncodedValue {
     const value = this.#values[chunkOf(slot)]![placeOf(slot)] as EncodedValue | Extras
-    return value instanceof Extras ? value.value : value
+    return typeof value === 'string' || !(value instanceof Extras) ? value : value.value
+  }
+
+  /** What a reading tells of the entry: a few facts cost a fraction of all. */
+  content (slot: number): Content {
+    const row = this.rows.chunk(slot)
+    const at = placeOf(slot) << SHIFT
+    const value = this.#values[chunkOf(slot)]![placeOf(slot)] as EncodedValue | Extras
+    const flags = row[at + VERSION_HIGH] as number
+    const expires = ((row[at + ACCESSED_AND_EXPIRES] as number) & 0xffff) * HALF + ((row[at + EXPIRES_LOW] as number) >>> 0)
+    return {
+      value: (flags & HAS_EXTRAS) === 0 ? value as EncodedValue : (value as Extras).value,
+      version: (flags & VERSION_MASK) * HALF + ((row[at + VERSION_LOW] as number) >>> 0),
+      createdAt: ((row[at + STAMP_AND_CREATED] as number) & 0xffff) * HALF + ((row[at + CREATED_LOW] as number) >>> 0),
+      expiresAt: expires === MOST ? Infinity : expires
+    }
   }
 
   /** All that is told of an entry; named one by one, and read from the row at once: this is most of what a hit costs. */
@@ -210,13 +226,17 @@ export class Slots {
     if (goneAt !== expiresAt) this.#setGoneAt(slot, goneAt)
   }
 
-  /** Another read, at that time. */
-  use (slot: number, accessedAt: number): void {
+  /**
+   * Another read, at that time.
+   * @returns what `strategyIn` and `isOwnIn` read
+   */
+  use (slot: number, accessedAt: number): number {
     const row = this.rows.chunk(slot)
     const at = placeOf(slot) << SHIFT
     if (row[at + ACCESS_COUNT] !== -1) row[at + ACCESS_COUNT]!++
     row[at + ACCESSED_LOW] = accessedAt
     row[at + ACCESSED_AND_EXPIRES] = ((row[at + ACCESSED_AND_EXPIRES] as number) & 0xffff) | ((accessedAt / HALF) << 16)
+    return row[at + VERSION_HIGH] as number
   }
 
   setExpiry (slot: number, expiresAt: number, goneAt: number): void {
@@ -265,6 +285,10 @@ export class Slots {
     }
   }
 }
+
+/** The strategy's place among STRATEGIES, and whether the entry is in the pool of its namespace, by what `Slots.use` answers. */
+export const strategyIn = (flags: number): number => (flags >>> VERSION_BITS) & 15
+export const isOwnIn = (flags: number): boolean => (flags & IN_OWN_POOL) !== 0
 
 /** What the entry counts for where it is stored. */
 const storedSize = (size: number, { value, storedLength }: Extras): number => storedLength === undefined ? size : size - value.length + storedLength
