@@ -1,15 +1,20 @@
 // A million entries that go at once, and what others notice of it: how long until none of them is answered any more, how long the
-// event loop stands still at most, and how long until they are counted. Prints JSON.
+// event loop stands still at most (also in processor time, which other processes do not lengthen), and how long until they are
+// counted. Prints JSON.
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { larder } from './engine-caches.mjs'
 
 const ENTRIES = 1_000_000
 const entry = { value: '{"id":1}', dataType: 'json', tags: ['products'] }
+const NOBODY = { pattern: '*x*y*z*' }
+const invalidations = {
+  'everything in a namespace': { all: true },
+  'a pattern that all keys match': { pattern: 'product:*' },
+  'a tag that all carry': { tags: ['products'] },
+  'a pattern that no key matches': NOBODY
+}
 const subjects = {
-  'everything in a namespace': (cache) => cache.clear('app'),
-  'a pattern that all keys match': (cache) => cache.clear('app', 'product:*'),
-  'a tag that all carry': (cache) => cache.invalidate('app', { tags: ['products'] }),
-  'a pattern that no key matches': (cache) => cache.clear('app', '*x*y*z*'),
+  ...Object.fromEntries(Object.entries(invalidations).map(([label, what]) => [label, (cache) => cache.invalidate('app', what)])),
   'a limit lowered to a tenth': async (cache) => {
     cache.configure({ maxItems: ENTRIES / 10 })
     await cache.settled()
@@ -27,22 +32,27 @@ for (const [label, act] of Object.entries(subjects)) {
   }
   globalThis.gc()
   await nextTurn()
+  // The same invalidation without a count is in force at once.
+  const { [label]: what } = invalidations
+  const before = performance.now()
+  if (what !== undefined) await cache.outdate(what)
+  const inForce = what === undefined ? undefined : performance.now() - before
+  if (what !== undefined && what !== NOBODY && cache.peek('app', 'product:7') !== undefined) throw new Error('It is not in force.')
   const begun = performance.now()
-  const acting = act(cache)
-  // The first slice of the pass is in it.
-  const inForce = performance.now() - begun
-  let longest = 0
-  let last = performance.now()
-  let isOver = false
-  const done = Promise.resolve(acting).then(() => { isOver = true })
-  while (!isOver) {
+  let [longest, longestCpu] = [0, 0]
+  let [last, cpu] = [performance.now(), process.cpuUsage()]
+  const ending = new AbortController()
+  const done = act(cache).then(() => { ending.abort() })
+  while (!ending.signal.aborted) {
+    longest = Math.max(longest, performance.now() - last)
+    longestCpu = Math.max(longestCpu, process.cpuUsage(cpu).user / 1000)
     await nextTurn()
-    const now = performance.now()
-    longest = Math.max(longest, now - last)
-    last = now
+    last = performance.now()
+    cpu = process.cpuUsage()
+    await nextTurn()
   }
   await done
-  results.push({ label, inForce, longest: Math.max(longest, inForce), through: performance.now() - begun })
+  results.push({ label, inForce, longest, longestCpu, through: performance.now() - begun })
   await cache.close()
 }
 console.log(JSON.stringify({ entries: ENTRIES, results }))

@@ -27,8 +27,10 @@ export async function benchEngine () {
   }
   const { entries, results } = await reportOf('engine-invalidation.mjs')
   const milliseconds = (number) => number.toFixed(1)
-  printTable(`In process, ${entries.toLocaleString('en')} entries at once · milliseconds`, ['', 'in force', 'longest stall', 'through'],
-    results.map(({ label, inForce, longest, through }) => [label, milliseconds(inForce), milliseconds(longest), milliseconds(through)]))
+  printTable(`In process, ${entries.toLocaleString('en')} entries at once · milliseconds`, ['', 'in force after', 'longest stall', 'of processor time', 'through after'],
+    results.map(({ label, inForce, longest, longestCpu, through }) => [
+      label, inForce === undefined ? '' : inForce.toFixed(3), milliseconds(longest), milliseconds(longestCpu), milliseconds(through)
+    ]))
   printTable('In process, memory beside the keys and values themselves', ['', 'entries', 'bytes/entry'], rows)
 }
 

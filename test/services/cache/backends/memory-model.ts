@@ -111,8 +111,16 @@ export class Modelled {
     const others = this.#evictions(namespace)
     try {
       this.#memory.put({
-        ...written, namespace, key, dataType: 'string', metadata: metadata ? '{"m":1}' : undefined, createdAt: this.#clock.at, accessedAt: this.#clock.at,
-        accessCount: 0, version: ++this.#version, stamp: this.#ledger.stamp
+        ...written,
+        namespace,
+        key,
+        dataType: 'string',
+        metadata: metadata ? '{"m":1}' : undefined,
+        createdAt: this.#clock.at,
+        accessedAt: this.#clock.at,
+        accessCount: 0,
+        version: ++this.#version,
+        stamp: this.#ledger.stamp
       })
       expect(size <= pool.maxMemory && pool.maxItems > 0, 'an entry was taken for which there is no room')
       this.#model.set(nameOf({ namespace, key }), written)
@@ -218,7 +226,7 @@ export class Modelled {
         usage.bytes += entry.size
       }
       expect(JSON.stringify(usage) === JSON.stringify(this.#memory.usage(namespace)), `the usage of ${namespace} is not the sum of its entries`)
-      expect(this.#memory.holds(namespace) === usage.items > 0, `an empty ${namespace} is held`)
+      expect(this.#memory.holds(namespace) === (usage.items > 0), `an empty ${namespace} is held`)
       total.items += usage.items
       total.bytes += usage.bytes
     }
@@ -242,10 +250,10 @@ export class Modelled {
     expect(entry.key === key && entry.namespace === namespace, 'another entry answers')
     expect(expected !== undefined && expected.goneAt > this.#clock.at, `${name} is there though it has gone`)
     if (expected === undefined) return
-    for (const fact of ['value', 'expiresAt', 'goneAt', 'strategy'] as const) expect(entry[fact] === expected[fact], `${fact} of ${name} is ${entry[fact]}, not ${expected[fact]}`)
+    for (const fact of ['value', 'expiresAt', 'goneAt', 'strategy'] as const) expect(entry[fact] === expected[fact], `${fact} of ${name} is ${String(entry[fact])}, not ${String(expected[fact])}`)
     expect(JSON.stringify(entry.tags) === JSON.stringify(expected.tags), `${name} has other tags`)
     expect(entry.size === sizeOf(key, entry.value, entry.tags, entry.metadata), 'a size is wrong')
-    expect(this.#memory.isFresh(slot) === expected.expiresAt > this.#clock.at, `${name} is not as fresh as it should be`)
+    expect(this.#memory.isFresh(slot) === (expected.expiresAt > this.#clock.at), `${name} is not as fresh as it should be`)
   }
 }
 
