@@ -118,7 +118,8 @@ export function startSentinel (location: Startable, masterPort: number): Promise
   })
 }
 
-export function startMemcached (location: Startable): Promise<ServerProcess> {
+/** @param more arguments of memcached */
+export function startMemcached (location: Startable, more: string[] = []): Promise<ServerProcess> {
   return ServerProcess.start({
     name: 'memcached',
     // It takes a second over SIGTERM, and has nothing to save.
@@ -129,7 +130,7 @@ export function startMemcached (location: Startable): Promise<ServerProcess> {
       return answer.includes('STAT pid') && (location.kind === 'image' || answer.includes(`STAT pid ${pid}\r`))
     },
     ...run(location, 11211, {
-      arguments: (inside, port) => inside ? ['-m', '64'] : ['-l', '127.0.0.1', '-p', `${port}`, '-U', '0', '-m', '64']
+      arguments: (inside, port) => [...inside ? [] : ['-l', '127.0.0.1', '-p', `${port}`, '-U', '0'], '-m', '64', ...more]
     })
   })
 }

@@ -145,11 +145,15 @@ async function agreed (
 }
 
 /** A memcached of its own, to be stopped, paused and killed. */
-export async function startMemcached (owner: Owner): Promise<ServerProcess> {
-  return owned(owner, await launchMemcached(await startable('memcached')))
+export async function startMemcached (owner: Owner, args: string[] = []): Promise<ServerProcess> {
+  return owned(owner, await launchMemcached(await startable('memcached'), args))
 }
 
-const launchers = { postgres: startPostgres, redis: startRedis, memcached: startMemcached }
+const launchers = {
+  postgres: startPostgres,
+  redis: async (owner: Owner) => await startRedis(owner),
+  memcached: async (owner: Owner) => await startMemcached(owner)
+}
 const shared = new Map<ServerName, Promise<ServerProcess>>()
 
 /** An address somebody gave, as against one of `npm test`'s own servers. */

@@ -6,10 +6,16 @@ import { ConnectionLostError, ProtocolError, RefusedError } from './faults.js'
 import type { ItemName } from './names.js'
 import type { Reply } from './replies.js'
 
-/** What an item holds. */
-export interface Item {
+/** An item as it was at some moment. */
+export interface Seen {
   /** Differs for every change of any item of the server since its start. */
-  cas: string
+  readonly cas: string
+  /** Over which it was seen. The next one may lead to another server, or to one that counts anew. */
+  readonly connection: number
+}
+
+/** What an item holds. */
+export interface Item extends Seen {
   /** Bytes; undefined when only its presence was asked for. */
   value: Buffer | undefined
   /** The number that was stored with it. */
@@ -26,7 +32,7 @@ export interface Stored {
 }
 
 /** A claim on an item as it is: see `MemcachedClient.claim`. */
-export interface Claim { readonly name: ItemName, readonly cas: string, readonly connection: number }
+export interface Claim extends Seen { readonly name: ItemName }
 
 export interface MemcachedClientOptions {
   /** `memcached://host:port`, with `user:password@` where the server asks for them (its option `-Y`). */
@@ -65,7 +71,7 @@ export class MemcachedClient {
   #patience: number
   #onState: (isReady: boolean, reason?: Error) => void
   #connection: Connection | undefined
-  /** Counts connections: what was claimed over one says nothing over the next, as the server may be another. */
+  /** Counts connections. */
   #number = 0
   #isReady = false
   #isClosed = false
@@ -124,6 +130,7 @@ export class MemcachedClient {
   async getMany (names: readonly ItemName[], { values = true, ttl = false }: { values?: boolean, ttl?: boolean } = {}): Promise<(Item | undefined)[]> {
     if (names.length === 0) return []
     const base = this.#opaque
+    const connection = this.#number
     this.#opaque += names.length
     const flags = `${values ? 'v ' : ''}${ttl ? 't ' : ''}`
     const lines = names.map(({ token }, at) => `mg ${token} ${flags}c f k O${base + at} q\r\n`)
@@ -141,7 +148,7 @@ export class MemcachedClient {
           const at = Number(marks.get('O')) - base
           const name = names[at]
           if (!(at >= next) || name === undefined || marks.get('k') !== name.token) throw stray(reply)
-          items[at] = itemOf(reply, marks)
+          items[at] = itemOf(reply, marks, connection)
           next = at + 1
           return false
         }
@@ -155,33 +162,31 @@ export class MemcachedClient {
   }
 
   /**
-   * Stores an item over the one that has this CAS value, or, without one, where there is none. Answers whether it did.
+   * Stores an item over the one that was seen, if it is still that, or, without one, where there is none. Answers whether it did.
    * @throws RefusedError when it is too large, or there is no room; the server drops the item that was there then
    */
-  async store (name: ItemName, { value, flags = 0, expiry }: Stored, cas: string | undefined): Promise<boolean> {
-    const condition = cas === undefined ? 'ME' : `C${cas}`
+  async store (name: ItemName, { value, flags = 0, expiry }: Stored, over: Seen | undefined): Promise<boolean> {
+    if (over !== undefined && over.connection !== this.#number) return false
+    const condition = over === undefined ? 'ME' : `C${over.cas}`
     return await this.#single(name, ['HD', 'NS', 'EX', 'NF'], (token, mark) =>
       [`ms ${token} ${value.length} ${condition} T${expiry} F${flags} ${mark}\r\n`, value, '\r\n'], ({ code }) => code === 'HD')
   }
 
-  /** Removes the item that has this CAS value. Answers whether it did. */
-  async remove (name: ItemName, cas: string): Promise<boolean> {
+  /** Removes the item that was seen, if it is still that. Answers whether it did. */
+  async remove (name: ItemName, { cas, connection }: Seen): Promise<boolean> {
+    if (connection !== this.#number) return false
     return await this.#single(name, ['HD', 'EX', 'NF'], (token, mark) => [`md ${token} C${cas} ${mark}\r\n`], ({ code }) => code === 'HD')
   }
 
   /**
-   * Takes hold of an item as it is now; where there is none, an empty one is put for so many seconds. As long as `isHeld` says so and
-   * the item has the claim's CAS value, nobody has changed, removed or evicted it. After the leases of Nishtala et al., "Scaling
-   * Memcache at Facebook" (NSDI 2013).
+   * Takes hold of an item as it is now; where there is none, an empty one is put for so many seconds. What can be stored over the claim
+   * then comes after no change, removal or eviction. After the leases of Nishtala et al., "Scaling Memcache at Facebook" (NSDI 2013).
    */
   async claim (name: ItemName, seconds: number): Promise<Claim> {
     const connection = this.#number
     const cas = await this.#single(name, ['HD'], (token, mark) => [`mg ${token} c ${mark} N${seconds}\r\n`], (_, marks) => casIn(marks))
     return { name, cas, connection }
   }
-
-  /** Whether the claim was made over the present connection: a server that was restarted counts CAS values anew. */
-  isHeld (claim: Claim): boolean { return this.#isReady && claim.connection === this.#number }
 
   /** @throws ConnectionLostError when there is no answer */
   async ping (): Promise<void> {
@@ -324,9 +329,9 @@ function marksOf (reply: Reply, ...codes: string[]): Map<string, string> {
   return new Map(words.map((word) => [word.slice(0, 1), word.slice(1)]))
 }
 
-function itemOf ({ value }: Reply, marks: Map<string, string>): Item {
+function itemOf ({ value }: Reply, marks: Map<string, string>, connection: number): Item {
   const ttl = marks.get('t')
-  return { cas: casIn(marks), value, flags: Number(marks.get('f') ?? 0), ttl: ttl === undefined ? undefined : ttl === '-1' ? Infinity : Number(ttl) }
+  return { cas: casIn(marks), connection, value, flags: Number(marks.get('f') ?? 0), ttl: ttl === undefined ? undefined : ttl === '-1' ? Infinity : Number(ttl) }
 }
 
 function casIn (marks: Map<string, string>): string {

@@ -14,7 +14,7 @@ import type { BegunChange, Coordination, Place } from '../coordination/coordinat
 import { Sequences, Turns } from '../turns.js'
 import { Guard } from '../guard.js'
 import { ReadReports, type Reads } from '../reads.js'
-import type { Claim, Item, MemcachedClient, Stored } from './client.js'
+import type { Claim, Item, MemcachedClient, Seen, Stored } from './client.js'
 import { type DumpedItem, NO_DUMP } from './dump.js'
 import { isFull, isOutage, isTooLarge } from './faults.js'
 import { ItemTooLargeError } from './item-too-large.js'
@@ -95,7 +95,7 @@ export class MemcachedBackend implements SharedBackend {
   readonly name = 'memcached'
   readonly format: RecordFormat
   #client: MemcachedClient
-  #coordination: Coordination
+  readonly coordination: Coordination
   #now: Now
   #prefix: string
   #deadline: number
@@ -104,7 +104,7 @@ export class MemcachedBackend implements SharedBackend {
   #changes = 0
   #named: { epoch: string, names: ItemNames } | undefined
   /** Where scanned entries were found, for `discard`. */
-  #found = new WeakMap<ScannedEntry, { name: ItemName, cas: string }>()
+  #found = new WeakMap<ScannedEntry, { name: ItemName, seen: Seen }>()
   #sequences = new Sequences()
   #turns = new Turns(AT_ONCE)
   #reads = new ReadReports((reads) => { this.#reportReads(reads).catch(() => {}) })
@@ -114,7 +114,7 @@ export class MemcachedBackend implements SharedBackend {
 
   constructor ({ client, coordination, now, prefix = 'larder', format = new RecordFormat(), deadline = DEADLINE, onFault = warnOfFault }: MemcachedOptions) {
     this.#client = client
-    this.#coordination = coordination
+    this.coordination = coordination
     this.#now = now
     this.#prefix = prefix
     this.format = format
@@ -122,10 +122,10 @@ export class MemcachedBackend implements SharedBackend {
     this.#onFault = onFault
   }
 
-  get isFollowing (): boolean { return this.#coordination.isFollowing }
+  get isFollowing (): boolean { return this.coordination.isFollowing }
 
   /** Of memcached, or of the coordinator when that is in the worse state. */
-  get breaker (): BreakerState { return this.#guard.state === 'closed' ? this.#coordination.breaker : this.#guard.state }
+  get breaker (): BreakerState { return this.#guard.state === 'closed' ? this.coordination.breaker : this.#guard.state }
 
   async get (namespace: string, key: string): Promise<StoredEntry | undefined> {
     const [entry] = await this.getMany(namespace, [key])
@@ -133,7 +133,7 @@ export class MemcachedBackend implements SharedBackend {
   }
 
   async getMany (namespace: string, keys: readonly string[]): Promise<(StoredEntry | undefined)[]> {
-    const place = await this.#coordination.place()
+    const place = await this.coordination.place()
     const entries: (StoredEntry | undefined)[] = []
     for (let from = 0; from < keys.length; from += BATCH) {
       const batch = keys.slice(from, from + BATCH)
@@ -142,10 +142,10 @@ export class MemcachedBackend implements SharedBackend {
     return entries
   }
 
-  async stamp (): Promise<number> { return (await this.#coordination.stamp()).stamp }
+  async stamp (): Promise<number> { return (await this.coordination.stamp()).stamp }
 
   async claim (namespace: string, key: string): Promise<Claim> {
-    const name = this.#names(await this.#coordination.place()).of(namespace, key)
+    const name = this.#names(await this.coordination.place()).of(namespace, key)
     return await this.#run(async () => await this.#client.claim(name, CLAIM_TIME))
   }
 
@@ -161,20 +161,19 @@ export class MemcachedBackend implements SharedBackend {
   }
 
   async fill (entry: StoredEntry, claim?: Claim): Promise<WriteOutcome> {
-    if (claim === undefined || !this.#client.isHeld(claim)) return 'superseded'
-    const { skew } = await this.#coordination.place()
+    if (claim === undefined) return 'superseded'
+    const { skew } = await this.coordination.place()
     const packed = await this.format.pack(entry, skew)
     const stored = this.#stored(claim.name, entry, packed)
     if (stored === undefined) throw this.#tooLarge(packed)
-    // Over another connection than the claim's the server may be another, and its CAS values mean something else.
-    if (!await this.#run(async () => this.#client.isHeld(claim) && await this.#client.store(claim.name, stored, claim.cas))) return 'superseded'
-    await this.#coordination.announce(entry.namespace, entry.key)
+    if (!await this.#run(async () => await this.#client.store(claim.name, stored, claim))) return 'superseded'
+    await this.coordination.announce(entry.namespace, entry.key)
     return written(entry.stamp, false, packed)
   }
 
   async replace (entry: StoredEntry, claim?: Claim): Promise<WriteOutcome> {
     return await this.#change(entry.namespace, entry.key, async (name, item, place) => {
-      const isUnchanged = item !== undefined && claim?.cas === item.cas && claim.name.token === name.token && this.#client.isHeld(claim)
+      const isUnchanged = claim?.cas === item?.cas && claim?.connection === item?.connection && claim?.name.token === name.token
       const remove = { act: item === undefined ? 'leave' : 'remove', outcome: 'superseded' } as const
       if (!isUnchanged) return remove
       const packed = await this.format.pack(entry, place.skew)
@@ -208,17 +207,17 @@ export class MemcachedBackend implements SharedBackend {
   async invalidate (namespace: string, what: Invalidation): Promise<number> {
     // What cannot be swept could never be withdrawn again.
     if (!this.#client.canDump) throw new UnsupportedOperationError(NO_DUMP)
-    return await this.#coordination.invalidate(namespace, what)
+    return await this.coordination.invalidate(namespace, what)
   }
 
-  async inForce (): Promise<InForce[]> { return await this.#coordination.inForce() }
+  async inForce (): Promise<InForce[]> { return await this.coordination.inForce() }
 
   async withdraw (namespace: string, what: Invalidation, stamp: number): Promise<void> {
-    await this.#coordination.withdraw(namespace, what, stamp)
+    await this.coordination.withdraw(namespace, what, stamp)
   }
 
   async * scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> {
-    const place = await this.#coordination.place()
+    const place = await this.coordination.place()
     const names = this.#names(place)
     const dump = await this.#run(async () => await this.#client.dump(names.beginning(namespace)), SCAN_FACTOR)
     try {
@@ -234,7 +233,7 @@ export class MemcachedBackend implements SharedBackend {
   async discard (_namespace: string, entries: readonly ScannedEntry[]): Promise<number> {
     const gone = await this.#run(async () => await Promise.all(entries.map(async (entry) => {
       const found = this.#found.get(entry)
-      return found !== undefined && await this.#client.remove(found.name, found.cas)
+      return found !== undefined && await this.#client.remove(found.name, found.seen)
     })), SCAN_FACTOR)
     return gone.filter((isGone) => isGone).length
   }
@@ -244,7 +243,7 @@ export class MemcachedBackend implements SharedBackend {
   }
 
   async follow (listener: ChangeListener): Promise<void> {
-    await this.#coordination.follow(listener)
+    await this.coordination.follow(listener)
     this.#settling = setInterval(() => { void this.#settle() }, SETTLE_INTERVAL)
     this.#settling.unref()
   }
@@ -252,7 +251,7 @@ export class MemcachedBackend implements SharedBackend {
   async close (): Promise<void> {
     clearInterval(this.#settling)
     this.#reads.stop()
-    await this.#coordination.close()
+    await this.coordination.close()
   }
 
   /** @param decide what to do, by the item as it is: called again whenever another change came before */
@@ -262,10 +261,10 @@ export class MemcachedBackend implements SharedBackend {
 
   async #changeOnce (namespace: string, key: string, decide: Decide): Promise<WriteOutcome> {
     const change = { id: `${this.#source}:${this.#changes++}`, namespace, key }
-    const before = await this.#coordination.place()
+    const before = await this.coordination.place()
     const reading = this.#item(this.#names(before).of(namespace, key))
     reading.catch(() => {}) // it is waited for below
-    const place = await this.#coordination.begin(change)
+    const place = await this.coordination.begin(change)
     const name = this.#names(place).of(namespace, key)
     let mayBeMade = false
     try {
@@ -279,7 +278,7 @@ export class MemcachedBackend implements SharedBackend {
         }
         mayBeMade = plan.act !== 'leave'
         if (await this.#act(name, item, plan.act)) {
-          await this.#coordination.announce(namespace, key, change.id)
+          await this.coordination.announce(namespace, key, change.id)
           if (plan.error !== undefined) throw plan.error
           return plan.outcome
         }
@@ -297,13 +296,13 @@ export class MemcachedBackend implements SharedBackend {
   /** Whether the item was still the one that was read. */
   async #act (name: ItemName, item: Item | undefined, act: Plan['act']): Promise<boolean> {
     if (act === 'leave') return true
-    if (act === 'remove') return item === undefined || await this.#run(async () => await this.#client.remove(name, item.cas))
-    return await this.#run(async () => await this.#client.store(name, act, item?.cas))
+    if (act === 'remove') return item === undefined || await this.#run(async () => await this.#client.remove(name, item))
+    return await this.#run(async () => await this.#client.store(name, act, item))
   }
 
   #cancel ({ id }: BegunChange): void {
     // If it cannot be told, it is settled like one that may have been made.
-    this.#coordination.cancel(id).catch(() => {})
+    this.coordination.cancel(id).catch(() => {})
   }
 
   /** Ends what was begun and never announced, here or in a process that is gone. */
@@ -311,10 +310,10 @@ export class MemcachedBackend implements SharedBackend {
     if (this.#isSettling || !this.isFollowing) return
     this.#isSettling = true
     try {
-      for (const change of await this.#coordination.abandoned(ABANDONED_AFTER)) {
+      for (const change of await this.coordination.abandoned(ABANDONED_AFTER)) {
         await this.#sequences.take(nameOf(change.namespace, change.key), async () => {
           await this.#fence(change)
-          await this.#coordination.announceForeign(change)
+          await this.coordination.announceForeign(change)
         }, isAway)
       }
     } catch (error) {
@@ -327,7 +326,7 @@ export class MemcachedBackend implements SharedBackend {
 
   /** Gives the item another CAS value, so that no change on its way to the server can still be made. Its content stays. */
   async #fence ({ namespace, key }: BegunChange): Promise<void> {
-    const name = this.#names(await this.#coordination.place()).of(namespace, key)
+    const name = this.#names(await this.coordination.place()).of(namespace, key)
     for (let tries = 0; tries < TRIES; tries++) {
       const item = await this.#run(async () => await this.#client.get(name, { ttl: true }))
       const { value = Buffer.alloc(0), flags = 0, ttl = CLAIM_TIME } = item ?? {}
@@ -355,19 +354,19 @@ export class MemcachedBackend implements SharedBackend {
       const itsKey = key ?? stored?.key
       if (item === undefined || stored === undefined || itsKey === undefined) return []
       const live = this.#live(namespace, itsKey, item, place)
-      return live === undefined ? [] : [{ ...live, name, cas: item.cas }]
+      return live === undefined ? [] : [{ ...live, name, seen: { cas: item.cas, connection: item.connection } }]
     })
     const reads = await this.#run(async () => await this.#client.getMany(
       found.map(({ facts: { namespace, key } }) => names.of(namespace, key, 'reads'))), SCAN_FACTOR)
-    return found.map(({ facts, record, name, cas }, at) => {
+    return found.map(({ facts, record, name, seen }, at) => {
       const entry = { ...withReads(facts, reads[at], place), valueLength: record.length - (prefixLength(record) as number) }
-      this.#found.set(entry, { name, cas })
+      this.#found.set(entry, { name, seen })
       return entry
     })
   }
 
   async #reportReads (waiting: Reads[]): Promise<void> {
-    const place = await this.#coordination.place()
+    const place = await this.coordination.place()
     const names = this.#names(place)
     for (let from = 0; from < waiting.length; from += BATCH) {
       const batch = waiting.slice(from, from + BATCH)
@@ -383,7 +382,7 @@ export class MemcachedBackend implements SharedBackend {
         const sum = (counted?.version === version ? counted.reads : 0) + reads
         const value = packReads({ version, reads: sum, at: at + place.skew })
         // When another process counts at the same moment, one of the two is lost: these are only statistics.
-        await this.#client.store(names.of(namespace, key, 'reads'), { value, expiry: this.#client.expiry(ttl * 1000) }, counts[index]?.cas)
+        await this.#client.store(names.of(namespace, key, 'reads'), { value, expiry: this.#client.expiry(ttl * 1000) }, counts[index])
       })))
     }
   }

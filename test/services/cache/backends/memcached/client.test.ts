@@ -1,10 +1,13 @@
 import t from 'tap'
 import { randomBytes } from 'node:crypto'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { MemcachedClient, type MemcachedClientOptions } from '../../../../../services/cache/backends/memcached/client.js'
 import { isTooLarge } from '../../../../../services/cache/backends/memcached/faults.js'
 import { type ItemName, ItemNames } from '../../../../../services/cache/backends/memcached/names.js'
 import { eventually } from '../../../../support/caches.js'
-import { type Owner, memcachedUrl } from '../../../../support/servers.js'
+import { type Owner, memcachedUrl, startMemcached } from '../../../../support/servers.js'
 import { fakeServer } from './fake-server.js'
 
 const names = new ItemNames('larder', 'test')
@@ -20,7 +23,7 @@ async function connect (owner: Owner, url: string, options: Partial<MemcachedCli
 /** Stores whatever was there. */
 async function put (client: MemcachedClient, name: ItemName, value: Buffer, expiry = 0): Promise<void> {
   const item = await client.get(name, { values: false })
-  if (!await client.store(name, { value, expiry }, item?.cas)) throw new Error('Somebody else writes')
+  if (!await client.store(name, { value, expiry }, item)) throw new Error('Somebody else writes')
 }
 
 void t.test('over a memcached', async (t) => {
@@ -59,22 +62,22 @@ void t.test('over a memcached', async (t) => {
     const asked = keys.flatMap((key, at) => at % 3 === 0 ? [`none:${at}`, key] : [key])
     const many = await client.getMany(asked.map(named))
     t.strictSame(many.map((item) => item?.value?.toString()), asked.map((key) => key.startsWith('none') ? undefined : key), 'in one question, with gaps')
-    const gone = await Promise.all(many.flatMap((item, at) => item === undefined ? [] : [client.remove(named(asked[at]!), item.cas)]))
+    const gone = await Promise.all(many.flatMap((item, at) => item === undefined ? [] : [client.remove(named(asked[at]!), item)]))
     t.equal(gone.filter(Boolean).length, 1000)
   })
 
   t.test('compare and swap', async (t) => {
     const name = named('swapped')
     const [value, other] = [Buffer.from('value'), Buffer.from('other')]
-    t.equal(await client.store(name, { value, expiry: 0 }, '12345'), false, 'not over an item that is not there')
+    t.equal(await client.store(name, { value, expiry: 0 }, { cas: '12345', connection: 1 }), false, 'not over an item that is not there')
     t.equal(await client.store(name, { value, flags: 4_294_967_295, expiry: 0 }, undefined), true)
     t.equal(await client.store(name, { value: other, expiry: 0 }, undefined), false, 'not where there is one')
     const item = (await client.get(name))!
     t.match(item, { value, flags: 4_294_967_295 })
-    const outcomes = await Promise.all(Array.from({ length: 50 }, async () => await client.store(name, { value: other, expiry: 0 }, item.cas)))
+    const outcomes = await Promise.all(Array.from({ length: 50 }, async () => await client.store(name, { value: other, expiry: 0 }, item)))
     t.equal(outcomes.filter(Boolean).length, 1, 'one of many')
-    t.equal(await client.remove(name, item.cas), false)
-    t.equal(await client.remove(name, (await client.get(name))!.cas), true)
+    t.equal(await client.remove(name, item), false)
+    t.equal(await client.remove(name, (await client.get(name))!), true)
     t.equal(await client.get(name), undefined)
   })
 
@@ -83,18 +86,17 @@ void t.test('over a memcached', async (t) => {
     await put(client, there, Buffer.from('old'))
     const claim = await client.claim(there, 60)
     t.equal((await client.get(there))?.value?.toString(), 'old', 'it changes nothing')
-    t.equal(await client.store(there, { value: Buffer.from('new'), expiry: 0 }, claim.cas), true)
-    t.equal(await client.store(there, { value: Buffer.from('late'), expiry: 0 }, claim.cas), false)
+    t.equal(await client.store(there, { value: Buffer.from('new'), expiry: 0 }, claim), true)
+    t.equal(await client.store(there, { value: Buffer.from('late'), expiry: 0 }, claim), false)
 
     const claimed = async (absent: ItemName): Promise<void> => {
       const [first, second] = [await client.claim(absent, 60), await client.claim(absent, 60)]
       t.equal(first.cas, second.cas, 'of those who wait for the same, one may fill')
       t.equal((await client.get(absent))?.value?.length, 0)
-      await client.remove(absent, first.cas)
+      await client.remove(absent, first)
       const third = await client.claim(absent, 60)
-      t.equal(await client.store(absent, { value: Buffer.from('late'), expiry: 0 }, first.cas), false, 'a removal in between')
-      t.equal(await client.store(absent, { value: Buffer.from('value'), expiry: 0 }, third.cas), true)
-      t.ok(client.isHeld(third))
+      t.equal(await client.store(absent, { value: Buffer.from('late'), expiry: 0 }, first), false, 'a removal in between')
+      t.equal(await client.store(absent, { value: Buffer.from('value'), expiry: 0 }, third), true)
     }
     for (const absent of [named('claimed:absent'), named('claimed absent\r\n')]) await claimed(absent)
   })
@@ -122,7 +124,7 @@ void t.test('over a memcached', async (t) => {
     await put(client, name, randomBytes(most))
     t.equal((await client.get(name))?.value?.length, most, 'the largest that is said to fit does')
     const answers = await Promise.allSettled([
-      client.store(name, { value: Buffer.alloc(2_000_000), expiry: 0 }, (await client.get(name, { values: false }))?.cas),
+      client.store(name, { value: Buffer.alloc(2_000_000), expiry: 0 }, await client.get(name, { values: false })),
       client.store(named('after'), { value: Buffer.from('it'), expiry: 0 }, undefined),
       client.get(named('after'))
     ])
@@ -216,6 +218,40 @@ void t.test('a server that answers with', async (t) => {
     t.match(await client.get(named('a')), { value: Buffer.from(value), cas: '7', flags: 9 })
     t.equal(server.connections(), 1)
   })
+})
+
+void t.test('what was seen before the server was restarted is not changed after it, though it counts anew', async (t) => {
+  const server = await startMemcached(t)
+  const client = await connect(t, server.url)
+  const name = named('k')
+  await put(client, name, Buffer.from('old'))
+  const before = (await client.get(name))!
+  await server.restart()
+  await eventually(async () => await client.get(name).then((item) => item === undefined, () => false), 'it is back')
+  await put(client, name, Buffer.from('new'))
+  const after = (await client.get(name))!
+  t.equal(after.cas, before.cas, 'the same number for another item')
+  t.equal(await client.store(name, { value: Buffer.from('late'), expiry: 0 }, before), false)
+  t.equal(await client.remove(name, before), false)
+  t.equal((await client.get(name))?.value?.toString(), 'new')
+})
+
+void t.test('a server that asks for a user and a password', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'larder-'))
+  t.teardown(() => { rmSync(folder, { recursive: true, force: true }) })
+  chmodSync(folder, 0o755)
+  writeFileSync(join(folder, 'users'), 'user:pass word\n', { mode: 0o644 })
+  const server = await startMemcached(t, ['-Y', join(folder, 'users')]).catch(() => undefined)
+  if (server === undefined) return t.fail('it does not start')
+  const url = new URL(server.url)
+  url.username = 'user'
+  url.password = 'wrong'
+  const refused = await connect(t, url.href)
+  t.equal(refused.isReady, false)
+  url.password = 'pass word'
+  const client = await connect(t, url.href)
+  await put(client, named('k'), Buffer.from('v'))
+  t.equal((await client.get(named('k')))?.value?.toString(), 'v')
 })
 
 void t.test('without a server', async (t) => {
