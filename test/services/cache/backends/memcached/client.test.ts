@@ -1,8 +1,5 @@
 import t from 'tap'
 import { randomBytes } from 'node:crypto'
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { MemcachedClient, type MemcachedClientOptions } from '../../../../../services/cache/backends/memcached/client.js'
 import { isTooLarge } from '../../../../../services/cache/backends/memcached/faults.js'
 import { type ItemName, ItemNames } from '../../../../../services/cache/backends/memcached/names.js'
@@ -237,21 +234,19 @@ void t.test('what was seen before the server was restarted is not changed after 
 })
 
 void t.test('a server that asks for a user and a password', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'larder-'))
-  t.teardown(() => { rmSync(folder, { recursive: true, force: true }) })
-  chmodSync(folder, 0o755)
-  writeFileSync(join(folder, 'users'), 'user:pass word\n', { mode: 0o644 })
-  const server = await startMemcached(t, ['-Y', join(folder, 'users')]).catch(() => undefined)
-  if (server === undefined) return t.fail('it does not start')
+  const server = await fakeServer(t, (asked, socket) => {
+    if (asked.startsWith('set')) socket.write(asked.endsWith('\r\nuser pass word\r\n') ? 'STORED\r\n' : 'CLIENT_ERROR authentication failure\r\n')
+    else socket.write('MN\r\n')
+  })
   const url = new URL(server.url)
   url.username = 'user'
   url.password = 'wrong'
-  const refused = await connect(t, url.href)
-  t.equal(refused.isReady, false)
+  t.equal((await connect(t, url.href)).isReady, false)
   url.password = 'pass word'
   const client = await connect(t, url.href)
-  await put(client, named('k'), Buffer.from('v'))
-  t.equal((await client.get(named('k')))?.value?.toString(), 'v')
+  t.equal(client.isReady, true)
+  await client.ping()
+  t.equal(server.heard.at(-2), 'set login 0 0 14\r\nuser pass word\r\n')
 })
 
 void t.test('without a server', async (t) => {
