@@ -97,10 +97,11 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
     await store.open()
     return store
   }
+  // In a cluster all of one cache is in one slot, by the tag in braces: scripts change several keys at once.
+  const prefixOf = (name: string): string => redis instanceof Cluster ? `{larder:${name}}` : `larder:${name}`
   const overRedis = async (name: string): Promise<Store> => await shared(new RedisBackend({
     client: app.redis,
-    // In a cluster all of one cache is in one slot, by the tag in braces: scripts change several keys at once.
-    prefix: app.redis instanceof Cluster ? `{larder:${name}}` : `larder:${name}`,
+    prefix: prefixOf(name),
     now,
     format: format(`redis:${name}`)
   }))
@@ -128,7 +129,7 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
 
   /** Where the order of a backend is kept whose own server keeps none. */
   const coordinate = (name: string): Coordination | undefined => {
-    if (redis !== undefined) return new RedisCoordination({ client: redis, name, prefix: `larder:${name}`, now })
+    if (redis !== undefined) return new RedisCoordination({ client: redis, name, prefix: prefixOf(name), now })
     return connections === undefined ? undefined : new DatabaseCoordination({ connections, name, now })
   }
 
@@ -140,8 +141,9 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
 
   if (memcached !== undefined) {
     const coordination = coordinate('memcached')
-    const backend = coordination && new MemcachedBackend({ client: memcached, coordination, now, onFault })
-    if (backend !== undefined) served.push(serve(await shared(backend)))
+    const backend = coordination && new MemcachedBackend({ client: memcached, coordination, now, format: format('memcached:api'), onFault })
+    // Its server evicts by nothing else.
+    if (backend !== undefined) served.push(serve(await shared(backend), { ...limits, strategy: 'lru' }))
   }
 
   const refused = new Map<string, string>()
