@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { encode } from '../../../../services/cache/encoding.js'
 import type { StoredEntry } from '../../../../services/cache/entry.js'
 import { Journal, type Recovered } from '../../../../services/cache/writers/journal.js'
@@ -151,15 +152,30 @@ t.test('what is asked for together shares an fsync', async (t) => {
   await journal.close()
 })
 
-t.test('whoever appends as soon as the record before is there is not forgotten', async (t) => {
-  const { journal } = await open(temporaryFolder(t))
-  // At every distance, in microtasks, from the answer to the one before.
-  for (let distance = 0; distance < 30; distance++) {
-    await journal.append(put(distance))
-    for (let i = 0; i < distance; i++) await Promise.resolve()
-    await journal.append(put(100 + distance))
+t.test('whoever appends while the round before is ending is not forgotten', async (t) => {
+  let atTheEnd = (): void => {}
+  class Told extends Segment {
+    override async append (bodies: readonly Buffer[]): Promise<void> {
+      await super.append(bodies)
+      atTheEnd()
+    }
   }
-  t.equal(journal.segments, 1)
+  const { journal } = await open(temporaryFolder(t), { newSegment: (number, path) => new Told(number, path) })
+  const forgotten: number[] = []
+  // At every distance from it, in microtasks.
+  for (let distance = 0; distance < 20; distance++) {
+    const second = new Promise<void>((resolve, reject) => {
+      atTheEnd = () => {
+        atTheEnd = () => {}
+        let later = Promise.resolve()
+        for (let i = 0; i < distance; i++) later = later.then(() => {})
+        later.then(async () => await journal.append(put(100 + distance))).then(() => { resolve() }, reject)
+      }
+    })
+    await journal.append(put(distance))
+    if (await Promise.race([second, delay(500, 'late')]) === 'late') forgotten.push(distance)
+  }
+  t.strictSame(forgotten, [])
   await journal.close()
 })
 
