@@ -1,5 +1,5 @@
-// `npm run bench`: what Larder costs against the bare minimum that answers the same bytes, and against lru-cache, async-cache-dedupe and BentoCache in process.
-// Everything that is compared is measured in this one run, in turns. Options: --only=engine,analytics,get,set,batch,products (any of
+// `npm run bench`: what Larder costs against the bare minimum that answers the same bytes, and against lru-cache in process.
+// Everything that is compared is measured in this one run, in turns. Options: --only=engine,backends,analytics,get,set,batch,products (any of
 // these), --rounds=7, --seconds=1 (of one round), --load=autocannon (instead of wrk).
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { benchAnalytics } from './analytics.mjs'
+import { benchBackends } from './backends.mjs'
 import { benchEngine } from './engine.mjs'
 import { benchHttp, CASES } from './http.mjs'
 import { loadGenerator } from './load.mjs'
@@ -14,7 +15,7 @@ import { describeMachine } from './machine.mjs'
 import { stopAll } from './processes.mjs'
 
 const here = import.meta.dirname
-const parts = ['engine', 'analytics', ...Object.keys(CASES)]
+const parts = ['engine', 'backends', 'analytics', ...Object.keys(CASES)]
 const { values } = parseArgs({
   options: {
     only: { type: 'string', default: parts.join(',') },
@@ -30,7 +31,7 @@ const rounds = Number(values.rounds)
 const seconds = Number(values.seconds)
 
 execFileSync(process.execPath, [join(here, '..', 'scripts', 'build.mjs')], { stdio: 'inherit' })
-if (!existsSync(join(here, 'node_modules', 'bentocache'))) {
+if (!existsSync(join(here, 'node_modules', 'lru-cache'))) {
   console.log('Installing the peers (bench/package.json)')
   execFileSync('npm', ['ci', '--prefix', here], { stdio: 'inherit', shell: process.platform === 'win32' })
 }
@@ -46,6 +47,7 @@ try {
   const load = loadGenerator(folder, values.load)
   console.log(describeMachine())
   if (chosen.includes('engine')) await benchEngine()
+  if (chosen.includes('backends')) await benchBackends({ folder })
   if (chosen.includes('analytics')) await benchAnalytics()
   for (const name of Object.keys(CASES)) {
     if (chosen.includes(name)) await benchHttp(name, { folder, load, rounds, seconds })

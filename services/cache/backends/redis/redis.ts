@@ -35,7 +35,7 @@ const SCAN_FACTOR = 5
 const BREAK_AFTER = 5
 
 /** Commands on their way at once. What waits here has not begun: a thousand scripts in one pipeline would be answered together, and late. */
-const AT_ONCE = 256
+const AT_ONCE = 100
 
 export interface RedisOptions {
   /** For commands: without an offline queue, and with a `commandTimeout` of some seconds, behind the shorter one here. Not closed here. */
