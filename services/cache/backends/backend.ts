@@ -111,7 +111,10 @@ export interface SharedBackend {
   /** A page of a namespace without a look at the pages before it: where the backend keeps entries in an order. */
   page? (namespace: string, query: PageQuery): Promise<Page>
 
-  /** Drops entries that nobody may see any more, if they are still the ones that were scanned. Answers how many went. */
+  /**
+   * Drops entries that nobody may see any more, if they are still the ones that were scanned. Answers how many went.
+   * @param entries the objects that `scan` or `outline` gave
+   */
   discard (namespace: string, entries: readonly Pick<ScannedEntry, 'key' | 'version'>[]): Promise<number>
 
   /** Reports reads, for the entry's own statistics; best effort. */

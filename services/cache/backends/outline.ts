@@ -8,6 +8,7 @@ export async function * outlinesIn (backend: SharedBackend, namespace: string | 
     return
   }
   for await (const entries of backend.scan(namespace)) {
-    yield entries.map((entry) => ({ ...entry, size: sizeOf(entry.key, { length: entry.valueLength }, entry.tags, entry.metadata) }))
+    // The very objects: a backend may know by them what it scanned.
+    yield entries.map((entry) => Object.assign(entry, { size: sizeOf(entry.key, { length: entry.valueLength }, entry.tags, entry.metadata) }))
   }
 }
