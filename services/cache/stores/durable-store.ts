@@ -83,7 +83,7 @@ export class DurableStore implements Store {
     if (durability === undefined) return undefined
     const name = nameOf(namespace, key)
     const pending = durability.behind.lookup(name)
-    if (pending !== undefined) return pending.entry === undefined ? undefined : this.#accepted(pending.entry, true)
+    if (pending !== undefined) return pending.entry === undefined ? undefined : this.#accepted(pending.entry, !pending.isResumed)
     if (!durability.presence.mayHold(name)) return undefined
     const underway = this.#fetches.get(name)
     if (underway !== undefined && underway.operation.supersededAt === 0) return underway.result

@@ -72,7 +72,10 @@ export class Durability {
       now,
       bounds,
       nextSeq: () => this.nextSeq(),
-      onWritten: ({ namespace, key, entry }, stands) => { if (stands && entry === undefined) this.presence.noteAbsent(nameOf(namespace, key)) },
+      onWritten: ({ namespace, key, entry, isResumed }, stands) => {
+        // What is played again may be older than what the tier has.
+        if (stands && entry === undefined && !isResumed) this.presence.noteAbsent(nameOf(namespace, key))
+      },
       renew: async (last) => { await this.#sweeper.renew(last) },
       onFault
     })
@@ -89,6 +92,11 @@ export class Durability {
       const durability = new Durability(options, folder, await options.tier(folder.space), journal)
       // Every write first: some that came before an invalidation stand behind it.
       for (const record of recovered) if (record.kind === 'write') durability.behind.resume(record, record.segment)
+      for (const record of recovered) {
+        if (record.kind !== 'through') continue
+        durability.behind.supersede(nameOf(record.namespace, record.key), record.seq)
+        journal.settle(record.segment)
+      }
       for (const record of recovered) if (record.kind === 'invalidation') durability.#resume(record)
       if (!durability.presence.isBuilt) durability.#buildPresence()
       return durability
@@ -117,6 +125,9 @@ export class Durability {
     await this.behind.writeThrough({ namespace, key, seq, entry })
     this.presence.add(namespace, name)
     this.behind.supersede(name, seq)
+    // What the journal has of the key, written long ago though it may be, is played again after a crash, and would be read until it is
+    // held against the tier.
+    if (!this.#journal.isEmpty) this.#journal.settle(await this.#journal.append({ kind: 'through', namespace, key, seq }))
   }
 
   /** Stores an entry in the journal, or (without one) the deletion of a key, on their way to the tier. */

@@ -19,7 +19,7 @@ import { parsed } from '../backends/parsed.js'
  *
  * | offset in the body | bytes | |
  * |---|---|---|
- * | 0 | 1 | 1 put, 2 delete, 3 invalidation |
+ * | 0 | 1 | 1 put, 2 delete, 3 invalidation, 4 written through |
  * | 1 | 8 | number of the write |
  * | 9 | 2 | length of the namespace |
  * | 11 | 4 | length of the key, as a JSON string; 0 for an invalidation |
@@ -33,11 +33,14 @@ const BODY_HEAD = 15
 const PUT = 1
 const DELETE = 2
 const INVALIDATION = 3
+const THROUGH = 4
 
 /** What the journal remembers. */
 export type Journalled =
   | { kind: 'write', namespace: string, key: string, seq: number, entry: StoredEntry | undefined }
   | { kind: 'invalidation', namespace: string, seq: number, what: Invalidation, stamp: number }
+  /** What came before it of the key counts no more: the tier has something newer, that the journal never had. */
+  | { kind: 'through', namespace: string, key: string, seq: number }
 
 /** The head of a new segment. @param salt eight random bytes */
 export const packSegmentHead = (salt: Buffer): Buffer => Buffer.concat([FORMAT, salt])
@@ -52,8 +55,10 @@ export async function packBody (what: Journalled, format: RecordFormat): Promise
     const { what: invalidation, stamp } = what
     return join(INVALIDATION, what.seq, what.namespace, '', Buffer.from(JSON.stringify({ what: invalidation, stamp })))
   }
-  const { namespace, key, seq, entry } = what
+  const { namespace, key, seq } = what
   const name = JSON.stringify(key)
+  if (what.kind === 'through') return join(THROUGH, seq, namespace, name)
+  const { entry } = what
   if (entry === undefined) return join(DELETE, seq, namespace, name)
   const packed = format.pack(entry, 0)
   return join(PUT, seq, namespace, name, (packed instanceof Promise ? await packed : packed).record)
@@ -75,6 +80,7 @@ export async function unpackBody (body: Buffer, format: RecordFormat): Promise<J
   }
   const key = parsed<string>(body.toString('utf8', nameAt, restAt))
   if (typeof key !== 'string') return undefined
+  if (kind === THROUGH) return { kind: 'through', namespace, key, seq }
   if (kind === DELETE) return { kind: 'write', namespace, key, seq, entry: undefined }
   const entry = kind === PUT ? await format.unpack(namespace, key, Buffer.from(rest), 0) : undefined
   return entry === undefined ? undefined : { kind: 'write', namespace, key, seq, entry }

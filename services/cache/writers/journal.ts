@@ -48,6 +48,8 @@ export class Journal {
   #isTurning = false
   #committing: Promise<void> | undefined
   #removing: Promise<void> = Promise.resolve()
+  /** Segments that are about to go. */
+  #removals = 0
   /** Stretches that could not be read, since the start. */
   damaged = 0
 
@@ -74,6 +76,8 @@ export class Journal {
   /** Bytes on disk. */
   get bytes (): number { return this.#segments.reduce((sum, { size }) => sum + size, 0) }
   get segments (): number { return this.#segments.length }
+  /** Whether there is nothing that would be played again now. */
+  get isEmpty (): boolean { return this.#segments.length === 0 && this.#removals === 0 }
 
   /** The lowest number of a write that would be played again now; Infinity when there is none. */
   get oldestSeq (): number { return this.#segments.reduce((oldest, { firstSeq }) => Math.min(oldest, firstSeq), Infinity) }
@@ -186,7 +190,8 @@ export class Journal {
   #removeSettled (): void {
     while (this.#segments[0]?.open === 0 && !this.#segments[0].isOpen) {
       const segment = this.#segments.shift() as Segment
-      this.#removing = this.#removing.then(async () => { await segment.remove() }).catch(this.#onFault)
+      this.#removals++
+      this.#removing = this.#removing.then(async () => { await segment.remove() }).catch(this.#onFault).finally(() => { this.#removals-- })
     }
   }
 

@@ -7,6 +7,8 @@ export interface Pending {
   readonly namespace: string
   readonly key: string
   readonly seq: number
+  /** Whether an earlier life of the process left it: the tier may have something newer, whose acknowledgement a crash cut off. */
+  readonly isResumed: boolean
   /** Undefined deletes. */
   entry: StoredEntry | undefined
   /** What it counts for, in bytes. */

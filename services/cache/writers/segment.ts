@@ -74,6 +74,7 @@ export class Segment {
   async remove (): Promise<void> {
     await this.seal()
     await unlink(this.path)
+    await syncFolder(dirname(this.path))
   }
 }
 

@@ -43,7 +43,7 @@ export interface WriteBehindOptions {
   /** Gives the numbers of writes. */
   nextSeq: () => number
   /** Is told of each write that came into the tier; `stands` is false when a later one of the key has been asked for. */
-  onWritten: (write: DurableWrite, stands: boolean) => void
+  onWritten: (write: Pending, stands: boolean) => void
   /** Journals again what else is open in segments up to a number. */
   renew: (last: number) => Promise<void>
   onFault: OnFault
@@ -116,7 +116,7 @@ export class WriteBehind {
       this.#entering.entries--
       this.#entering.bytes -= bytes
     }
-    this.#enqueue({ name, namespace, key, seq, entry, bytes, segment, since: this.#options.now(), tries: 0, notBefore: 0 })
+    this.#enqueue({ name, namespace, key, seq, isResumed: false, entry, bytes, segment, since: this.#options.now(), tries: 0, notBefore: 0 })
     this.#compactWhereDue()
   }
 
@@ -124,7 +124,7 @@ export class WriteBehind {
   resume (write: DurableWrite, segment: Segment): void {
     const { namespace, key, seq, entry } = write
     const bytes = entry === undefined ? sizeOf(key, '', [], undefined) : sizeOf(key, entry.value, entry.tags, entry.metadata)
-    this.#enqueue({ name: nameOf(namespace, key), namespace, key, seq, entry, bytes, segment, since: this.#options.now(), tries: 0, notBefore: 0 })
+    this.#enqueue({ name: nameOf(namespace, key), namespace, key, seq, isResumed: true, entry, bytes, segment, since: this.#options.now(), tries: 0, notBefore: 0 })
   }
 
   /** Something newer of the key is in the tier. */

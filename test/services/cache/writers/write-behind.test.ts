@@ -197,3 +197,36 @@ t.test('a value that was written through is not overwritten by what the journal 
   t.equal(await valueIn(last.cache, 'k'), 'through')
   t.equal(await valueIn(last.cache, 'other'), 'other')
 })
+
+for (const { tier, ...options } of [{ tier: 'the database' }, { tier: 'files', connections: undefined }]) {
+  t.test(`what was written through outlives what the journal still has of the key, over ${tier}`, async (t) => {
+    const gate = new Gate()
+    const opened = await open(t, { ...options, around: gate.before, closeWithin: 0 })
+    const through = (value: unknown): NewEntry => entry(value, { strategy: 'write_through' })
+    await opened.cache.set(NS, 'replaced', entry('old'))
+    await opened.cache.set(NS, 'deleted', through('old'))
+    await opened.cache.delete(NS, 'deleted')
+    await drained(opened)
+    const refuseBehind = (writes: readonly DurableWrite[]): void => { if (writes.some(({ entry }) => entry?.strategy !== 'write_through')) throw new BackendUnavailableError('away') }
+    gate.pass = refuseBehind
+    await opened.cache.set(NS, 'open', entry('so that the journal stays'))
+    await opened.cache.set(NS, 'replaced', through('new'))
+    await opened.cache.set(NS, 'deleted', through('anew'))
+    await opened.cache.close()
+
+    const again = await open(t, { ...options, folder: opened.folder, around: gate.before, closeWithin: 0 })
+    t.equal(await valueIn(again.cache, 'replaced'), 'new')
+    t.equal(await valueIn(again.cache, 'deleted'), 'anew')
+    t.equal(again.store.durability?.length, 1)
+    gate.pass = () => {}
+    await drained(again)
+    t.equal(await valueIn(again.cache, 'replaced'), 'new')
+    t.equal(await valueIn(again.cache, 'deleted'), 'anew')
+    t.equal(await again.cache.delete(NS, 'deleted'), true)
+    await again.cache.close()
+    const last = await open(t, { ...options, folder: opened.folder })
+    t.equal(await valueIn(last.cache, 'replaced'), 'new')
+    t.equal(await valueIn(last.cache, 'deleted'), undefined)
+    t.strictSame([...opened.faults, ...again.faults, ...last.faults], [])
+  })
+}
