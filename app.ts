@@ -5,7 +5,7 @@ import Fastify, { LogController, type FastifyInstance, type FastifyServerOptions
 import { initialSettings, type Config } from './config.js'
 import accessLog from './plugins/access-log.js'
 import bodyLimits from './plugins/body-limits.js'
-import cache from './plugins/cache.js'
+import cache, { type AtRestOptions } from './plugins/cache.js'
 import cacheDatabase from './plugins/cache-database.js'
 import components from './plugins/components.js'
 import configStore from './plugins/config-store.js'
@@ -72,11 +72,19 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   await app.register(cacheDatabase, { databaseUrl })
   const file = { folder: join(dataDir, 'cache'), sync: fileSync, limits: storedLimits(app.configStore) }
   const durable = { folder: join(dataDir, 'journal'), tier, files: join(dataDir, 'durable'), bounds: writeBehind }
-  await app.register(cache, { defaultBackend, limits, file, durable, atRest: config.atRest, timed: config.performanceTracking }) // over Redis where there is one
+  await app.register(cache, { defaultBackend, limits, file, durable, atRest: storedAtRest(config, app.configStore), timed: config.performanceTracking }) // over Redis where there is one
   await app.register(settings) // what is stored wins over the environment
 
   const { maxKeyLength, maxImportSize } = config.cache
   await app.register(routes, { cache: { maxKeyLength, maxImportSize, spoolDirectory: join(dataDir, 'spool') } })
+}
+
+/** What an entry that an earlier life of the process has left is written with at once. */
+function storedAtRest ({ atRest: { serialization, keys } }: Config, settings: FastifyInstance['configStore']): AtRestOptions {
+  const of: AtRestOptions['of'] = (backend) => ({
+    compression: settings.get(`cache.${backend}.compression_enabled`), encryption: settings.get(`cache.${backend}.encryption_enabled`)
+  })
+  return { serialization, of, ...(keys && { keys }) }
 }
 
 /** Those that the file backend has to keep to from the start: by lower ones it would give up what it holds. */

@@ -13,6 +13,7 @@ import { FolderInUseError, FolderSealedError, FolderUnusableError } from '../ser
 import { FileBackend } from '../services/cache/backends/file/file.js'
 import { MemcachedBackend } from '../services/cache/backends/memcached/memcached.js'
 import { RedisBackend } from '../services/cache/backends/redis/redis.js'
+import type { SharedBackendName } from '../services/cache/backends/names.js'
 import { Cache } from '../services/cache/cache.js'
 import { monotonicNow } from '../services/cache/clock.js'
 import { KeyRing } from '../services/cache/codec/key-ring.js'
@@ -39,6 +40,8 @@ declare module 'fastify' {
     cache: Cache
     /** The caches that the API serves, by backend. */
     caches: CacheRegistry
+    /** How entries are written outside the process, each with the backend whose settings hold. */
+    formats: { backend: SharedBackendName, format: RecordFormat }[]
     /** What those caches are used for and how they do, by backend. */
     analytics: ReadonlyMap<Cache['backend'], Analytics>
   }
@@ -51,16 +54,18 @@ export interface CachePluginOptions {
   file?: { folder: string, sync: boolean, limits: Pick<Limits, 'maxItems' | 'maxMemory'> }
   /** What stands behind the strategies write_through and write_behind of the memory backend. Absent: they are refused. */
   durable?: DurableOptions
-  /** What is done to entries outside the process; the run-time settings may change it. Default: nothing. */
+  /** What is done to entries outside the process. Default: nothing. */
   atRest?: AtRestOptions
   /** Whether to measure how long the API's operations take. Default false. */
   timed?: boolean
 }
 
-export interface AtRestOptions extends AtRest {
+export interface AtRestOptions {
   serialization: Serialization
   /** The first one writes. */
   keys?: readonly KeySource[]
+  /** What is done at the start, by the backend whose settings hold. */
+  of: (backend: SharedBackendName) => AtRest
 }
 
 const TIMED: TimedOperation[] = ['get', 'get_many', 'set', 'delete', 'touch', 'increment', 'list', 'invalidate']
@@ -82,15 +87,24 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
 
   const onFault = (err: unknown): void => { app.log.error({ err }, 'The cache could not be tidied up: it is tried again later') }
 
-  const { keys: sources, ...applied } = atRest ?? {}
-  const keys = sources === undefined ? undefined : await KeyRing.open(sources)
-  /** Each backend has one of its own: what is sealed for one opens nowhere else. */
-  const format = (purpose: string): RecordFormat => new RecordFormat({
-    ...applied,
-    purpose,
-    keys,
-    onUnreadable: (reads) => { app.log.warn({ cache: purpose, reads }, 'Entries were misses because they cannot be read (docs/encryption.md)') }
-  })
+  const keys = atRest?.keys === undefined ? undefined : await KeyRing.open(atRest.keys)
+  const formats: FastifyInstance['formats'] = []
+  /** Each has one of its own: what is sealed for one opens nowhere else. */
+  const format = (backend: SharedBackendName, purpose: string): RecordFormat => {
+    const applied = atRest?.of(backend)
+    if (applied?.encryption === true && keys === undefined) {
+      throw new Error(`The stored setting cache.${backend}.encryption_enabled is true, and there is no key: set CACHE_ENCRYPTION_KEY to what wrote the entries, or to a new key.`)
+    }
+    const format = new RecordFormat({
+      ...applied,
+      serialization: atRest?.serialization ?? 'json',
+      purpose: `${backend}:${purpose}`,
+      keys,
+      onUnreadable: (reads) => { app.log.warn({ cache: `${backend}:${purpose}`, reads }, 'Entries were misses because they cannot be read (docs/encryption.md)') }
+    })
+    formats.push({ backend, format })
+    return format
+  }
 
   const shared = async (backend: SharedStoreOptions['backend']): Promise<Store> => {
     const store = new SharedStore({ backend, now, onFault, limits: { ...limits, maxMemory: Math.max(1, Math.floor(limits.maxMemory * TIER_SHARE)) } })
@@ -103,7 +117,7 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
     client: app.redis,
     prefix: prefixOf(name),
     now,
-    format: format(`redis:${name}`)
+    format: format('redis', name)
   }))
   const local = (): Store => new LocalStore({ now, limits })
   const closing = <C extends Cache> (opened: C): C => {
@@ -134,14 +148,14 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
   }
 
   const own = closing(new Cache({ store: redis === undefined ? local() : await overRedis('app'), now, limits, onFault, namespace: 'app' }))
-  const memory = durable === undefined ? new LocalStore({ now, limits: given }) : await openDurableStore(app, { ...durable, now, limits: given })
+  const memory = durable === undefined ? new LocalStore({ now, limits: given }) : await openDurableStore(app, { ...durable, now, limits: given, format: format(durable.tier, 'durable') })
   const served = [serve(memory, given)]
   if (redis !== undefined) served.push(serve(await overRedis('api')))
-  if (connections !== undefined) served.push(serve(await shared(new DatabaseBackend({ connections, cache: 'api', now, limits, format: format('database:api') }))))
+  if (connections !== undefined) served.push(serve(await shared(new DatabaseBackend({ connections, cache: 'api', now, limits, format: format('database', 'api') }))))
 
   if (memcached !== undefined) {
     const coordination = coordinate('memcached')
-    const backend = coordination && new MemcachedBackend({ client: memcached, coordination, now, format: format('memcached:api'), onFault })
+    const backend = coordination && new MemcachedBackend({ client: memcached, coordination, now, format: format('memcached', 'api'), onFault })
     // Its server evicts by nothing else.
     if (backend !== undefined) served.push(serve(await shared(backend), { ...limits, strategy: 'lru' }))
   }
@@ -149,7 +163,7 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
   const refused = new Map<string, string>()
   if (file !== undefined) {
     try {
-      const backend = await FileBackend.open({ ...file, now, format: format('file:api'), onFault: (err) => { app.log.error({ err }, 'The files of the cache') } })
+      const backend = await FileBackend.open({ ...file, now, format: format('file', 'api'), onFault: (err) => { app.log.error({ err }, 'The files of the cache') } })
       served.push(serve(await shared(backend)))
       app.health.add('file', async () => { await backend.ping() }, { required: defaultBackend === 'file' })
     } catch (error) {
@@ -161,6 +175,7 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
   }
 
   app.decorate('cache', own)
+  app.decorate('formats', formats)
   app.decorate('caches', new CacheRegistry(served, defaultBackend, refused))
   app.decorate('analytics', analytics)
   app.health.add('cache', () => undefined)

@@ -10,14 +10,13 @@ import type {} from './config-store.js'
 
 /** Applies the run-time settings to what they are about: at the start, and at each change. */
 export default fp(async function settings (app) {
-  const stored = [app.cache, ...app.caches.all()].flatMap(({ backend, format }) => format === undefined ? [] : { backend, format })
   const apply = (changes: SettingChanges) => {
     if (changes['log.level'] !== undefined) app.log.level = changes['log.level']
     for (const cache of app.caches.all()) {
       const limits = limitsFor(cache.backend, changes)
       if (Object.keys(limits).length > 0) configure(cache, limits)
     }
-    for (const { backend, format } of stored) format.configure(atRestFor(backend, changes))
+    for (const { backend, format } of app.formats) format.configure(atRestFor(backend, changes))
   }
   const configure = (cache: Cache, limits: Partial<Limits>) => {
     try {
@@ -29,13 +28,9 @@ export default fp(async function settings (app) {
       cache.configure({ ...limits, quotas: new Map() })
     }
   }
-  const keyless = () => stored.filter(({ format }) => format.atRest.encryption && !format.hasKeys).map(({ backend }) => `cache.${backend}.encryption_enabled`)
+  const keyless = () => app.formats.filter(({ format }) => format.atRest.encryption && !format.hasKeys).map(({ backend }) => `cache.${backend}.encryption_enabled`)
 
   apply(app.configStore.all())
-  const [setting] = keyless()
-  if (setting !== undefined) {
-    throw new Error(`The stored setting ${setting} is true, and there is no key: set CACHE_ENCRYPTION_KEY to what wrote the entries, or to a new key.`)
-  }
   app.addHook('onClose', app.configStore.on((changes) => {
     apply(changes)
     for (const setting of keyless()) app.log.error({ setting }, 'nothing is stored there: entries are to be encrypted, and this process has no key (set CACHE_ENCRYPTION_KEY and restart)')

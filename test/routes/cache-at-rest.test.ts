@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis'
 import { randomBytes } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
 import t from 'tap'
@@ -73,6 +74,32 @@ void t.test('entries at rest', async (t) => {
     await one.cache.getOrSet('own', () => 'SECRET')
     const [name] = await client.keys('larder:app:entry:*:own')
     t.equal((await client.getBuffer(name!) as Buffer).indexOf('SECRET'), -1)
+  })
+
+  await t.test('so are durable entries and their journal, and what files hold', async (t) => {
+    const memory = new Api(one, 'memory', 'default')
+    const file = new Api(one, 'file', 'default')
+    await new Api(one, 'database', 'default').post('/config', { encryption_enabled: true })
+    await file.post('/config', { encryption_enabled: true })
+    const more = { metadata: { tags: ['SECRET-tag'] } }
+    for (const strategy of ['write_through', 'write_behind']) t.equal((await memory.set(`durable-${strategy}`, VALUE, { strategy, ...more })).status, 200)
+    t.equal((await file.set('in-a-file', VALUE, more)).status, 200)
+    await eventually(async () => (await pool.query('SELECT 1 FROM cache_durable')).rows.length === 2, 'both are in the database')
+    const { rows } = await pool.query<Record<string, unknown>>('SELECT * FROM cache_durable')
+    const bytes = Buffer.concat(rows.flatMap((row) => Object.values(row).map((value) => Buffer.isBuffer(value) ? value : Buffer.from(String(value)))))
+    t.not(bytes.indexOf('durable-write_behind'), -1)
+    t.equal(bytes.indexOf('SECRET'), -1)
+    let files = 0
+    for (const entry of readdirSync(join(folder, 'one'), { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile()) continue
+      files++
+      t.equal(readFileSync(join(entry.parentPath, entry.name)).indexOf('SECRET'), -1, entry.name)
+    }
+    t.ok(files > 3, 'journal and tables')
+    t.strictSame((await file.read('in-a-file')).body.cache_item.value, VALUE)
+    t.strictSame((await memory.read('durable-write_through')).body.cache_item.value, VALUE)
+    await new Api(one, 'database', 'default').post('/config', { encryption_enabled: false })
+    await file.post('/config', { encryption_enabled: false })
   })
 
   await t.test('what cannot be read is a miss that statistics and metrics count', async (t) => {

@@ -1,8 +1,8 @@
 import type { Encoder } from 'cbor-x'
 import { UnreadableError } from './unreadable.js'
 
-/** The longest JSON text that is turned into CBOR, in characters: parsing and writing it takes some milliseconds at most. */
-export const LONGEST_CBOR = 256 * 1024
+/** The longest JSON text that is turned into CBOR, in characters: parsing and writing it takes two milliseconds or three. */
+export const LONGEST_CBOR = 128 * 1024
 /** Arrays and maps within each other: recursion over what is deeper could overflow the stack. */
 const DEEPEST = 500
 

@@ -123,7 +123,7 @@ void t.test('values as CBOR', async (t) => {
   const formOf = async (json: string, more: Partial<StoredEntry> = {}): Promise<number> => (await packed(cbor, entryWith(json, more))).record[5] as number
 
   t.test('are those that come back as the same text', async (t) => {
-    for (const json of ['{"a":[1,2,3.5,true,null,"é"]}', '[["same","same"],"same"]', '1234567890', '"some text that is long enough"', '-12345', '12345678901234', prose(200_000)]) t.equal(await formOf(json), 1, json.slice(0, 50))
+    for (const json of ['{"a":[1,2,3.5,true,null,"é"]}', '[["same","same"],"same"]', '1234567890', '"some text that is long enough"', '-12345', '12345678901234', prose(100_000)]) t.equal(await formOf(json), 1, json.slice(0, 50))
     for (const json of ['{"__proto__":1,"more":"text"}', '-0', '1e400', '"\\ud800 and more text"', '{"b":1, "a":2}', '{"2":1,"1":2}', '9007199254740993', '[1E2]', `${'['.repeat(2000)}${']'.repeat(2000)}`, prose(300_000)]) {
       t.equal(await formOf(json), 0, json.slice(0, 50))
       t.equal(await readBack(plain, (await packed(cbor, entryWith(json))).record), json)
