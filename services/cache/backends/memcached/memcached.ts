@@ -39,6 +39,8 @@ const BATCH = 100
 /** Items in a portion of a scan, and their bytes in the server. */
 const PORTION = 250
 const PORTION_BYTES = 4 * 1024 * 1024
+/** Scanned entries whose items are remembered. */
+const REMEMBERED = 8 * PORTION
 /** Offsets in a record: see record.ts. */
 const EXPIRES_AT = 32
 const GONE_AT = 40
@@ -68,6 +70,9 @@ interface Plan {
 }
 
 type Decide = (name: ItemName, item: Item | undefined, place: Place) => Plan | 'precondition' | Promise<Plan | 'precondition'>
+
+/** Where an entry of this version was found. */
+interface Found { version: number, name: ItemName, seen: Seen }
 
 /** An item as an entry, if it holds one that is not gone. */
 interface Live { facts: Facts, record: Buffer }
@@ -103,8 +108,8 @@ export class MemcachedBackend implements SharedBackend {
   #source = randomBytes(6).toString('hex')
   #changes = 0
   #named: { epoch: string, names: ItemNames } | undefined
-  /** Where scanned entries were found, for `discard`. */
-  #found = new WeakMap<ScannedEntry, { name: ItemName, seen: Seen }>()
+  /** Where the entries of the last portions of scans were found, for `discard`. */
+  #found = new Map<string, Found>()
   #sequences = new Sequences()
   #turns = new Turns(AT_ONCE)
   #reads = new ReadReports((reads) => { this.#reportReads(reads).catch(() => {}) })
@@ -151,7 +156,7 @@ export class MemcachedBackend implements SharedBackend {
 
   async set (entry: StoredEntry, condition?: WriteCondition): Promise<WriteOutcome> {
     return await this.#change(entry.namespace, entry.key, async (name, item, place) => {
-      const live = this.#live(entry.namespace, entry.key, item, place)
+      const live = this.#present(entry.namespace, entry.key, item, place)
       if (!permits(condition, live?.facts)) return 'precondition'
       const packed = await this.format.pack({ ...entry, stamp: place.stamp }, place.skew)
       const act = this.#stored(name, entry, packed)
@@ -186,7 +191,7 @@ export class MemcachedBackend implements SharedBackend {
 
   async delete (namespace: string, key: string, condition?: WriteCondition): Promise<WriteOutcome> {
     return await this.#change(namespace, key, (_, item, place) => {
-      const live = this.#live(namespace, key, item, place)
+      const live = this.#present(namespace, key, item, place)
       if (!permits(condition, live?.facts)) return 'precondition'
       return { act: item === undefined ? 'leave' : 'remove', outcome: { stamp: place.stamp, existed: live !== undefined } }
     })
@@ -194,7 +199,7 @@ export class MemcachedBackend implements SharedBackend {
 
   async expire (namespace: string, key: string, version: number, expiresAt: number, goneAt: number): Promise<WriteOutcome> {
     return await this.#change(namespace, key, (name, item, place) => {
-      const live = this.#live(namespace, key, item, place)
+      const live = this.#present(namespace, key, item, place)
       if (live?.facts.version !== version) return 'precondition'
       const record = Buffer.from(live.record)
       record.writeDoubleLE(expiresAt + place.skew, EXPIRES_AT)
@@ -230,12 +235,14 @@ export class MemcachedBackend implements SharedBackend {
     }
   }
 
-  async discard (_namespace: string, entries: readonly ScannedEntry[]): Promise<number> {
-    const gone = await this.#run(async () => await Promise.all(entries.map(async (entry) => {
-      const found = this.#found.get(entry)
-      return found !== undefined && await this.#client.remove(found.name, found.seen)
-    })), SCAN_FACTOR)
-    return gone.filter((isGone) => isGone).length
+  async discard (namespace: string, entries: readonly Pick<ScannedEntry, 'key' | 'version'>[]): Promise<number> {
+    let count = 0
+    for (let from = 0; from < entries.length; from += BATCH) {
+      const found = await this.#whereabouts(namespace, entries.slice(from, from + BATCH))
+      const gone = await this.#run(async () => await Promise.all(found.map(async ({ name, seen }) => await this.#client.remove(name, seen))), SCAN_FACTOR)
+      count += gone.filter((isGone) => isGone).length
+    }
+    return count
   }
 
   recordAccess (namespace: string, key: string, version: number, reads: number, at: number): void {
@@ -360,9 +367,37 @@ export class MemcachedBackend implements SharedBackend {
       found.map(({ facts: { namespace, key } }) => names.of(namespace, key, 'reads'))), SCAN_FACTOR)
     return found.map(({ facts, record, name, seen }, at) => {
       const entry = { ...withReads(facts, reads[at], place), valueLength: record.length - (prefixLength(record) as number) }
-      this.#found.set(entry, { name, seen })
+      this.#remember(facts, { version: facts.version, name, seen })
       return entry
     })
+  }
+
+  #remember ({ namespace, key }: Facts, found: Found): void {
+    const name = nameOf(namespace, key)
+    this.#found.delete(name)
+    this.#found.set(name, found)
+    if (this.#found.size <= REMEMBERED) return
+    const [oldest] = this.#found.keys()
+    this.#found.delete(oldest as string)
+  }
+
+  /** The items of those of the entries that are still there. */
+  async #whereabouts (namespace: string, entries: readonly Pick<ScannedEntry, 'key' | 'version'>[]): Promise<Found[]> {
+    const known: Found[] = []
+    const others: typeof entries[number][] = []
+    for (const entry of entries) {
+      const found = this.#found.get(nameOf(namespace, entry.key))
+      if (found?.version === entry.version) known.push(found)
+      else others.push(entry)
+    }
+    const place = await this.coordination.place()
+    const names = others.map(({ key }) => this.#names(place).of(namespace, key))
+    const items = await this.#run(async () => await this.#client.getMany(names), SCAN_FACTOR)
+    const read = others.flatMap(({ key, version }, at) => {
+      const item = items[at]
+      return item !== undefined && this.#live(namespace, key, item, place)?.facts.version === version ? [{ version, name: names[at] as ItemName, seen: item }] : []
+    })
+    return [...known, ...read]
   }
 
   async #reportReads (waiting: Reads[]): Promise<void> {
@@ -396,6 +431,12 @@ export class MemcachedBackend implements SharedBackend {
     const facts = this.format.facts(namespace, key, record.subarray(0, prefixLength(record)), skew)
     // The server counts whole seconds.
     return facts === undefined || facts.goneAt <= this.#now() ? undefined : { facts, record }
+  }
+
+  /** The same for one who wants to change it: what cannot be read is as good as absent. */
+  #present (namespace: string, key: string, item: Item | undefined, place: Place): Live | undefined {
+    const live = this.#live(namespace, key, item, place)
+    return live?.facts.isUnreadable === true ? undefined : live
   }
 
   /** Undefined when it is more than the server takes. */
