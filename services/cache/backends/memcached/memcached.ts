@@ -74,6 +74,8 @@ type Decide = (name: ItemName, item: Item | undefined, place: Place) => Plan | '
 /** Where an entry of this version was found. */
 interface Found { version: number, name: ItemName, seen: Seen }
 
+type Discarded = Pick<ScannedEntry, 'key' | 'version'>
+
 /** An item as an entry, if it holds one that is not gone. */
 interface Live { facts: Facts, record: Buffer }
 
@@ -235,12 +237,18 @@ export class MemcachedBackend implements SharedBackend {
     }
   }
 
-  async discard (namespace: string, entries: readonly Pick<ScannedEntry, 'key' | 'version'>[]): Promise<number> {
+  async discard (namespace: string, entries: readonly Discarded[]): Promise<number> {
     let count = 0
     for (let from = 0; from < entries.length; from += BATCH) {
-      const found = await this.#whereabouts(namespace, entries.slice(from, from + BATCH))
-      const gone = await this.#run(async () => await Promise.all(found.map(async ({ name, seen }) => await this.#client.remove(name, seen))), SCAN_FACTOR)
-      count += gone.filter((isGone) => isGone).length
+      let left: readonly Discarded[] = entries.slice(from, from + BATCH)
+      // An item may have been written anew with the same entry in it (a lifetime, a fence) or be seen over a connection that is lost.
+      for (let tries = 0; left.length > 0; tries++) {
+        if (tries === TRIES) throw new BackendUnavailableError(CONTENDED)
+        const found = await this.#whereabouts(namespace, left, tries === 0)
+        const gone = await this.#run(async () => await Promise.all(found.map(async ({ name, seen }) => await this.#client.remove(name, seen))), SCAN_FACTOR)
+        count += gone.filter((isGone) => isGone).length
+        left = found.flatMap(({ entry }, at) => gone[at] === true ? [] : [entry])
+      }
     }
     return count
   }
@@ -292,7 +300,7 @@ export class MemcachedBackend implements SharedBackend {
         mayBeMade = false
         item = await this.#item(name)
       }
-      throw new BackendUnavailableError('Too many others change this key at the same time: try again in a moment.')
+      throw new BackendUnavailableError(CONTENDED)
     } catch (error) {
       // Otherwise it stays begun, and is settled later.
       if (!mayBeMade) this.#cancel(change)
@@ -381,23 +389,24 @@ export class MemcachedBackend implements SharedBackend {
     this.#found.delete(oldest as string)
   }
 
-  /** The items of those of the entries that are still there. */
-  async #whereabouts (namespace: string, entries: readonly Pick<ScannedEntry, 'key' | 'version'>[]): Promise<Found[]> {
-    const known: Found[] = []
-    const others: typeof entries[number][] = []
+  /** The items of those of the entries that are still there; `known` takes those of the last scans for it. */
+  async #whereabouts (namespace: string, entries: readonly Discarded[], known: boolean): Promise<(Found & { entry: Discarded })[]> {
+    const remembered: (Found & { entry: Discarded })[] = []
+    const others: Discarded[] = []
     for (const entry of entries) {
-      const found = this.#found.get(nameOf(namespace, entry.key))
-      if (found?.version === entry.version) known.push(found)
+      const found = known ? this.#found.get(nameOf(namespace, entry.key)) : undefined
+      if (found?.version === entry.version) remembered.push({ ...found, entry })
       else others.push(entry)
     }
     const place = await this.coordination.place()
     const names = others.map(({ key }) => this.#names(place).of(namespace, key))
     const items = await this.#run(async () => await this.#client.getMany(names), SCAN_FACTOR)
-    const read = others.flatMap(({ key, version }, at) => {
+    const read = others.flatMap((entry, at) => {
       const item = items[at]
-      return item !== undefined && this.#live(namespace, key, item, place)?.facts.version === version ? [{ version, name: names[at] as ItemName, seen: item }] : []
+      const isThere = item !== undefined && this.#live(namespace, entry.key, item, place)?.facts.version === entry.version
+      return isThere ? [{ version: entry.version, name: names[at] as ItemName, seen: item, entry }] : []
     })
-    return [...known, ...read]
+    return [...remembered, ...read]
   }
 
   async #reportReads (waiting: Reads[]): Promise<void> {
@@ -462,6 +471,7 @@ export class MemcachedBackend implements SharedBackend {
   }
 }
 
+const CONTENDED = 'Too many others change this key at the same time: try again in a moment.'
 const AWAY = 'memcached does not answer: try again in a moment; if it stays so, check MEMCACHED_URL and the server.'
 
 const written = (stamp: number, existed: boolean, { storedLength }: PackedRecord): WriteOutcome =>

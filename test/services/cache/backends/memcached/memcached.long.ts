@@ -72,6 +72,18 @@ t.test('a value that does not fit', async (t) => {
   t.equal(await behind(b, 'k'), undefined, 'leaves nothing old behind when the origin changed')
 })
 
+t.test('what is to be discarded goes, though its item was written anew since it was scanned', async (t) => {
+  const { cache, backend } = await (await startMemcachedCaches(t))(t, PATIENT)
+  for (const key of ['a', 'b', 'c']) await cache.set(NS, key, entry(key))
+  const scanned = []
+  for await (const entries of backend.scan(NS)) scanned.push(...entries)
+  await cache.touch(NS, 'a', 1000)
+  await cache.set(NS, 'b', entry('another'))
+  t.equal(await backend.discard(NS, scanned.map(({ key, version }) => ({ key, version }))), 2)
+  t.strictSame((await cache.list(NS, { limit: 9 })).entries.map(({ key }) => key), ['b'], 'but not another entry')
+  t.equal(await backend.discard(NS, scanned), 0)
+})
+
 t.test('lifetimes are exact, though the server counts seconds', async (t) => {
   const { cache, backend } = await (await startMemcachedCaches(t))(t, PATIENT)
   const began = Date.now()
