@@ -17,6 +17,8 @@ export interface Operation {
 /** The operations under way by the name of their entry, so that a change of a key reaches loads, fetches and updates of it. */
 export class InFlight {
   #operations = new Map<string, Set<Operation>>()
+  /** How many changes of a key are being made. */
+  #changes = new Map<string, number>()
 
   begin (name: string, stamp: number, isOrdered = true, claim?: object): Operation {
     const operation: Operation = { name, stamp, claim, isOrdered, supersededAt: 0 }
@@ -30,6 +32,25 @@ export class InFlight {
     const operations = this.#operations.get(operation.name)
     operations?.delete(operation)
     if (operations?.size === 0) this.#operations.delete(operation.name)
+  }
+
+  /** A read, whose result is not to be kept when a change of the key is being made: it may be from before or after it. */
+  beginRead (name: string): Operation {
+    const operation = this.begin(name, Infinity)
+    if (this.#changes.has(name)) operation.supersededAt = Infinity
+    return operation
+  }
+
+  /** The key is being changed from now on, by the operation: until `changed`, which must follow. */
+  changing (name: string, by: Operation): void {
+    this.supersede(name, by)
+    this.#changes.set(name, (this.#changes.get(name) ?? 0) + 1)
+  }
+
+  changed (name: string): void {
+    const others = (this.#changes.get(name) ?? 0) - 1
+    if (others > 0) this.#changes.set(name, others)
+    else this.#changes.delete(name)
   }
 
   /** The key was changed, at a stamp if it has one: whatever is under way for it (but the one that changes it) is too old for it. */

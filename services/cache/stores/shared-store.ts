@@ -105,7 +105,7 @@ export class SharedStore implements Store, ChangeListener {
   }
 
   async fetchMany (namespace: string, keys: readonly string[]): Promise<(StoredEntry | undefined)[]> {
-    const operations = keys.map((key) => this.#inFlight.begin(nameOf(namespace, key), Infinity))
+    const operations = keys.map((key) => this.#inFlight.beginRead(nameOf(namespace, key)))
     try {
       const [entries] = await Promise.all([this.#backend.getMany(namespace, keys), this.#catchUp()])
       return entries.map((entry, at) => this.#accept(entry, operations[at] as Operation))
@@ -162,13 +162,12 @@ export class SharedStore implements Store, ChangeListener {
   }
 
   async replace (operation: Operation, entry: StoredEntry): Promise<WriteOutcome> {
-    this.#inFlight.supersede(operation.name, operation)
-    this.memory.delete(entry.namespace, entry.key)
     if (operation.supersededAt > 0 || !operation.isOrdered) {
       await this.forget(entry.namespace, entry.key)
       return 'superseded'
     }
-    const outcome = await this.#backend.replace({ ...entry, stamp: operation.stamp }, operation.claim)
+    const outcome = await this.#changing(operation, entry.namespace, entry.key,
+      async () => await this.#backend.replace({ ...entry, stamp: operation.stamp }, operation.claim))
     if (typeof outcome === 'object') this.#keep({ ...entry, stamp: operation.stamp, storedLength: outcome.storedLength }, operation)
     this.wakeups.wake(operation.name)
     return outcome
@@ -326,7 +325,7 @@ export class SharedStore implements Store, ChangeListener {
   }
 
   async #fetch (namespace: string, key: string, name: string): Promise<StoredEntry | undefined> {
-    const operation = this.#inFlight.begin(name, Infinity)
+    const operation = this.#inFlight.beginRead(name)
     try {
       const [entry] = await Promise.all([this.#backend.get(namespace, key), this.#catchUp()])
       return this.#accept(entry, operation)
@@ -374,12 +373,8 @@ export class SharedStore implements Store, ChangeListener {
   async #change (namespace: string, key: string, write: () => Promise<WriteOutcome>, entry?: StoredEntry): Promise<WriteOutcome> {
     const name = nameOf(namespace, key)
     const operation = this.#inFlight.begin(name, Infinity)
-    this.#inFlight.supersede(name, operation)
-    // A read under way may bring what was there before: it is not for those who ask after the change.
-    this.#fetches.delete(name)
-    this.memory.delete(namespace, key)
     try {
-      const outcome = await write()
+      const outcome = await this.#changing(operation, namespace, key, write)
       if (typeof outcome === 'object') {
         this.#owedKeys.delete(name)
         if (entry !== undefined) this.#keep({ ...entry, stamp: outcome.stamp, storedLength: outcome.storedLength }, operation)
@@ -388,6 +383,21 @@ export class SharedStore implements Store, ChangeListener {
     } finally {
       this.#inFlight.end(operation)
       this.wakeups.wake(name)
+    }
+  }
+
+  async #changing (operation: Operation, namespace: string, key: string, write: () => Promise<WriteOutcome>): Promise<WriteOutcome> {
+    const { name } = operation
+    this.#inFlight.changing(name, operation)
+    // A read under way may bring what was there before: it is not for those who ask after the change.
+    this.#fetches.delete(name)
+    this.memory.delete(namespace, key)
+    try {
+      return await write()
+    } finally {
+      this.#inFlight.changed(name)
+      // So may one that began meanwhile: not every backend takes reads and changes in the order in which they were asked for.
+      this.#fetches.delete(name)
     }
   }
 

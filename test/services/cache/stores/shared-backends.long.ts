@@ -222,6 +222,33 @@ for (const [kind, start] of Object.entries(kinds)) {
       })
     })
 
+    t.test('what is read while a key changes is not kept', async (t) => {
+      const open = await start(t)
+      const { cache } = await open(t)
+      const changes: Record<string, (key: string) => unknown> = {
+        delete: (key) => cache.delete(NS, key),
+        set: (key) => cache.set(NS, key, entry('new')),
+        update: (key) => cache.update(key, async () => 'new', {})
+      }
+      for (const [name, change] of Object.entries(changes)) {
+        for (let round = 0; round < 30; round++) {
+          const key = `${name}${round}`
+          await cache.set(NS, key, entry('old'))
+          let isOver = false
+          const changing = Promise.resolve(change(key)).finally(() => { isOver = true })
+          const reads: unknown[] = []
+          while (!isOver) {
+            reads.push(cache.get(NS, key))
+            await new Promise((resolve) => { setImmediate(resolve) })
+          }
+          await changing
+          t.not(await valueIn(cache, key), 'old', `${name}: not read after it`)
+          await Promise.all(reads)
+          t.not(await valueIn(cache, key), 'old', `${name}: nor kept`)
+        }
+      }
+    })
+
     t.test('writes that race', async (t) => {
       const open = await start(t)
       const [a, b] = [await open(t), await open(t)]
