@@ -60,7 +60,12 @@ export class FillLeases {
     let isWaiting = false
     try {
       for (;;) {
-        const [grant, entry] = await Promise.all([store.leases.acquire(namespace, key, milliseconds, over), store.latest(namespace, key)])
+        const acquiring = store.leases.acquire(namespace, key, milliseconds, over)
+        const [grant, entry] = await Promise.all([acquiring, store.latest(namespace, key)]).catch((error: unknown) => {
+          // Otherwise the next ones would wait for a caller who never learns that it has the lease.
+          acquiring.then((grant) => { if (grant.isMine) this.#release(namespace, key, grant, true) }, () => {})
+          throw error
+        })
         if (entry !== undefined && entry.expiresAt > this.#now()) {
           if (grant.isMine) this.#release(namespace, key, grant)
           return { kind: 'found', entry }

@@ -38,7 +38,14 @@ export const newToken = (stamp: number): string => `${stamp}-${randomBytes(12).t
 /** The stamp at which a lease was given, NaN for what is no token. */
 export const stampOf = (token: string): number => /^\d{1,16}-[\w-]{16}$/.test(token) ? Number(token.slice(0, token.indexOf('-'))) : NaN
 
-interface Held { readonly token: string, until: number, timer: NodeJS.Timeout, operation: Operation | undefined }
+/** It has no operation before that has begun. */
+interface Held {
+  readonly token: string
+  readonly beginning: MaybePromise<Operation>
+  until: number
+  timer: NodeJS.Timeout
+  operation: Operation | undefined
+}
 
 export interface LocalLeasesOptions {
   now: () => number
@@ -58,18 +65,23 @@ export class LocalLeases implements Leases {
   async acquire (namespace: string, key: string, milliseconds: number, over?: string): Promise<Grant> {
     const { now, begin, end } = this.#options
     const name = nameOf(namespace, key)
-    const other = this.#held.get(name)
-    if (other !== undefined) {
-      if (other.token !== over && !isVoid(other)) return { isMine: false, token: other.token, stamp: stampOf(other.token), left: other.until - now() }
+    for (let other = this.#held.get(name); other !== undefined; other = this.#held.get(name)) {
+      if (other.operation === undefined) {
+        // Whether it stands can only be told once it is known at which stamp it was given.
+        await Promise.resolve(other.beginning).catch(() => {})
+        continue
+      }
+      if (other.token !== over && !isVoid(other)) return { isMine: false, token: other.token, stamp: other.operation.stamp, left: other.until - now() }
       this.#drop(name, other)
     }
     const beginning = begin(namespace, key)
+    const operation = beginning instanceof Promise ? undefined : beginning
     // Taken before it is known when it began, so that nobody takes it meanwhile.
-    const token = newToken(beginning instanceof Promise ? 0 : beginning.stamp)
-    const held: Held = { token, until: now() + milliseconds, timer: this.#timer(name, token, milliseconds), operation: undefined }
+    const token = newToken(operation?.stamp ?? 0)
+    const held: Held = { token, beginning, until: now() + milliseconds, timer: this.#timer(name, token, milliseconds), operation }
     this.#held.set(name, held)
     try {
-      held.operation = await beginning
+      held.operation ??= await beginning
     } catch (error) {
       this.#drop(name, held)
       throw error

@@ -43,6 +43,14 @@ void t.test('what its server alone decides is refused', async (t) => {
     t.equal((await cache.read('large')).body.cache_item.value, 'small')
   })
 
+  t.test('of many who miss one gets the lease, also after an invalidation', async (t) => {
+    t.equal((await cache.post('/clear')).status, 200)
+    const holder = await cache.get('/get/leased', { lease: 20 })
+    t.ok('lease' in holder.body)
+    const others = await Promise.all(Array.from({ length: 10 }, async () => await cache.get('/get/leased', { lease: 0.2 })))
+    t.notOk(others.some(({ body }) => 'lease' in body))
+  })
+
   t.test('its part of the health', async (t) => {
     t.match((await app.inject('/health/ready')).json(), { parts: { memcached: { status: 'up', required: false } } })
   })
