@@ -40,10 +40,12 @@ void t.test('a caller who is answered with a fault leaves no lease behind', asyn
   const { store, clock } = localCache(t)
   let isAway = true
   const failing: Store = Object.create(store, {
-    latest: { value: async () => {
-      if (isAway) throw new BackendUnavailableError('away')
-      return undefined
-    } }
+    latest: {
+      value: async () => {
+        if (isAway) throw new BackendUnavailableError('away')
+        return undefined
+      }
+    }
   }) as Store
   for (const name of ['leases', 'wakeups'] as const) Object.defineProperty(failing, name, { value: store[name] })
   const leases = new FillLeases({ store: failing, now: clock.now, onFault: (error) => { t.fail(String(error)) } })

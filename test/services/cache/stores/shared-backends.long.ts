@@ -234,10 +234,10 @@ for (const [kind, start] of Object.entries(kinds)) {
         for (let round = 0; round < 30; round++) {
           const key = `${name}${round}`
           await cache.set(NS, key, entry('old'))
-          let isOver = false
-          const changing = Promise.resolve(change(key)).finally(() => { isOver = true })
+          const progress = { isOver: false }
+          const changing = Promise.resolve(change(key)).finally(() => { progress.isOver = true })
           const reads: unknown[] = []
-          while (!isOver) {
+          while (!progress.isOver) {
             reads.push(cache.get(NS, key))
             await new Promise((resolve) => { setImmediate(resolve) })
           }
