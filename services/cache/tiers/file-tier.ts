@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import { Disk, diskFault, isFull, type Row, type RowChange } from '../backends/file/disk.js'
+import { Disk, diskFault, isDamage, isFull, type Row, type RowChange } from '../backends/file/disk.js'
 import type { Now } from '../clock.js'
 import type { StoredEntry } from '../entry.js'
 import { BackendFullError } from '../errors.js'
@@ -51,6 +51,8 @@ export class FileTier implements DurableTier {
   #disk: Promise<Disk>
   /** LevelDB takes nothing any more after a write that failed, until it is opened again. */
   #isBroken = false
+  /** Whether it was damage that it came upon: a damaged table stops the writes each time LevelDB comes to rewrite it. */
+  #isDamaged = false
   #next: Group | undefined
   #running: Promise<unknown> = Promise.resolve()
 
@@ -192,6 +194,7 @@ export class FileTier implements DurableTier {
       return await work(disk)
     } catch (error) {
       this.#isBroken = true
+      this.#isDamaged ||= isDamage(error)
       throw this.#fault(error)
     }
   }
@@ -201,8 +204,11 @@ export class FileTier implements DurableTier {
     if (!this.#isBroken) return disk
     if (!disk.hasRoom()) throw new BackendFullError(this.name)
     this.#isBroken = false
-    this.#disk = disk.close().then(async () => await openDisk(this.#options)).catch((error: unknown) => {
+    const isDamaged = this.#isDamaged
+    this.#isDamaged = false
+    this.#disk = disk.close().then(async () => await openDisk(this.#options, isDamaged)).catch((error: unknown) => {
       this.#isBroken = true
+      this.#isDamaged = isDamaged
       this.#options.onFault(error)
       return disk
     })
@@ -214,7 +220,7 @@ export class FileTier implements DurableTier {
   #rowKey (namespace: string, key: string): Buffer { return Buffer.from(`${this.#options.space}/${nameOf(namespace, JSON.stringify(key))}`) }
 }
 
-const openDisk = async ({ folder, onFault }: FileTierOptions): Promise<Disk> => await Disk.open({ folder, sync: true, onFault })
+const openDisk = async ({ folder, onFault }: FileTierOptions, isDamaged = false): Promise<Disk> => await Disk.open({ folder, sync: true, onFault }, isDamaged)
 
 /** A deletion also of a write with its own number: see `Sweeper`. */
 const isNewer = ({ seq, record }: RowWrite, other: number, isTombstone: boolean): boolean =>

@@ -1,0 +1,63 @@
+import t from 'tap'
+import { randomBytes } from 'node:crypto'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { encode } from '../../../../services/cache/encoding.js'
+import type { DurableWrite } from '../../../../services/cache/tiers/tier.js'
+import { FileTier } from '../../../../services/cache/tiers/file-tier.js'
+import { temporaryFolder } from '../../../support/durable-caches.js'
+
+let seq = 0
+/** Half a megabyte that cannot be compressed. */
+const entries = (first: number): DurableWrite[] => Array.from({ length: 16 }, (_, i) => {
+  const key = `k${first + i}`
+  seq += 2
+  return {
+    namespace: 'default',
+    key,
+    seq,
+    entry: {
+      namespace: 'default',
+      key,
+      value: encode(randomBytes(32_768).toString('latin1')),
+      dataType: 'string',
+      tags: [],
+      metadata: undefined,
+      createdAt: 0,
+      accessedAt: 0,
+      accessCount: 0,
+      expiresAt: Infinity,
+      goneAt: Infinity,
+      version: seq,
+      stamp: 1,
+      strategy: 'write_through'
+    }
+  }
+})
+
+t.test('a damaged table stops the writes no longer than until it is repaired', async (t) => {
+  const folder = join(temporaryFolder(t), 'durable')
+  const faults: string[] = []
+  const options = { folder, space: 'a', now: Date.now, onFault: (error: unknown) => { faults.push((error as Error).message) } }
+  const before = await FileTier.open(options)
+  for (let i = 0; i < 8; i++) await before.write(entries(i * 16))
+  await before.close()
+  for (const name of readdirSync(folder).filter((name) => name.endsWith('.ldb'))) {
+    const bytes = readFileSync(join(folder, name))
+    bytes.fill(0, bytes.length - 8)
+    writeFileSync(join(folder, name), bytes)
+  }
+
+  const tier = await FileTier.open(options)
+  t.teardown(() => tier.close())
+  const failures: unknown[] = []
+  let written = 0
+  // Until LevelDB has come to the table, and been let on.
+  for (; written < 200 && failures.length === 0; written++) await tier.write(entries(written * 16)).catch((error: unknown) => { failures.push(error) })
+  t.ok(failures.length > 0, 'the writes were stopped')
+  for (let i = 0; i < 5; i++) {
+    const writes = entries(i * 16)
+    await tier.write(writes)
+    t.strictSame((await tier.getMany('default', writes.map(({ key }) => key))).map((entry) => entry?.version), writes.map(({ entry }) => entry?.version))
+  }
+})
