@@ -15,11 +15,12 @@ export const placeOf = (slot: number): number => slot & MASK
  */
 export class Rows {
   #chunks: Int32Array<ArrayBuffer>[] = []
-  #shift: number
+  /** The words of a row, as a power of two. */
+  readonly shift: number
   #capacity = 0
 
   /** @param shift the words of a row, as a power of two */
-  constructor (shift: number) { this.#shift = shift }
+  constructor (shift: number) { this.shift = shift }
 
   get capacity (): number { return this.#capacity }
 
@@ -27,11 +28,11 @@ export class Rows {
   chunk (slot: number): Int32Array { return this.#chunks[slot >>> SHIFT] as Int32Array }
 
   get (slot: number, word: number): number {
-    return (this.#chunks[slot >>> SHIFT] as Int32Array)[((slot & MASK) << this.#shift) | word] as number
+    return (this.#chunks[slot >>> SHIFT] as Int32Array)[((slot & MASK) << this.shift) | word] as number
   }
 
   set (slot: number, word: number, value: number): void {
-    (this.#chunks[slot >>> SHIFT] as Int32Array)[((slot & MASK) << this.#shift) | word] = value
+    (this.#chunks[slot >>> SHIFT] as Int32Array)[((slot & MASK) << this.shift) | word] = value
   }
 
   /** Room for slots up to `capacity` (exclusive) at least; what is there stays. New words are 0. */
@@ -41,20 +42,20 @@ export class Rows {
 
   /** Sets a word of every row. */
   fill (word: number, value: number): void {
-    const step = 1 << this.#shift
+    const step = 1 << this.shift
     for (const chunk of this.#chunks) for (let at = word; at < chunk.length; at += step) chunk[at] = value
   }
 
   #lengthen (capacity: number): number {
     const length = firstLength(capacity)
-    const longer = new Int32Array(length << this.#shift)
+    const longer = new Int32Array(length << this.shift)
     if (this.#chunks[0] !== undefined) longer.set(this.#chunks[0])
     this.#chunks[0] = longer
     return length
   }
 
   #append (): number {
-    this.#chunks.push(new Int32Array(CHUNK << this.#shift))
+    this.#chunks.push(new Int32Array(CHUNK << this.shift))
     return this.#capacity + CHUNK
   }
 }

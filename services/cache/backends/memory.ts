@@ -23,6 +23,8 @@ const LARGEST = 2 ** 32 - 1
 /** Slots of a portion, and about the bytes of the entries in one. */
 const PORTION = 1024
 const PORTION_BYTES = 1024 * 1024
+/** Where a key is that has to be looked up. */
+const UNKNOWN = -2
 /** Revisions of the ledger that are told apart. */
 const REVISIONS = 2 ** 32 - 1
 /** When a limit is lowered nobody has just written: the default strategy's segment gives first. */
@@ -79,6 +81,7 @@ export class MemoryBackend {
   #lastKey = ''
   #lastSalt = 0
   #lastHash = 0
+  #lastSlot = UNKNOWN
   #pass: Promise<void> | undefined
   #nextPass: Promise<void> | undefined
   /** Namespaces whose entries are in another pool than they belong to. */
@@ -138,6 +141,7 @@ export class MemoryBackend {
     this.#lastSalt = space.salt
     this.#lastHash = hash
     const slot = this.#index.find(space.number, key, hash)
+    this.#lastSlot = slot
     return slot !== -1 && this.#stands(slot, space) ? slot : -1
   }
 
@@ -252,6 +256,7 @@ export class MemoryBackend {
     this.#decoded = new DecodedValues(this.#limits.maxMemory)
     this.#items = 0
     this.#bytes = 0
+    this.#lastSlot = UNKNOWN
     this.#misplaced.clear()
   }
 
@@ -363,7 +368,9 @@ export class MemoryBackend {
   /** Where the key is, whatever the state of its entry. */
   #locate (namespace: string, key: string): number {
     const space = this.#spaces.get(namespace)
-    return space === undefined ? -1 : this.#index.find(space.number, key, this.#hash(space, key))
+    if (space === undefined) return -1
+    if (this.#lastSlot !== UNKNOWN && key === this.#lastKey && space.salt === this.#lastSalt) return this.#lastSlot
+    return this.#index.find(space.number, key, this.#hash(space, key))
   }
 
   /** Whether the entry still stands; drops it when it does not. */
@@ -409,6 +416,7 @@ export class MemoryBackend {
   #insert (space: Space, key: string): number {
     const slot = this.#slots.take(key, this.#hash(space, key), space.number)
     this.#index.add(slot)
+    this.#lastSlot = UNKNOWN
     space.items++
     this.#items++
     return slot
@@ -460,6 +468,7 @@ export class MemoryBackend {
     const pool = this.#poolOf(slot)
     const size = this.#slots.size(slot)
     this.#index.remove(slot)
+    this.#lastSlot = UNKNOWN
     pool.forget(slot, this.#segmentOf(slot), evicted)
     pool.items--
     pool.bytes -= size

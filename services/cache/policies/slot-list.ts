@@ -1,4 +1,4 @@
-import type { Rows } from '../rows.js'
+import { placeOf, type Rows } from '../rows.js'
 import type { SlotState } from './slot-state.js'
 
 /** A doubly linked list of slots: every operation takes constant time and allocates nothing. */
@@ -6,11 +6,13 @@ export class SlotList {
   head = -1
   tail = -1
   #rows: Rows
+  #shift: number
   #previous: number
   #next: number
 
   constructor ({ rows, previousWord, nextWord }: SlotState) {
     this.#rows = rows
+    this.#shift = rows.shift
     this.#previous = previousWord
     this.#next = nextWord
   }
@@ -19,22 +21,25 @@ export class SlotList {
   next (slot: number): number { return this.#rows.get(slot, this.#next) }
 
   append (slot: number): void {
-    const rows = this.#rows
-    rows.set(slot, this.#previous, this.tail)
-    rows.set(slot, this.#next, -1)
-    if (this.tail === -1) this.head = slot
-    else rows.set(this.tail, this.#next, slot)
+    const at = placeOf(slot) << this.#shift
+    const row = this.#rows.chunk(slot)
+    const { tail } = this
+    row[at + this.#previous] = tail
+    row[at + this.#next] = -1
+    if (tail === -1) this.head = slot
+    else this.#rows.chunk(tail)[(placeOf(tail) << this.#shift) + this.#next] = slot
     this.tail = slot
   }
 
   remove (slot: number): void {
-    const rows = this.#rows
-    const next = rows.get(slot, this.#next)
-    const previous = rows.get(slot, this.#previous)
+    const at = placeOf(slot) << this.#shift
+    const row = this.#rows.chunk(slot)
+    const next = row[at + this.#next] as number
+    const previous = row[at + this.#previous] as number
     if (previous === -1) this.head = next
-    else rows.set(previous, this.#next, next)
+    else this.#rows.chunk(previous)[(placeOf(previous) << this.#shift) + this.#next] = next
     if (next === -1) this.tail = previous
-    else rows.set(next, this.#previous, previous)
+    else this.#rows.chunk(next)[(placeOf(next) << this.#shift) + this.#previous] = previous
   }
 
   moveToTail (slot: number): void {

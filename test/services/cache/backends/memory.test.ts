@@ -286,6 +286,101 @@ t.test('lower limits are met at once', async (t) => {
   t.strictSame(await keys(), ['e', 'f'], 'and higher ones leave what is there')
 })
 
+t.test('a quota is reserved: the others cannot take it, and its namespace cannot exceed it', async (t) => {
+  const { memory, put, keys } = setUp({ maxItems: 10, quotas: new Map([['tenant', { maxItems: 3, maxMemory: 5 * small(1) }]]) })
+  for (const key of ['a', 'b', 'c', 'd']) put(key, { namespace: 'tenant' })
+  t.strictSame(await keys('tenant'), ['b', 'c', 'd'], 'its own went first')
+  for (let at = 0; at < 20; at++) put(String(at).padStart(2, '0'))
+  t.equal(memory.usage('n').items, 7, 'the others have what is left')
+  t.strictSame(await keys('tenant'), ['b', 'c', 'd'])
+  t.throws(() => put('large', { namespace: 'tenant', value: 'x'.repeat(5 * small(1)) }), { code: 'ERR_ENTRY_TOO_LARGE', message: /limit of/ })
+  put('large', { namespace: 'tenant', value: 'x'.repeat(2 * small(1)) })
+  t.strictSame(await keys('tenant'), ['d', 'large'], 'bytes count as well')
+  t.strictSame([memory.counters('tenant').evictions, memory.counters('n').evictions], [3, 13])
+  put('e', { namespace: 'tenant', strategy: 'fifo' })
+  put('f', { namespace: 'tenant', strategy: 'fifo' })
+  t.strictSame(await keys('tenant'), ['f', 'large'], 'a segment gives first within its pool')
+  t.strictSame([memory.quota('tenant'), memory.quota('n')], [{ maxItems: 3, maxMemory: 5 * small(1) }, undefined])
+})
+
+t.test('quotas that are more than there is are refused, and change nothing', async (t) => {
+  const quotas = new Map([['a', { maxItems: 6, maxMemory: 500 }], ['b', { maxItems: 4, maxMemory: 500 }]])
+  t.throws(() => setUp({ maxItems: 9, quotas }), { code: 'ERR_UNSUPPORTED_HERE', statusCode: 422, message: /10 for max_items, more than the 9/ })
+  const { memory, put, has } = setUp({ maxItems: 20 })
+  put('k')
+  t.throws(() => { memory.configure({ ...DEFAULT_LIMITS, maxItems: 20, maxMemory: 999, quotas }) }, { message: /1000 for max_memory, more than the 999/ })
+  t.equal(memory.quota('a'), undefined)
+  memory.configure({ ...DEFAULT_LIMITS, maxItems: 10, quotas })
+  await memory.settled()
+  t.notOk(has('k'), 'all may be reserved')
+  t.throws(() => put('k'), { code: 'ERR_BACKEND_FULL', statusCode: 507 })
+  put('k', { namespace: 'a' })
+})
+
+t.test('a quota set later takes its namespace in, in the order of its use, and gives it back when it goes', async (t) => {
+  const { clock, memory, put, keys } = setUp({ maxItems: 10 })
+  const limits = { ...DEFAULT_LIMITS, maxItems: 10 }
+  for (const key of ['a', 'b', 'c', 'd']) {
+    clock.at++
+    put(key, { namespace: 'tenant' })
+  }
+  clock.at++
+  memory.touch(memory.find('tenant', 'a'))
+  for (const key of ['1', '2', '3', '4']) put(key)
+  memory.configure({ ...limits, quotas: new Map([['tenant', { maxItems: 3, maxMemory: 5000 }]]) })
+  await memory.settled()
+  t.strictSame(await keys('tenant'), ['a', 'c', 'd'], 'b was used longest ago')
+  t.equal(memory.counters('n').evictions, 0)
+  put('e', { namespace: 'tenant' })
+  t.strictSame(await keys('tenant'), ['a', 'd', 'e'])
+  memory.configure({ ...limits, quotas: new Map([['tenant', { maxItems: 1, maxMemory: 5000 }]]) })
+  await memory.settled()
+  t.strictSame(await keys('tenant'), ['e'], 'lower, at once')
+  memory.configure(limits)
+  await memory.settled()
+  for (const key of ['f', 'g', 'h', 'i', 'j', 'k']) put(key, { namespace: 'tenant' })
+  t.strictSame([memory.usage('tenant').items, memory.usage('n').items], [7, 3], 'and then the oldest of all goes first')
+})
+
+t.test('lower limits are reached in slices, and meanwhile no write makes more of what is too much', async (t) => {
+  const { memory, put, has } = setUp({ maxItems: 1e6, maxMemory: 1e9 })
+  const count = 100_000
+  for (let at = 0; at < count; at++) put(`k${at}`)
+  memory.configure({ ...DEFAULT_LIMITS, maxItems: 10, maxMemory: 1e9 })
+  let most = memory.items
+  t.ok(most > 10, 'there is more to do than fits into a slice')
+  const reached = new AbortController()
+  const reaching = memory.settled().then(() => { reached.abort() })
+  let turns = 0
+  for (; !reached.signal.aborted; turns++) {
+    put(`new ${turns}`)
+    t.ok(has(`new ${turns}`))
+    if (memory.items > most) t.fail(`${memory.items} after ${most}`)
+    most = memory.items
+    await new Promise((resolve) => { setImmediate(resolve) })
+  }
+  await reaching
+  t.ok(turns > 1)
+  t.equal(memory.items, 10)
+})
+
+t.test('an entry is held against every invalidation, however many there have been', async (t) => {
+  const { ledger, memory, put, has } = setUp()
+  const namespace = ledger.namespace('n')
+  put('old', { tags: ['a'] })
+  put('kept')
+  for (const revision of [7, 2 ** 32 - 1, 2 ** 32, 2 ** 33 + 5]) {
+    namespace.add({ tags: ['other'] }, { stamp: 1, revision, soft: false, removed: 0 })
+    t.ok(has('old') && has('kept'), `revision ${revision}`)
+  }
+  namespace.add({ tags: ['a'] }, { stamp: 1, revision: 2 ** 33 + 6, soft: false, removed: 0 })
+  t.strictSame([has('old'), has('kept')], [false, true])
+  put('late', { tags: ['a'] })
+  t.notOk(has('late'), 'also against one that was there before it')
+  memory.reset()
+  t.notOk(has('kept'))
+})
+
 t.test('what has expired is dropped when it is asked for, and by a sweep', async (t) => {
   const { clock, memory, put, has } = setUp()
   put('asked', { expiresAt: clock.at + 10 })
