@@ -1,13 +1,14 @@
 import { Redis } from 'ioredis'
 import { randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import pg from 'pg'
 import t from 'tap'
 import { buildApp } from '../../app.js'
 import { loadConfig } from '../../config.js'
 import { eventually } from '../support/caches.js'
-import { databaseUrl, redisUrl } from '../support/servers.js'
+import { databaseUrl, memcachedUrl, redisUrl } from '../support/servers.js'
 import { Api, startApp } from './cache/api.js'
 
 const VALUE = Array.from({ length: 100 }, (_, id) => ({ id, name: `SECRET product ${id}` }))
@@ -15,7 +16,7 @@ const VALUE = Array.from({ length: 100 }, (_, id) => ({ id, name: `SECRET produc
 void t.test('entries at rest', async (t) => {
   const folder = t.testdir({})
   const key = randomBytes(32).toString('base64')
-  const env = { DATABASE_URL: await databaseUrl(t), REDIS_URL: await redisUrl(t), CACHE_ENCRYPTION_KEY: key }
+  const env = { DATABASE_URL: await databaseUrl(t), REDIS_URL: await redisUrl(t), MEMCACHED_URL: await memcachedUrl(t), CACHE_ENCRYPTION_KEY: key }
   const one = await startApp(t, { ...env, DATA_DIR: join(folder, 'one') })
   const two = await startApp(t, { ...env, DATA_DIR: join(folder, 'two') })
   const client = new Redis(env.REDIS_URL)
@@ -24,6 +25,17 @@ void t.test('entries at rest', async (t) => {
     client.disconnect()
     await pool.end()
   })
+  const memcached = async (command: string, end: string): Promise<Buffer> => {
+    const { hostname, port } = new URL(env.MEMCACHED_URL)
+    const socket = connect(Number(port), hostname)
+    socket.write(command)
+    let answer = Buffer.alloc(0)
+    for await (const bytes of socket) {
+      answer = Buffer.concat([answer, bytes as Buffer])
+      if (answer.subarray(-end.length).toString('latin1') === end) break
+    }
+    return answer
+  }
   const bytesIn: Record<string, (name: string) => Promise<Buffer>> = {
     redis: async (name) => await client.getBuffer(`larder:api:entry:default:${name}`) as Buffer,
     database: async (name) => {
@@ -100,6 +112,19 @@ void t.test('entries at rest', async (t) => {
     t.strictSame((await memory.read('durable-write_through')).body.cache_item.value, VALUE)
     await new Api(one, 'database', 'default').post('/config', { encryption_enabled: false })
     await file.post('/config', { encryption_enabled: false })
+  })
+
+  await t.test('so is what memcached holds', async (t) => {
+    const api = new Api(one, 'memcached', 'default')
+    await api.post('/config', { encryption_enabled: true })
+    t.equal((await api.set('in-memcached', VALUE, { metadata: { tags: ['SECRET-tag'] } })).status, 200)
+    const names = [...(await memcached('lru_crawler metadump all\r\n', 'END\r\n')).toString('latin1').matchAll(/^key=(\S+)/gm)].map((match) => decodeURIComponent(match[1] as string))
+    t.ok(names.length > 0)
+    const held = await Promise.all(names.map(async (name) => await memcached(`get ${name}\r\n`, 'END\r\n')))
+    t.ok(held.some((bytes) => bytes.length > JSON.stringify(VALUE).length), 'the value is among them')
+    for (const bytes of held) t.equal(bytes.indexOf('SECRET'), -1)
+    t.strictSame((await new Api(two, 'memcached', 'default').read('in-memcached')).body.cache_item.value, VALUE)
+    await api.post('/config', { encryption_enabled: false })
   })
 
   await t.test('what cannot be read is a miss that statistics and metrics count', async (t) => {
