@@ -199,8 +199,10 @@ export class DurableStore implements Store {
   }
 
   async * dump (namespace: string | undefined, matches: Matcher): AsyncIterable<StoredEntry[]> {
-    yield * this.#local.dump(namespace, matches)
-    if (this.#view !== undefined) yield * this.#view.dump(namespace, matches)
+    // Durable ones, wherever they are, come from where they cannot move on: between memory and the tier they could be missed in both.
+    const view = this.#view
+    for await (const entries of this.#local.dump(namespace, matches)) yield view === undefined ? entries : entries.filter(({ strategy }) => !isDurable(strategy))
+    if (view !== undefined) yield * view.dump(namespace, matches)
   }
 
   async usage (namespace?: string): Promise<Usage> {

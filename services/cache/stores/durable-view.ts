@@ -35,9 +35,9 @@ export class DurableView {
   async list (namespace: string, { pattern, limit, offset = 0, cursor }: ListQuery): Promise<Listing> {
     const matches = pattern === undefined ? () => true : compileGlob(pattern)
     const found = new Map<string, Facts | undefined>()
-    for await (const portion of this.#behind(namespace)) for (const facts of portion) if (matches(facts.key)) found.set(facts.key, facts)
+    for await (const portion of this.#durable(namespace)) for (const facts of portion) if (matches(facts.key)) found.set(facts.key, facts)
     // Of those in memory only the key, until the page is known.
-    for await (const entries of this.#options.local.dump(namespace, matches)) for (const { key } of entries) found.set(key, undefined)
+    for await (const entries of this.#options.local.dump(namespace, matches)) for (const { key } of entries) if (!found.has(key)) found.set(key, undefined)
     // By name, so that a page boundary loses none and repeats none while others write.
     const keys = [...found.keys()].sort()
     const after = cursor === undefined ? undefined : Buffer.from(cursor.slice(CURSOR.length), 'base64url').toString()
@@ -54,8 +54,10 @@ export class DurableView {
   /** Of what is not in memory. */
   async usage (namespace: string | undefined): Promise<Usage> {
     const usage = { items: 0, bytes: 0 }
-    for await (const portion of this.#behind(namespace)) {
+    const { memory } = this.#options.local
+    for await (const portion of this.#durable(namespace)) {
       for (const facts of portion) {
+        if (memory.find(facts.namespace, facts.key) !== -1) continue
         usage.items++
         usage.bytes += sizeOfFacts(facts)
       }
@@ -63,35 +65,41 @@ export class DurableView {
     return usage
   }
 
-  /** Of what is not in memory. */
+  /** Of what is durable. */
   async * dump (namespace: string | undefined, matches: Matcher): AsyncIterable<StoredEntry[]> {
     const { durability: { behind, tier } } = this.#options
-    for await (const portion of this.#behind(namespace)) {
+    for await (const portion of this.#durable(namespace)) {
       let entries: StoredEntry[] = []
       for (const [name, keys] of portions(portion.filter(({ key }) => matches(key)))) {
         const waiting = keys.map((key) => behind.lookup(nameOf(name, key)))
         const stored = await tier.getMany(name, keys)
         entries = keys.flatMap((_, at) => (waiting[at] === undefined ? stored[at] : waiting[at].entry) ?? [])
-        yield entries.filter((entry) => this.#isVisible(entry))
+        yield entries.filter((entry) => this.#isVisible(entry)).map((entry) => this.#asRead(entry))
       }
     }
   }
 
-  /** What is not in memory: what waits to be written, then what the tier has; an entry may come twice if it is written meanwhile. */
-  async * #behind (namespace: string | undefined): AsyncIterable<Facts[]> {
-    const { durability: { behind, presence, tier }, local: { memory } } = this.#options
+  /** What is durable, also where memory has it too: what waits to be written, then what the tier has; an entry may come twice if it is written meanwhile. */
+  async * #durable (namespace: string | undefined): AsyncIterable<Facts[]> {
+    const { durability: { behind, presence, tier } } = this.#options
     if (namespace !== undefined && !presence.mayHoldAny(namespace)) return
-    const isMissing = (entry: Omit<StoredEntry, 'value'>): boolean => memory.find(entry.namespace, entry.key) === -1 && this.#isVisible(entry)
     const waiting = new Map([...behind.pending()].filter((pending) => namespace === undefined || pending.namespace === namespace)
       .map((pending) => [pending.name, pending.entry]))
-    yield [...waiting.values()].flatMap((entry) => entry !== undefined && isMissing(entry) ? [{ ...entry, value: '', valueLength: entry.value.length }] : [])
+    yield [...waiting.values()].flatMap((entry) => entry !== undefined && this.#isVisible(entry) ? [{ ...entry, value: '', valueLength: entry.value.length }] : [])
     for await (const portion of tier.scan(namespace)) {
       yield portion.filter((facts) => {
         const name = nameOf(facts.namespace, facts.key)
         const pending = behind.lookup(name)
-        return !waiting.has(name) && isMissing(facts) && (pending === undefined || pending.entry !== undefined)
+        return !waiting.has(name) && this.#isVisible(facts) && (pending === undefined || pending.entry !== undefined)
       })
     }
+  }
+
+  /** What is in memory knows of its reads. */
+  #asRead (entry: StoredEntry): StoredEntry {
+    const { memory } = this.#options.local
+    const slot = memory.find(entry.namespace, entry.key)
+    return slot !== -1 && memory.versionAt(slot) === entry.version ? memory.stored(slot) : entry
   }
 
   #isVisible (entry: Omit<StoredEntry, 'value'>): boolean {

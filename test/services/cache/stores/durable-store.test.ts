@@ -263,6 +263,41 @@ t.test('reads of a turn go to the tier together, and those of one key are one', 
   t.strictSame(calls, ['getMany'])
 })
 
+t.test('a dump and a list miss nothing that moves between memory and the tier meanwhile', async (t) => {
+  let meanwhile = async (): Promise<void> => {}
+  const scanning = (tier: DurableTier): DurableTier => new Proxy(tier, {
+    get: (target, name) => {
+      if (name === 'scan') {
+        return async function * (namespace: string | undefined): ReturnType<DurableTier['scan']> {
+          yield * target.scan(namespace)
+          await meanwhile()
+        }
+      }
+      const member = Reflect.get(target, name) as unknown
+      return typeof member === 'function' ? (...given: unknown[]): unknown => Reflect.apply(member, target, given) : member
+    }
+  })
+  const opened = await openDurable(t, { limits: { maxItems: 1200 }, around: scanning })
+  const { cache } = opened
+  const keys = Array.from({ length: 1500 }, (_, i) => `k${i}`)
+  for (const key of keys) void cache.set(NS, key, entry(key, 'write_behind'))
+  await eventually(() => opened.store.durability !== undefined, 'it is open')
+  await cache.set(NS, 'k1499', entry('k1499', 'write_behind'))
+  await settled(opened)
+  await cache.get(NS, 'k1499')
+  const dumped = new Set<string>()
+  for await (const entries of cache.dump(NS)) {
+    for (const { key } of entries) dumped.add(key)
+    // Into the places of others, which the dump is through with.
+    if (dumped.size < 1300) await cache.getMany(NS, keys.slice(0, 100))
+  }
+  t.strictSame([...dumped].sort(), [...keys].sort())
+
+  await cache.getMany(NS, keys.slice(0, 300))
+  meanwhile = async () => { await cache.getMany(NS, keys.slice(600, 900)) }
+  t.equal((await cache.list(NS, { limit: 2000 })).total, 1500)
+})
+
 t.test('a folder has one process', async (t) => {
   const opened = await openDurable(t)
   await opened.cache.set(NS, 'k', entry(1, 'write_through'))
