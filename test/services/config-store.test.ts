@@ -76,7 +76,7 @@ t.test('one process', async (t) => {
     const before = store.all()
     const faults: [Record<string, unknown>, RegExp][] = [
       [{ 'samples.items.list_ttl': 5, 'cache.memory.max_items': 0 }, /^cache\.memory\.max_items must be a whole number from 1 to/],
-      [{ 'samples.items.list_ttl': 5, 'cache.memory.strategy': 'best' }, /^cache\.memory\.strategy must be one of lru, lfu, fifo, ttl, sieve, s3fifo, adaptive$/],
+      [{ 'samples.items.list_ttl': 5, 'cache.memory.strategy': 'best' }, /^cache\.memory\.strategy must be one of lru, lfu, fifo, ttl, sieve, s3fifo, adaptive, write_through, write_behind$/],
       [{ 'samples.items.list_ttl': '5' }, /^samples\.items\.list_ttl must be a number/],
       [{ 'samples.items.list_ttl': null }, /must be a number/],
       [{ 'samples.items.list_ttl': 5, nothing: 1 }, /^nothing is not a setting$/],
