@@ -69,6 +69,9 @@ export function fixedParts (record: Buffer): Buffer {
   return Buffer.concat([record.subarray(0, 8), record.subarray(16, 32), record.subarray(60, 64)])
 }
 
+/** The version in a header, also of an entry that cannot be read; undefined for what is too short for one. */
+export const versionIn = (record: Buffer): number | undefined => record.length < HEADER_LENGTH ? undefined : record.readDoubleLE(16)
+
 /** Marks a key as deleted at a stamp, so that a load which began before cannot bring its value back. */
 export function packTombstone (): Buffer {
   const record = Buffer.alloc(24)
@@ -87,7 +90,7 @@ export function prefixLength (record: Buffer): number | undefined {
 export function readHeader (namespace: string, key: string, record: Buffer, skew: number): Omit<StoredEntry, 'value'> | undefined {
   const dataType = DATA_TYPES[record[3] as number]
   const strategy = STRATEGIES[record[4] as number]
-  if (dataType === undefined || strategy === undefined) return undefined
+  if (dataType === undefined || strategy === undefined || !isSound(record)) return undefined
   return {
     namespace,
     key,
@@ -103,6 +106,16 @@ export function readHeader (namespace: string, key: string, record: Buffer, skew
     accessedAt: record.readDoubleLE(48) - skew,
     accessCount: record.readUInt32LE(56)
   }
+}
+
+/** The longest time from the epoch that a date can have, in milliseconds. */
+const LONGEST_TIME = 8.64e15
+
+/** Whether the numbers are such as are written: what was damaged may hold any, also some that are no date. */
+function isSound (record: Buffer): boolean {
+  const [stamp, version, created, expires, gone, accessed] = [64, 16, 24, 32, 40, 48].map((at) => record.readDoubleLE(at)) as [number, number, number, number, number, number]
+  return Number.isFinite(stamp) && Number.isSafeInteger(version) && !Number.isNaN(expires) && !Number.isNaN(gone) &&
+    Math.abs(created) < LONGEST_TIME && Math.abs(accessed) < LONGEST_TIME
 }
 
 /** Tags and metadata as text, empty for none. */

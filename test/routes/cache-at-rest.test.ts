@@ -163,3 +163,44 @@ void t.test('entries at rest', async (t) => {
     }
   })
 })
+
+void t.test('what cannot be read is absent, also to who writes only where nothing is', async (t) => {
+  const folder = t.testdir({})
+  const env = { DATABASE_URL: await databaseUrl(t), REDIS_URL: await redisUrl(t), MEMCACHED_URL: await memcachedUrl(t), CACHE_ENCRYPTION_ENABLED: 'true' }
+  const [key, another] = [randomBytes(32).toString('base64'), randomBytes(32).toString('base64')]
+  const one = await startApp(t, { ...env, CACHE_ENCRYPTION_KEY: key, DATA_DIR: join(folder, 'one') })
+  const other = await startApp(t, { ...env, CACHE_ENCRYPTION_KEY: another, DATA_DIR: join(folder, 'other') })
+  const client = new Redis(env.REDIS_URL)
+  t.teardown(() => { client.disconnect() })
+
+  for (const backend of ['redis', 'database', 'memcached']) {
+    await t.test(`${backend}: sealed under another key`, async (t) => {
+      const [mine, theirs] = [new Api(one, backend, 'default'), new Api(other, backend, 'default')]
+      for (const key of ['counter', 'kept', 'leased']) t.equal((await theirs.set(key, 7, { metadata: { tags: ['t'] } })).status, 200)
+      t.match((await mine.read('counter')).body, { found: false })
+      t.match(await mine.post('/increment', { key: 'counter', by: 2 }), { status: 200, body: { value: 2 } })
+      t.equal((await mine.set('kept', 1, {}, { 'if-none-match': '*' })).status, 200)
+      t.equal((await mine.set('kept', 2, {}, { 'if-none-match': '*' })).status, 412)
+      t.match((await mine.read('kept')).body, { cache_item: { value: 1 } })
+      const { token } = ((await mine.get('/get/leased', { lease: 20 })).body as unknown as { lease: { token: string } }).lease
+      t.equal((await mine.set('leased', 3, { lease: token })).status, 200)
+      t.match((await mine.read('leased')).body, { cache_item: { value: 3 } })
+    })
+  }
+
+  await t.test('a header with numbers that make no sense', async (t) => {
+    const twin = await startApp(t, { ...env, CACHE_ENCRYPTION_KEY: key, DATA_DIR: join(folder, 'twin') })
+    const [mine, fresh] = [new Api(one, 'redis', 'headers'), new Api(twin, 'redis', 'headers')]
+    await mine.set('sound', 1)
+    t.match(await fresh.read('sound'), { body: { found: true } })
+    t.equal((await mine.delete('/delete/sound')).status, 200)
+    for (const [at, number] of [[48, NaN], [48, 1e300], [48, -Infinity], [32, NaN], [40, NaN], [64, NaN], [24, 1e17]] as const) {
+      await mine.set('k', 1)
+      const bytes = Buffer.alloc(8)
+      bytes.writeDoubleLE(number)
+      await client.setrange('larder:api:entry:headers:k', at, bytes)
+      t.match(await fresh.read('k'), { status: 200, body: { found: false } }, `${number} at ${at}`)
+      t.match(await fresh.get('/keys'), { status: 200, body: { total_keys: 0 } })
+    }
+  })
+})

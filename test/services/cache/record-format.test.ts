@@ -69,6 +69,21 @@ void t.test('an entry comes back as it was, to the byte, whatever is applied', a
   t.equal(reader.unreadable(), 0)
 })
 
+void t.test('a header whose numbers make no sense is a miss', async (t) => {
+  const format = new RecordFormat()
+  for (const at of [16, 24, 32, 40, 48, 64]) {
+    const { record } = await packed(format, entryWith('1'))
+    record.writeDoubleLE(NaN, at)
+    t.equal(await readBack(format, record), undefined)
+    t.equal(format.facts('n', 'k', record, 0), undefined)
+  }
+  for (const at of [24, 48]) {
+    const { record } = await packed(format, entryWith('1'))
+    record.writeDoubleLE(1e300, at)
+    t.equal(await readBack(format, record), undefined, 'no date')
+  }
+})
+
 void t.test('compression', async (t) => {
   const format = new RecordFormat({ compression: true })
   const plain = new RecordFormat()
@@ -172,7 +187,7 @@ void t.test('encryption', async (t) => {
   })
 
   t.test('any byte that is changed makes a miss', async (t) => {
-    const entry = entryWith('"some value"', { tags: ['a', 'b'], metadata: '{"a":1}' })
+    const entry = entryWith('"some value"', { tags: ['a', 'b'], metadata: '{"a":1}', expiresAt: 2e12, goneAt: 2e12 })
     const { record, headLength } = await packed(format, entry)
     const isSealed = (at: number): boolean => at < 8 || (at >= 16 && at < 32) || (at >= 60 && at < 64)
     const survivors: number[] = []

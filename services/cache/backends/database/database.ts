@@ -111,7 +111,15 @@ export class DatabaseBackend implements SharedBackend {
 
   async stamp (): Promise<number> { return (await this.#pulse()).stamp }
 
-  async set (entry: StoredEntry, condition?: WriteCondition): Promise<WriteOutcome> { return await this.#store(entry, 'set', condition) }
+  async set (entry: StoredEntry, condition?: WriteCondition): Promise<WriteOutcome> {
+    const outcome = await this.#store(entry, 'set', condition)
+    if (outcome !== 'precondition' || condition === undefined || !('absent' in condition)) return outcome
+    // What cannot be read is absent to callers, and the statement cannot tell.
+    const [row] = await this.#ask<ValueRow>('get', entry.namespace, nameOf(entry.key))
+    if (row === undefined || await this.#entry(row) !== undefined) return outcome
+    return await this.#store(entry, 'set', { absent: true, absentOr: row.version })
+  }
+
   async fill (entry: StoredEntry): Promise<WriteOutcome> { return await this.#store(entry, 'fill') }
   async replace (entry: StoredEntry): Promise<WriteOutcome> { return await this.#store(entry, 'replace') }
 

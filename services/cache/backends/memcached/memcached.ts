@@ -158,7 +158,10 @@ export class MemcachedBackend implements SharedBackend {
 
   async set (entry: StoredEntry, condition?: WriteCondition): Promise<WriteOutcome> {
     return await this.#change(entry.namespace, entry.key, async (name, item, place) => {
-      const live = this.#present(entry.namespace, entry.key, item, place)
+      const present = this.#present(entry.namespace, entry.key, item, place)
+      // Whether its value can be read matters only to who must not write over it.
+      const isOpened = condition !== undefined && 'absent' in condition && present !== undefined
+      const live = isOpened && await this.format.unpack(entry.namespace, entry.key, present.record, place.skew) === undefined ? undefined : present
       if (!permits(condition, live?.facts)) return 'precondition'
       const packed = await this.format.pack({ ...entry, stamp: place.stamp }, place.skew)
       const act = this.#stored(name, entry, packed)

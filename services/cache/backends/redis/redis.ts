@@ -6,7 +6,7 @@ import { EntryTooLargeError } from '../../errors.js'
 import { nameOf } from '../../in-flight.js'
 import type { Invalidation } from '../../ledger.js'
 import type { Limits } from '../../limits.js'
-import { packTombstone } from '../../record.js'
+import { packTombstone, versionIn } from '../../record.js'
 import { type PackedRecord, RecordFormat } from '../../record-format.js'
 import type { BreakerState } from '../../resilience.js'
 import { CountersByNamespace } from '../../statistics.js'
@@ -130,7 +130,10 @@ export class RedisBackend implements SharedBackend {
   }
 
   async set (entry: StoredEntry, condition?: WriteCondition): Promise<WriteOutcome> {
-    return await this.#write(entry, 'set', condition)
+    const outcome = await this.#write(entry, 'set', condition)
+    if (outcome !== 'precondition' || condition === undefined || !('absent' in condition)) return outcome
+    const version = await this.#unreadable(entry.namespace, entry.key)
+    return version === undefined ? outcome : await this.#write(entry, 'set', { absent: true, absentOr: version })
   }
 
   async fill (entry: StoredEntry): Promise<WriteOutcome> { return await this.#write(entry, 'fill') }
@@ -320,6 +323,12 @@ export class RedisBackend implements SharedBackend {
   async #unpack (namespace: string, key: string, record: Buffer): Promise<StoredEntry | undefined> {
     const entry = await this.format.unpack(namespace, key, record, this.#skew)
     return entry === undefined || entry.stamp < this.#floor ? undefined : this.#reads.applied(entry)
+  }
+
+  /** The version of an entry that is there and cannot be read: to callers it is absent, and the script cannot tell. */
+  async #unreadable (namespace: string, key: string): Promise<number | undefined> {
+    const record = await this.#timed(() => this.#client.getBuffer(this.#keys.entry(namespace, key)))
+    return record === null || await this.format.unpack(namespace, key, record, this.#skew) !== undefined ? undefined : versionIn(record)
   }
 
   #lifetime (goneAt: number): string {
