@@ -63,7 +63,7 @@ export class Durability {
     this.#onFault = onFault
     this.#closeWithin = closeWithin
     this.#lastSeq = folder.firstNumber
-    this.presence = new Presence(folder.isNew)
+    this.presence = new Presence(folder.isNew && journal.isEmpty, now)
     this.#sweeper = new Sweeper({ tier, journal, behind: () => this.behind, ledger, now, onFault })
     this.behind = new WriteBehind({
       journal,
@@ -90,6 +90,8 @@ export class Durability {
       ledger.stamp = Math.max(ledger.stamp, folder.firstNumber)
       const { journal, recovered } = await Journal.open({ folder: folder.path, onFault, ...format === undefined ? {} : { format } })
       const durability = new Durability(options, folder, await options.tier(folder.space), journal)
+      // Also where the folder has lost the count of its starts.
+      for (const record of recovered) durability.#goOnFrom(record)
       // Every write first: some that came before an invalidation stand behind it.
       for (const record of recovered) if (record.kind === 'write') durability.behind.resume(record, record.segment)
       for (const record of recovered) {
@@ -122,7 +124,12 @@ export class Durability {
     const name = nameOf(namespace, key)
     const seq = this.nextSeq()
     this.presence.add(namespace, name)
-    await this.behind.writeThrough({ namespace, key, seq, entry })
+    try {
+      await this.behind.writeThrough({ namespace, key, seq, entry })
+    } catch (error) {
+      this.presence.doubt()
+      throw error
+    }
     this.presence.add(namespace, name)
     this.behind.supersede(name, seq)
     // What the journal has of the key, written long ago though it may be, is played again after a crash, and would be read until it is
@@ -164,6 +171,12 @@ export class Durability {
     await this.#journal.close()
     await this.tier.close()
     this.#folder.release()
+  }
+
+  #goOnFrom (record: Recovered): void {
+    this.#lastSeq = Math.max(this.#lastSeq, record.seq)
+    const stamp = record.kind === 'invalidation' ? record.stamp : record.kind === 'write' ? record.entry?.stamp : undefined
+    this.#ledger.stamp = Math.max(this.#ledger.stamp, stamp ?? 0)
   }
 
   #resume ({ namespace, what, stamp, seq, segment }: Recovered & { kind: 'invalidation' }): void {

@@ -1,5 +1,7 @@
+import type { Now } from '../clock.js'
 import { NameFilter } from '../name-filter.js'
 import { nameOf } from '../in-flight.js'
+import { TOMBSTONE_LIFETIME } from '../tiers/tier.js'
 
 /** Names known not to be in the tier, though the filter has them; beyond so many all are forgotten. */
 const BOUND = 100_000
@@ -17,15 +19,19 @@ export class Presence {
   #next: NameFilter | undefined
   #absent = new Set<string>()
   #isBuilding = false
+  #now: Now
+  /** Until then a write may yet arrive that was given up. */
+  #inDoubtUntil = -Infinity
 
   /** @param isEmpty whether the tier is known to have nothing */
-  constructor (isEmpty: boolean) {
+  constructor (isEmpty: boolean, now: Now) {
+    this.#now = now
     if (isEmpty) this.#filter = new NameFilter(FIRST_CAPACITY)
   }
 
   get isBuilt (): boolean { return this.#filter !== undefined }
   /** Whether so much has come that it would err often, or so much gone that it does. */
-  get isWorn (): boolean { return this.#filter !== undefined && this.#filter.size > this.#filter.capacity }
+  get isWorn (): boolean { return this.#filter !== undefined && !this.#isInDoubt && this.#filter.size > this.#filter.capacity }
 
   mayHold (name: string): boolean { return this.#filter === undefined || (this.#filter.has(name) && !this.#absent.has(name)) }
   mayHoldAny (namespace: string): boolean { return this.#filter === undefined || this.#filter.has(nameOf(namespace, '')) }
@@ -39,11 +45,17 @@ export class Presence {
     }
   }
 
+  /** A write failed, and may come through all the same: for a while no name that was added is taken for absent. */
+  doubt (): void { this.#inDoubtUntil = this.#now() + TOMBSTONE_LIFETIME }
+
   /** The tier has nothing under the name, and nothing is on its way there. */
   noteAbsent (name: string): void {
+    if (this.#isInDoubt) return
     if (this.#absent.size >= BOUND) this.#absent.clear()
     this.#absent.add(name)
   }
+
+  get #isInDoubt (): boolean { return this.#now() < this.#inDoubtUntil }
 
   /**
    * Builds it anew.

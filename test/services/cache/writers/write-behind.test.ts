@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { decode, encode } from '../../../../services/cache/encoding.js'
@@ -230,3 +230,57 @@ for (const { tier, ...options } of [{ tier: 'the database' }, { tier: 'files', c
     t.strictSame([...opened.faults, ...again.faults, ...last.faults], [])
   })
 }
+
+t.test('a deletion reaches a write that was given up and came through after all', async (t) => {
+  let late: (() => Promise<void>) | undefined
+  const around = (tier: DurableTier): DurableTier => new Proxy(tier, {
+    get: (target, name) => {
+      const member = Reflect.get(target, name) as unknown
+      if (typeof member !== 'function') return member
+      if (name !== 'write') return member.bind(target) as unknown
+      return async (...given: unknown[]): Promise<unknown> => {
+        const call = async (): Promise<unknown> => await Reflect.apply(member, target, given) as unknown
+        if (late !== undefined) return await call()
+        late = async () => { await call() }
+        throw new BackendUnavailableError('too late')
+      }
+    }
+  })
+  const opened = await open(t, { around })
+  await t.rejects(opened.cache.set(NS, 'k', entry(1, { strategy: 'write_through' })) as Promise<unknown>, { code: 'ERR_BACKEND_UNAVAILABLE' })
+  t.equal(await valueIn(opened.cache, 'k'), undefined)
+  await late?.()
+  t.equal(await opened.cache.delete(NS, 'k'), true)
+  await opened.cache.close()
+  const again = await open(t, { folder: opened.folder })
+  t.equal(await valueIn(again.cache, 'k'), undefined)
+})
+
+t.test('a journal whose folder has lost its identity is played, and what comes then is newer', async (t) => {
+  const gate = new Gate()
+  gate.pass = () => { throw new BackendUnavailableError('away') }
+  let opened = await open(t, { around: gate.before, closeWithin: 0 })
+  await opened.cache.close()
+  opened = await open(t, { folder: opened.folder, around: gate.before, closeWithin: 0 })
+  await opened.cache.set(NS, 'k', entry('old'))
+  await opened.cache.set(NS, 'other', entry('other'))
+  await opened.cache.set(NS, 'cleared', entry('gone', { tags: ['t'] }))
+  await opened.cache.close()
+  opened = await open(t, { folder: opened.folder, around: gate.before, closeWithin: 0 })
+  await opened.cache.set(NS, 'k', entry('older'))
+  await opened.cache.close()
+  rmSync(join(opened.folder, 'journal', 'identity.json'))
+  gate.pass = () => {}
+
+  // Nothing has been left in the folder as far as it tells: it is opened with the first durable entry.
+  const again = await open(t, { folder: opened.folder, around: gate.before })
+  await again.cache.set(NS, 'first', entry('first'))
+  await again.cache.set(NS, 'k', entry('new'))
+  await again.cache.invalidate(NS, { tags: ['t'] })
+  t.equal(await valueIn(again.cache, 'k'), 'new')
+  await drained(again)
+  t.equal(await valueIn(again.cache, 'other'), 'other')
+  await again.cache.close()
+  const last = await open(t, { folder: opened.folder })
+  t.strictSame(await Promise.all(['k', 'other', 'cleared'].map(async (key) => await valueIn(last.cache, key))), ['new', 'other', undefined])
+})
