@@ -162,7 +162,7 @@ void t.test('a field of the wrong type, an unknown one, or a missing one is name
   }
   for (const body of [[], '"text"', 'null', '1']) wrong.push(['/warm', body, 'body'])
   wrong.push(['/set', { key: 'a' }, 'body'], ['/set', { value: 1 }, 'body'], ['/touch', { key: 'a' }, 'body'])
-  for (const body of [{ max_items: 0 }, { max_items: 1.5 }, { max_items: '5' }, { max_memory: -1 }, { max_memory: null }, { cleanup_interval: 0 }, { strategy: 'random' },
+  for (const body of [{ max_items: 0 }, { max_items: 1.5 }, { max_items: '5' }, { max_memory: -1 }, { max_memory: '1' }, { cleanup_interval: 0 }, { strategy: 'random' },
     { compression_enabled: 'no' }]) {
     wrong.push(['/config', body, `body/${Object.keys(body)[0]}`])
   }

