@@ -79,7 +79,8 @@ export const CacheReadQuery = Type.Object({
   lease: Type.Optional(Type.Number({
     minimum: 0.05,
     maximum: MAX_LEASE,
-    description: 'Seconds. On a miss the first caller gets a lease for so long to fill the key, the others wait so long for the value',
+    description: 'Seconds. On a miss the first caller gets a lease for so long to fill the key, the others wait so long for the value. ' +
+      'There is one lease among the callers of all processes on `redis`, and among those of one process on the other backends.',
     examples: [5]
   }))
 }, { additionalProperties: false })

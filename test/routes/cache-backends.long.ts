@@ -1,6 +1,7 @@
 import t from 'tap'
-import { memcachedUrl } from '../support/servers.js'
-import { startApp } from './cache/api.js'
+import { eventually } from '../support/caches.js'
+import { memcachedUrl, startMemcached } from '../support/servers.js'
+import { Api, startApp } from './cache/api.js'
 import { everything } from './cache/everything.js'
 
 const MEMCACHED_URL = await memcachedUrl(t)
@@ -11,4 +12,17 @@ for (const backend of ['memcached', 'file']) t.test(backend, async (t) => { awai
 
 t.test('without a database server and Redis', async (t) => {
   for (const backend of ['database', 'memcached']) t.test(backend, async (t) => { await everything(t, embedded, backend) })
+})
+
+t.test('an invalidation does not wait for a server that is away: it holds, and nothing is counted', async (t) => {
+  const memcached = await startMemcached(t)
+  const api = new Api(await startApp(t, { MEMCACHED_URL: memcached.url }), 'memcached')
+  await api.set('a', 1, { metadata: { tags: ['t'] } })
+  memcached.pause()
+  const begun = performance.now()
+  t.match(await api.post('/invalidate', { tags: ['t'] }), { status: 200, body: { deleted_count: 0 } })
+  t.ok(performance.now() - begun < 1800, 'it takes less than counting may take')
+  memcached.resume()
+  await eventually(async () => (await api.read('a')).status === 200, 'memcached is back')
+  t.match((await api.read('a')).body, { found: false })
 })

@@ -9,7 +9,11 @@ const TRIES = 20
 const PAUSE = 250
 
 /** What fell to an invalidation and was dropped so far. */
-export interface Progress { count: number }
+export interface Progress {
+  count: number
+  /** Called when the backend went away: counting may take long from then on. */
+  onAway?: () => void
+}
 
 interface Sweep { callers: Map<number, Progress>, done: Promise<void> }
 
@@ -62,6 +66,7 @@ export class Reclaiming {
         return
       } catch (error) {
         if (!isOutage(error)) throw error
+        for (const { onAway } of callers.values()) onAway?.()
         // The invalidation holds all the same, and what is left is dropped before it is withdrawn.
         if (tries === TRIES) return
         await delay(PAUSE, undefined, { ref: false })

@@ -13,7 +13,7 @@ import type { BreakerState } from '../resilience.js'
 import type { Facts, RecordFormat } from '../record-format.js'
 import { formatVersion } from '../version.js'
 import { Wakeups } from '../wakeups.js'
-import { Reclaiming } from './reclaiming.js'
+import { type Progress, Reclaiming } from './reclaiming.js'
 import { Retirement } from './retirement.js'
 import { SharedLeases } from './shared-leases.js'
 import type { ListQuery, Listing, Store, Usage, WriteCondition, WriteOutcome } from './store.js'
@@ -200,10 +200,13 @@ export class SharedStore implements Store, ChangeListener {
 
   async invalidate (namespace: string, what: Invalidation): Promise<number> {
     const marker = await this.#record(namespace, what)
-    const progress = { count: 0 }
-    const sweeping = marker.soft ? Promise.resolve() : this.#reclaiming.reclaim(namespace, marker.stamp, progress)
+    const progress: Progress = { count: 0 }
     let timer: NodeJS.Timeout | undefined
-    const enough = new Promise<void>((resolve) => { timer = setTimeout(resolve, COUNTING_TIME) })
+    const enough = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, COUNTING_TIME)
+      progress.onAway = resolve
+    })
+    const sweeping = marker.soft ? Promise.resolve() : this.#reclaiming.reclaim(namespace, marker.stamp, progress)
     await Promise.race([sweeping, enough]).finally(() => { clearTimeout(timer) })
     return progress.count
   }
