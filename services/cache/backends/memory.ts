@@ -5,7 +5,7 @@ import { BackendFullError, EntryTooLargeError } from '../errors.js'
 import type { Matcher } from '../glob.js'
 import type { Ledger } from '../ledger.js'
 import type { Limits, Quota } from '../limits.js'
-import { hashKey } from '../policies/hash.js'
+import { hashKey, sampleKey } from '../policies/hash.js'
 import { SlotState } from '../policies/slot-state.js'
 import type { Content } from '../reading.js'
 import { CountersByNamespace } from '../statistics.js'
@@ -14,6 +14,7 @@ import { KeyIndex } from './memory/key-index.js'
 import { COUNTED, list } from './memory/listing.js'
 import { type Pool, SEGMENTS } from './memory/pool.js'
 import { checkQuotas, Pools } from './memory/pools.js'
+import { RecentKeys } from './memory/recent-keys.js'
 import { inSlices, sortedInSlices } from './memory/slices.js'
 import { isOwnIn, POLICY_WORDS, Slots, strategyIn } from './memory/slots.js'
 import { type Space, Spaces } from './memory/spaces.js'
@@ -71,6 +72,7 @@ export class MemoryBackend {
   #spaces!: Spaces
   #slots!: Slots
   #index!: KeyIndex
+  #recent!: RecentKeys
   #pools!: Pools
   #decoded!: DecodedValues
   #items = 0
@@ -82,6 +84,8 @@ export class MemoryBackend {
   #lastSalt = 0
   #lastHash = 0
   #lastSlot = UNKNOWN
+  #lastSlotKey = ''
+  #lastSpace: Space | undefined
   #pass: Promise<void> | undefined
   #nextPass: Promise<void> | undefined
   /** Namespaces whose entries are in another pool than they belong to. */
@@ -136,12 +140,12 @@ export class MemoryBackend {
   find (namespace: string, key: string): number {
     const space = this.#spaces.get(namespace)
     if (space === undefined) return -1
-    const hash = hashKey(key, space.salt)
-    this.#lastKey = key
-    this.#lastSalt = space.salt
-    this.#lastHash = hash
-    const slot = this.#index.find(space.number, key, hash)
+    const sample = sampleKey(key, space.salt)
+    let slot = this.#recent.find(space.number, key, sample)
+    if (slot === -1) slot = this.#search(space, key, sample)
     this.#lastSlot = slot
+    this.#lastSlotKey = key
+    this.#lastSpace = space
     return slot !== -1 && this.#stands(slot, space) ? slot : -1
   }
 
@@ -150,16 +154,18 @@ export class MemoryBackend {
     const space = this.#spaces.get(namespace)
     if (space === undefined) return -1
     const slots = this.#slots
-    const slot = this.#index.find(space.number, key, hashKey(key, space.salt))
+    const sample = sampleKey(key, space.salt)
+    let slot = this.#recent.find(space.number, key, sample)
+    if (slot === -1) slot = this.#search(space, key, sample)
     if (slot === -1) return -1
     const now = this.#now()
-    if (slots.expiresAt(slot) <= now) return -1
+    if (!slots.isFresh(slot, now)) return -1
     if (space.ledger.revision !== 0 && !(this.#stands(slot, space) && this.isFresh(slot))) return -1
     this.#use(slot, now)
     return slot
   }
 
-  isFresh (slot: number): boolean { return this.#slots.expiresAt(slot) > this.#now() }
+  isFresh (slot: number): boolean { return this.#slots.isFresh(slot, this.#now()) }
 
   /** Counts a read of the entry for its policy and its own statistics. */
   touch (slot: number): void {
@@ -252,6 +258,7 @@ export class MemoryBackend {
     this.#slots = slots
     this.#spaces = new Spaces(this.#ledger)
     this.#index = new KeyIndex(slots)
+    this.#recent = new RecentKeys(slots)
     this.#pools = new Pools(state, this.#limits)
     this.#decoded = new DecodedValues(this.#limits.maxMemory)
     this.#items = 0
@@ -360,6 +367,17 @@ export class MemoryBackend {
     return this.#slots.isInOwnPool(slot) ? this.#pools.own(this.#spaceOf(slot).name) as Pool : this.#pools.common
   }
 
+  /** The slot of a key that is not among the recent ones. */
+  #search (space: Space, key: string, sample: number): number {
+    const hash = hashKey(key, space.salt)
+    this.#lastKey = key
+    this.#lastSalt = space.salt
+    this.#lastHash = hash
+    const slot = this.#index.find(space.number, key, hash)
+    if (slot !== -1) this.#recent.note(slot, sample)
+    return slot
+  }
+
   /** The hash of the key, which was probably looked up just before. */
   #hash ({ salt }: Space, key: string): number {
     return key === this.#lastKey && salt === this.#lastSalt ? this.#lastHash : hashKey(key, salt)
@@ -369,7 +387,7 @@ export class MemoryBackend {
   #locate (namespace: string, key: string): number {
     const space = this.#spaces.get(namespace)
     if (space === undefined) return -1
-    if (this.#lastSlot !== UNKNOWN && key === this.#lastKey && space.salt === this.#lastSalt) return this.#lastSlot
+    if (this.#lastSlot !== UNKNOWN && key === this.#lastSlotKey && space === this.#lastSpace) return this.#lastSlot
     return this.#index.find(space.number, key, this.#hash(space, key))
   }
 

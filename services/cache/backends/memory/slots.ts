@@ -106,6 +106,11 @@ export class Slots {
     return slot
   }
 
+  /** Whether the slot has this key. */
+  holds (slot: number, space: number, key: string): boolean {
+    return this.#word(slot, SPACE) === space && this.#keys[chunkOf(slot)]![placeOf(slot)] === key
+  }
+
   /** The number of the namespace; -1 when the slot is free. */
   space (slot: number): number { return this.#word(slot, SPACE) }
   key (slot: number): string { return this.#keys[chunkOf(slot)]![placeOf(slot)] as string }
@@ -134,6 +139,15 @@ export class Slots {
   /** Whether the entry counts against the pool of its namespace, not against that of all others. */
   isInOwnPool (slot: number): boolean { return (this.#word(slot, VERSION_HIGH) & IN_OWN_POOL) !== 0 }
   setInOwnPool (slot: number, isInOwn: boolean): void { this.#flag(slot, IN_OWN_POOL, isInOwn) }
+
+  /** Whether the entry expires after that time. */
+  isFresh (slot: number, now: number): boolean {
+    const row = this.rows.chunk(slot)
+    const at = placeOf(slot) << SHIFT
+    const high = (row[at + ACCESSED_AND_EXPIRES] as number) & 0xffff
+    const nowHigh = (now / HALF) | 0
+    return high === nowHigh ? (row[at + EXPIRES_LOW] as number) >>> 0 > now >>> 0 : high > nowHigh
+  }
 
   /** Infinity when never. */
   expiresAt (slot: number): number {
