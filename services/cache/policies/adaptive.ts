@@ -7,6 +7,9 @@ import { Trials } from './trials.js'
 /** Accesses per entry after which the sketch halves its counts. */
 const MEMORY = 10
 
+/** Entries that the sketch is sized for at first. */
+const LEAST_ROOM = 1024
+
 /** What costs least to begin with, whatever comes. */
 const FIRST: Regime = { window: 0.2, fifo: false }
 /** From frequency nearly alone to recency alone (LRU), and S3-FIFO. */
@@ -50,11 +53,15 @@ export class AdaptivePolicy implements Policy {
     this.#regions.forget(slot, evicted)
   }
 
-  resize (capacity: number): void { this.#regions.resize(capacity) }
+  resize (capacity: number): void {
+    this.#sketch.resize(capacity)
+    this.#regions.resize(capacity)
+  }
 
   #count (hash: number): void {
     const { held } = this.#regions
-    if (held > this.#sketch.room) this.#sketch.resize(held)
+    // A sketch that grows counts too much for a while: a small one begins large enough.
+    if (held > this.#sketch.room) this.#sketch.resize(Math.max(held, LEAST_ROOM))
     this.#sketch.add(hash, MEMORY * Math.max(held, 64))
     this.#trials.access(hash, held)
     this.#regions.regime = this.#trials.best
