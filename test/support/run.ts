@@ -48,9 +48,10 @@ async function start (name: ServerName, location: Location): Promise<void> {
   environment[addressVariables[name]] = server.url
 }
 
+/** One at a time, since many of them are about time, and with more of it than the others. */
 function longTests (): string[] {
   const names = readdirSync(fileURLToPath(new URL('..', import.meta.url)), { recursive: true, encoding: 'utf8' })
-  return names.filter((name) => name.endsWith('.long.ts')).sort().map((name) => join('test', name))
+  return ['--jobs=1', '--timeout=300', ...names.filter((name) => name.endsWith('.long.ts')).sort().map((name) => join('test', name))]
 }
 
 function runTap (args: string[]): Promise<number> {

