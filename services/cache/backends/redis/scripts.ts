@@ -80,8 +80,14 @@ announce(ARGV[7], n, ARGV[8])
 return {n, live and 1 or 0, gone, state or ''}
 `
 
+/**
+ * A server without room refuses scripts that take some, unless they say that they will (Redis 7). A deletion has to be possible there of
+ * all things: what it leaves behind is smaller than what it takes away.
+ */
+const ALSO_WHEN_FULL = '#!lua flags=allow-oom\n'
+
 /** KEYS entry, counter, index. ARGV tombstone, its lifetime, condition, version, channel, message. */
-const DELETE = `${COMMON}${INDEX}
+const DELETE = `${ALSO_WHEN_FULL}${COMMON}${INDEX}
 local _, live, _, version = read(KEYS[1], tonumber(redis.call('HGET', KEYS[2], 'floor')))
 if not permits(ARGV[3], ARGV[4], live, version) then return {-2, 0} end
 local n = take(KEYS[2])
