@@ -72,7 +72,7 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   await app.register(cacheDatabase, { databaseUrl })
   const file = { folder: join(dataDir, 'cache'), sync: fileSync, limits: storedLimits(app.configStore) }
   const durable = { folder: join(dataDir, 'journal'), tier, files: join(dataDir, 'durable'), bounds: writeBehind }
-  await app.register(cache, { defaultBackend, limits, file, durable, atRest: storedAtRest(config, app.configStore), timed: config.performanceTracking }) // over Redis where there is one
+  await app.register(cache, { defaultBackend, limits, file, durable, atRest: storedAtRest(config, app.configStore), deadline: config.cache.deadline, timed: config.performanceTracking }) // over Redis where there is one
   await app.register(settings) // what is stored wins over the environment
 
   const { maxKeyLength, maxImportSize } = config.cache

@@ -50,6 +50,8 @@ export interface Config {
     maxKeyLength: number
     /** Bytes. */
     maxImportSize: number
+    /** Milliseconds. */
+    deadline: number
     /** Whether a write to the file backend waits for the device. */
     fileSync: boolean
   }
@@ -161,6 +163,7 @@ export function loadConfig (env: Given = readEnvironment()): Config {
       writeBehind: { maxEntries: values.CACHE_WRITE_BEHIND_MAX_ENTRIES, maxBytes: values.CACHE_WRITE_BEHIND_MAX_BYTES },
       maxKeyLength: values.CACHE_MAX_KEY_LENGTH,
       maxImportSize: values.CACHE_MAX_IMPORT_SIZE,
+      deadline: values.CACHE_DEADLINE,
       fileSync: values.CACHE_FILE_SYNC
     },
     atRest: atRestOf(values),

@@ -56,6 +56,8 @@ export interface CachePluginOptions {
   durable?: DurableOptions
   /** What is done to entries outside the process. Default: nothing. */
   atRest?: AtRestOptions
+  /** Milliseconds that Redis and memcached have for an operation. Default 200. */
+  deadline?: number
   /** Whether to measure how long the API's operations take. Default false. */
   timed?: boolean
 }
@@ -77,7 +79,7 @@ const TIER_SHARE = 1 / 4
  * Decorates the instance with `cache`, `caches` and `analytics`. With Redis the application's own cache has a memory tier in front of
  * it that the processes keep coherent; without, it is memory alone, and the API has no `redis` backend.
  */
-export default fp<CachePluginOptions>(async function cache (app, { defaultBackend, limits: given, file, durable, atRest, timed = false }) {
+export default fp<CachePluginOptions>(async function cache (app, { defaultBackend, limits: given, file, durable, atRest, deadline = 200, timed = false }) {
   const now = monotonicNow()
   // Only the API's memory backend keeps entries in the durable tier.
   const limits: Limits = { ...given, strategy: policyOf(given.strategy) }
@@ -117,7 +119,8 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
     client: app.redis,
     prefix: prefixOf(name),
     now,
-    format: format('redis', name)
+    format: format('redis', name),
+    deadline
   }))
   const local = (): Store => new LocalStore({ now, limits })
   const closing = <C extends Cache> (opened: C): C => {
@@ -143,7 +146,7 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
 
   /** Where the order of a backend is kept whose own server keeps none. */
   const coordinate = (name: string): Coordination | undefined => {
-    if (redis !== undefined) return new RedisCoordination({ client: redis, name, prefix: prefixOf(name), now })
+    if (redis !== undefined) return new RedisCoordination({ client: redis, name, prefix: prefixOf(name), now, deadline })
     return connections === undefined ? undefined : new DatabaseCoordination({ connections, name, now })
   }
 
@@ -155,7 +158,7 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
 
   if (memcached !== undefined) {
     const coordination = coordinate('memcached')
-    const backend = coordination && new MemcachedBackend({ client: memcached, coordination, now, format: format('memcached', 'api'), onFault })
+    const backend = coordination && new MemcachedBackend({ client: memcached, coordination, now, format: format('memcached', 'api'), deadline, onFault })
     // Its server evicts by nothing else.
     if (backend !== undefined) served.push(serve(await shared(backend), { ...limits, strategy: 'lru' }))
   }

@@ -43,6 +43,7 @@ t.test('an empty environment', async (t) => {
       writeBehind: { maxEntries: 100_000, maxBytes: 67_108_864 },
       maxKeyLength: 250,
       maxImportSize: 1_073_741_824,
+      deadline: 200,
       fileSync: false
     },
     atRest: { serialization: 'json', compression: false, encryption: false },
@@ -82,7 +83,7 @@ t.test('what is given', async (t) => {
     accessLog: false,
     metrics: false,
     performanceTracking: false,
-    cache: { backend: 'redis', strategy: 'lfu', maxMemory: 1000, maxItems: 10, defaultTtl: 0.5, cleanupInterval: 1, maxKeyLength: 1000, maxImportSize: 1_073_741_824 },
+    cache: { backend: 'redis', strategy: 'lfu', maxMemory: 1000, maxItems: 10, defaultTtl: 0.5, cleanupInterval: 1, maxKeyLength: 1000, maxImportSize: 1_073_741_824, deadline: 200 },
     redis: { url: 'rediss://localhost:6380', db: 2, password: 'p' },
     databaseUrl: 'postgresql://user:p@localhost/larder',
     memcachedUrl: 'memcached://localhost:11211',

@@ -32,7 +32,7 @@ export interface Answer {
 /** The complete service, over a database and a Redis of its own. Without Redis when `env` says so. */
 export async function startApp (owner: Owner, env: Record<string, string> = {}): Promise<FastifyInstance> {
   const given: Record<string, string> = {
-    DATABASE_URL: await databaseUrl(owner), DATA_DIR: temporaryFolder(owner), LOG_LEVEL: 'silent', CACHE_ACCESS_LOG_ENABLED: 'false', ...env
+    DATABASE_URL: await databaseUrl(owner), DATA_DIR: temporaryFolder(owner), LOG_LEVEL: 'silent', CACHE_ACCESS_LOG_ENABLED: 'false', CACHE_DEADLINE: '1000', ...env
   }
   given['REDIS_URL'] ??= await redisUrl(owner)
   if (given['REDIS_URL'] === '') delete given['REDIS_URL']
