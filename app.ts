@@ -10,6 +10,7 @@ import cacheDatabase from './plugins/cache-database.js'
 import components from './plugins/components.js'
 import configStore from './plugins/config-store.js'
 import errors, { clientErrorHandler, frameworkErrors } from './plugins/errors.js'
+import gatekeeper from './plugins/gatekeeper.js'
 import health from './plugins/health.js'
 import memcached from './plugins/memcached.js'
 import metrics from './plugins/metrics.js'
@@ -56,6 +57,7 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   await app.register(accessLog, { enabled: config.accessLog && /info|debug|trace/.test(app.log.level), ...(sink && { sink }) })
   await app.register(requests) // counts and logs through the two above
   await app.register(errors)
+  await app.register(gatekeeper, config.access) // before the first route, and before any body is read
   await app.register(bodyLimits)
   await app.register(security, { allowedOrigins: config.allowedOrigins })
   await app.register(openapi) // describes each route as it comes

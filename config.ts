@@ -19,8 +19,13 @@ export interface Config {
   performanceTracking: boolean
   /** Paths of PEM files; undefined serves plain HTTP. */
   tls?: { certFile: string, keyFile: string }
-  /** Treat every caller as a local one. */
-  allowUnauthenticated: boolean
+  access: {
+    /** Whether every caller needs a credential. */
+    required: boolean
+    /** Treat every caller as a local one. */
+    everyoneIsLocal: boolean
+    administratorKey?: string
+  }
   /** For CORS; empty allows none. */
   allowedOrigins: string[]
   /** Folder of what Larder keeps itself. */
@@ -135,7 +140,6 @@ export function loadConfig (env: Given = readEnvironment()): Config {
   if (values.CACHE_BACKEND !== 'memory' && policyOf(values.CACHE_STRATEGY) === undefined) {
     throw new ConfigError('CACHE_STRATEGY', `CACHE_STRATEGY=${values.CACHE_STRATEGY} is for CACHE_BACKEND=memory: give one of ${Strategies.join(', ')}.`)
   }
-  if (values.CACHE_API_KEY !== undefined) warnings.push('CACHE_API_KEY is not used: authentication is off.')
 
   return {
     host: hostOf(values),
@@ -145,7 +149,7 @@ export function loadConfig (env: Given = readEnvironment()): Config {
     metrics: values.CACHE_METRICS_ENABLED,
     performanceTracking: values.CACHE_PERFORMANCE_TRACKING,
     ...(tls && { tls }),
-    allowUnauthenticated: values.ALLOW_UNAUTHENTICATED,
+    access: accessOf(values, warnings),
     allowedOrigins: originsOf(values),
     dataDir: values.DATA_DIR,
     ...(databaseUrl !== undefined && { databaseUrl }),
@@ -262,11 +266,25 @@ function parseUrl (name: Name, text: string): URL {
   }
 }
 
+/** What documents print in the place of a secret: everybody has read it. */
+const SAMPLE_SECRET = /^(?:your[_-].*|change[_-]?me.*|(?:super)?secret|password|example)$/i
+/** Characters below which a key can be guessed by who is let to try for long. */
+const SHORT_SECRET = 16
+
+function accessOf ({ CACHE_AUTH_ENABLED: required, ALLOW_UNAUTHENTICATED: everyoneIsLocal, CACHE_API_KEY: administratorKey }: Environment, warnings: string[]): Config['access'] {
+  if (required) {
+    if (administratorKey === undefined) throw new ConfigError('CACHE_API_KEY', 'CACHE_AUTH_ENABLED=true needs an administrator: give CACHE_API_KEY a secret, as `openssl rand -base64 32` makes one.')
+    if (SAMPLE_SECRET.test(administratorKey)) throw new ConfigError('CACHE_API_KEY', 'CACHE_API_KEY is a sample that everybody has read: make one of your own, with `openssl rand -base64 32`.')
+    if (administratorKey.length < SHORT_SECRET) warnings.push(`CACHE_API_KEY has fewer than ${SHORT_SECRET} characters: make a longer one, with \`openssl rand -base64 32\`.`)
+  }
+  return { required, everyoneIsLocal, ...(administratorKey !== undefined && { administratorKey }) }
+}
+
 const loopback = new BlockList()
 loopback.addSubnet('127.0.0.0', 8)
 loopback.addAddress('::1', 'ipv6')
 
-function hostOf ({ HOST, ALLOW_UNAUTHENTICATED }: Environment): string {
+function hostOf ({ HOST, ALLOW_UNAUTHENTICATED, CACHE_AUTH_ENABLED }: Environment): string {
   // For `localhost` Fastify would open a second server, on ::1, without the handlers of the first.
   const host = HOST.replace(/^\[(.*)\]$/, '$1').replace(/^localhost$/i, '127.0.0.1')
   const family = isIP(host)
@@ -274,15 +292,16 @@ function hostOf ({ HOST, ALLOW_UNAUTHENTICATED }: Environment): string {
     throw new ConfigError('HOST', `HOST must be an address or a host name, without scheme or port, not ${JSON.stringify(HOST)}.`)
   }
   const local = family !== 0 && loopback.check(host, family === 6 ? 'ipv6' : 'ipv4')
-  if (!local && !ALLOW_UNAUTHENTICATED) {
-    throw new ConfigError('HOST', `HOST=${host} can be reached from other machines, and authentication is off: give a loopback address such as 127.0.0.1, or set ALLOW_UNAUTHENTICATED=true where only trusted callers get through.`)
+  if (!local && !ALLOW_UNAUTHENTICATED && !CACHE_AUTH_ENABLED) {
+    throw new ConfigError('HOST', `HOST=${host} can be reached from other machines, and authentication is off: give a loopback address such as 127.0.0.1, set CACHE_AUTH_ENABLED=true, or set ALLOW_UNAUTHENTICATED=true where only trusted callers get through.`)
   }
   return host
 }
 
-function originsOf ({ ALLOWED_ORIGINS = '' }: Environment): string[] {
+function originsOf ({ ALLOWED_ORIGINS = '', CACHE_AUTH_ENABLED }: Environment): string[] {
   return ALLOWED_ORIGINS.split(',').map((part) => part.trim()).filter((part) => part !== '').map((origin) => {
     if (origin === '*') {
+      if (CACHE_AUTH_ENABLED) return origin
       throw new ConfigError('ALLOWED_ORIGINS', 'ALLOWED_ORIGINS=* would let every web page use the cache while authentication is off: list the origins, such as http://localhost:3000.')
     }
     const url = URL.canParse(origin) ? new URL(origin) : undefined

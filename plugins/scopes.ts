@@ -1,23 +1,12 @@
 import fp from 'fastify-plugin'
-
-const RESOURCES = [
-  'cache', 'items', 'products', 'recipes', 'users', 'posts', 'events', 'config', 'valet', 'keys', 'metrics', 'audit'
-] as const
-const ACTIONS = ['read', 'write', 'delete'] as const
-
-/** What a caller must hold to use a route; `public` asks for nothing. */
-export type Scope = 'public' | `${typeof RESOURCES[number]}:${typeof ACTIONS[number]}` | 'valet:issue'
+import { permissionIndex, type Scope } from '../services/access/scopes.js'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Every route states it; the service does not start otherwise. */
+    /** What a caller must hold to use the route; `public` asks for nothing. Every route states it; the service does not start otherwise. */
     scope?: Scope
   }
 }
-
-const SCOPES: ReadonlySet<string> = new Set([
-  'public', 'valet:issue', ...RESOURCES.flatMap((resource) => ACTIONS.map((action) => `${resource}:${action}`))
-])
 
 /**
  * Refuses to start while a route states no scope, or none that exists. It looks once all routes are there, so that a plugin
@@ -31,9 +20,13 @@ export default fp(async function scopes (app) {
     undecided.push(route)
   })
   app.addHook('onReady', async () => {
-    const faults = undecided.splice(0).filter(({ config }) => config?.scope === undefined || !SCOPES.has(config.scope))
+    const faults = undecided.splice(0).filter(({ config }) => !isScope(config?.scope))
     if (faults.length === 0) return
     const names = faults.map(({ method, url, config }) => `${[method].flat().join(',')} ${url} (${config?.scope ?? 'none'})`)
     throw new Error(`These routes state no scope that exists, or \`public\`, in config.scope: ${names.join('; ')}`)
   })
 }, { name: 'scopes', fastify: '5.x' })
+
+function isScope (scope: string | undefined): boolean {
+  return scope !== undefined && (scope === 'public' || permissionIndex(scope) !== undefined)
+}

@@ -44,7 +44,7 @@ export const LogLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 's
  * A property that is optional here has no default: absent means that the thing is not used.
  */
 export const Environment = Type.Object({
-  HOST: text({ group: 'Server', default: '127.0.0.1', description: 'Address to listen on. `localhost` is 127.0.0.1. Anything but a loopback address needs `ALLOW_UNAUTHENTICATED=true`.' }),
+  HOST: text({ group: 'Server', default: '127.0.0.1', description: 'Address to listen on. `localhost` is 127.0.0.1. Anything but a loopback address needs `CACHE_AUTH_ENABLED=true`, or `ALLOW_UNAUTHENTICATED=true`.' }),
   PORT: whole(0, 65_535, { group: 'Server', default: 8000, description: 'Port to listen on; 0 takes a free one.' }),
   TLS_CERT_FILE: Type.Optional(text({ group: 'Server', description: 'PEM file with the certificate chain. With `TLS_KEY_FILE`, Larder serves HTTPS.' })),
   TLS_KEY_FILE: Type.Optional(text({ group: 'Server', description: 'PEM file with the private key of `TLS_CERT_FILE`.' })),
@@ -88,8 +88,8 @@ export const Environment = Type.Object({
   OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(text({ group: 'Monitoring', built: [], description: 'Where to send OpenTelemetry traces.' })),
 
   ALLOW_UNAUTHENTICATED: flag({ group: 'Security', default: false, description: 'Treat every caller as a local one. Only behind something that lets in nobody else.' }),
-  CACHE_AUTH_ENABLED: flag({ group: 'Security', default: false, built: [false], description: 'Ask callers for a credential.' }),
-  CACHE_API_KEY: Type.Optional(text({ group: 'Security', secret: true, description: 'The administrator’s API key. Accepted, not used while authentication is off.' })),
+  CACHE_AUTH_ENABLED: flag({ group: 'Security', default: false, description: 'Ask every caller for a credential. Without, callers on this machine may do everything but what recipes guard.' }),
+  CACHE_API_KEY: Type.Optional(text({ group: 'Security', secret: true, description: 'The administrator’s API key: it may do everything. Needed with `CACHE_AUTH_ENABLED`.' })),
   SECRET_KEY: Type.Optional(text({ group: 'Security', secret: true, built: [], description: 'Secret that signs valet keys.' })),
   VALET_TOKEN_TTL: Type.Optional(text({ group: 'Security', built: [], description: 'Seconds that a valet key lives.' })),
   RATE_LIMITS: Type.Optional(text({ group: 'Security', built: [], examples: ['6000/minute'], description: 'Requests that one caller may make.' })),

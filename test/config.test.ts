@@ -29,7 +29,7 @@ t.test('an empty environment', async (t) => {
     accessLog: true,
     metrics: true,
     performanceTracking: true,
-    allowUnauthenticated: false,
+    access: { required: false, everyoneIsLocal: false },
     allowedOrigins: [],
     dataDir: './data',
     cache: {
@@ -145,7 +145,8 @@ t.test('what does not validate is refused in one line that names it', async (t) 
   const long = 'x'.repeat(500)
   const faults: [Given, string, RegExp][] = [
     // Not built yet.
-    [{ CACHE_AUTH_ENABLED: 'true' }, 'CACHE_AUTH_ENABLED', /not built yet: give false/],
+    [{ CACHE_AUTH_ENABLED: 'true' }, 'CACHE_API_KEY', /needs an administrator/],
+    [{ CACHE_AUTH_ENABLED: 'true', CACHE_API_KEY: 'your_cache_api_key' }, 'CACHE_API_KEY', /a sample that everybody has read/],
     [{ CACHE_BACKEND: 'memcached' }, 'CACHE_BACKEND', /give MEMCACHED_URL/],
     [{ CACHE_BACKEND: 'memcached', MEMCACHED_URL: 'memcached://h', CACHE_STRATEGY: 'lfu' }, 'CACHE_STRATEGY', /evicts by lru/],
     [{ CACHE_BACKEND: 'database', CACHE_STRATEGY: 'sieve' }, 'CACHE_STRATEGY', /nothing that CACHE_BACKEND=database can evict by: give one of lru, lfu, fifo, ttl/],
@@ -275,7 +276,7 @@ t.test('TLS files are looked at', async (t) => {
 
 t.test('what has no effect is said', async (t) => {
   const cases: [Given, RegExp][] = [
-    [{ CACHE_API_KEY: 's3cret' }, /^CACHE_API_KEY is not used: authentication is off/],
+    [{ CACHE_AUTH_ENABLED: 'true', CACHE_API_KEY: 's3cret' }, /^CACHE_API_KEY has fewer than 16 characters/],
     [{ REDIS_PASSWORD: 's3cret' }, /not used without REDIS_URL/],
     [{ REDIS_DB: '1' }, /not used without REDIS_URL/],
     [{ CACHE_MAX_ITEM: '5' }, /^CACHE_MAX_ITEM is not a setting: did you mean CACHE_MAX_ITEMS\?$/],

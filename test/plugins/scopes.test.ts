@@ -1,6 +1,7 @@
 import t from 'tap'
 import Fastify from 'fastify'
-import scopes, { type Scope } from '../../plugins/scopes.js'
+import scopes from '../../plugins/scopes.js'
+import type { Scope } from '../../services/access/scopes.js'
 
 async function start (...stated: (Scope | undefined)[]) {
   const app = Fastify()

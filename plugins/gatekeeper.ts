@@ -1,0 +1,164 @@
+import createError from '@fastify/error'
+import type { FastifyRequest, RouteOptions, onRequestHookHandler } from 'fastify'
+import fp from 'fastify-plugin'
+import { AdministratorKey } from '../services/access/administrator.js'
+import type { Authenticator } from '../services/access/authenticator.js'
+import { badCredential, forbidden, noCredential } from '../services/access/errors.js'
+import type { Principal } from '../services/access/principal.js'
+import { permissionIndex, RESOURCES, ScopeSet, type Permission } from '../services/access/scopes.js'
+import './scopes.js'
+
+export interface GatekeeperOptions {
+  /** Whether every caller needs a credential. Otherwise local ones without may do all but what recipes guard. Default true. */
+  required?: boolean
+  /** Whether every caller counts as a local one. Default false. */
+  everyoneIsLocal?: boolean
+  /** The administrator's key. Default: there is none. */
+  administratorKey?: string
+}
+
+/** A request that was turned away. */
+export interface Denial {
+  readonly request: FastifyRequest
+  /** Who it was, as far as that is known. */
+  readonly principal: Principal
+  readonly permission: Permission | 'public'
+  readonly error: Error & { statusCode?: number, why?: string }
+}
+
+export interface Gatekeeper {
+  /** Adds a kind of credential. */
+  add (authenticator: Authenticator): void
+  /** Adds what is asked before a credential is looked at: an error that it returns is the answer. */
+  before (check: (request: FastifyRequest) => Error | undefined): void
+  /** Tells of every 401 and 403 that the gatekeeper gives. */
+  onDenial (listener: (denial: Denial) => void): void
+  /** Tells of a denial that a handler has found, once it knew what the request was about. */
+  denied (request: FastifyRequest, error: Error): void
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    gatekeeper: Gatekeeper
+  }
+  interface FastifyRequest {
+    /** Who makes the request. Before the gatekeeper has looked, and on paths that no route takes, the anonymous. */
+    principal: Principal
+    /** The same, null before the gatekeeper has looked. */
+    identified: Principal | null
+  }
+}
+
+const TwoCredentialsError = createError(
+  'ERR_MALFORMED_REQUEST', 'There is a credential in x-api-key and another in Authorization: send one of them.', 400)
+
+const ANONYMOUS: Principal = Object.freeze({ kind: 'anonymous', id: '', scopes: ScopeSet.of([]) })
+/** Recipes are guarded even in development: they are there to show how. */
+const LOCAL: Principal = Object.freeze({
+  kind: 'local', id: 'local', scopes: ScopeSet.of([...RESOURCES.filter((name) => name !== 'recipes').map((name) => `${name}:*`), 'valet:issue'])
+})
+
+/** A route's demand; -1 asks for nothing. */
+interface Demand { index: number, permission: Permission | 'public' }
+
+/**
+ * Stands before every route that is registered after it: tells who asks, from `x-api-key` or `Authorization: Bearer`, and turns away
+ * who lacks the route's scope, before any of the body is read. What is not permitted is forbidden. A credential that is presented
+ * is always checked, on public routes too, and limits its bearer; there alone the store of credentials may be away.
+ */
+export default fp<GatekeeperOptions>(async function gatekeeper (app, { required = true, everyoneIsLocal = false, administratorKey }) {
+  const authenticators: Authenticator[] = administratorKey === undefined ? [] : [new AdministratorKey(administratorKey)]
+  const checks: ((request: FastifyRequest) => Error | undefined)[] = []
+  const listeners: ((denial: Denial) => void)[] = []
+  const demands: { route: RouteOptions, demand: Demand }[] = []
+
+  app.decorate('gatekeeper', {
+    add: (authenticator) => { authenticators.push(authenticator) },
+    before: (check) => { checks.push(check) },
+    onDenial: (listener) => { listeners.push(listener) },
+    denied: (request, error) => { tell(request, request.routeOptions.config.scope ?? 'public', error) }
+  })
+  app.decorateRequest('identified', null)
+  app.decorateRequest('principal', {
+    getter () { return this.identified ?? ANONYMOUS },
+    setter (this: FastifyRequest, principal: Principal) { this.identified = principal }
+  })
+
+  app.addHook('onRoute', (route) => {
+    const demand: Demand = { index: -1, permission: 'public' }
+    demands.push({ route, demand })
+    route.onRequest = [gate(demand), ...[route.onRequest ?? []].flat()]
+  })
+  // Only now has every plugin around a route said its scope; plugins/scopes.ts refuses those that state none.
+  app.addHook('onReady', async () => {
+    for (const { route, demand } of demands.splice(0)) {
+      demand.permission = route.config?.scope ?? 'public'
+      demand.index = permissionIndex(demand.permission) ?? -1
+    }
+  })
+
+  function gate (demand: Demand): onRequestHookHandler {
+    // Synchronous wherever the credential is known: a promise costs more than the lookup.
+    return function gatekeeper (request, _reply, done) {
+      const settle = (principal: Principal): void => {
+        request.principal = principal
+        const error = demand.index === -1 || principal.scopes.holds(demand.index) ? undefined : denial(principal, demand)
+        if (error !== undefined) tell(request, demand.permission, error)
+        done(error)
+      }
+      const refuse = (error: Error & { statusCode?: number }): void => {
+        // A public answer is for everybody: it does not depend on who can be told apart just now.
+        if (demand.index === -1 && error.statusCode === 503) return done()
+        tell(request, demand.permission, error)
+        done(error)
+      }
+      try {
+        for (const check of checks) {
+          const error = check(request)
+          if (error !== undefined) return done(error)
+        }
+        const found = identify(request)
+        if (found instanceof Promise) found.then(settle, refuse)
+        else settle(found)
+      } catch (error) {
+        refuse(error as Error)
+      }
+    }
+  }
+
+  function identify (request: FastifyRequest): Principal | Promise<Principal> {
+    const credential = credentialOf(request)
+    if (credential === undefined) return required || !(everyoneIsLocal || isLoopback(request.ip)) ? ANONYMOUS : LOCAL
+    const authenticator = authenticators.find((each) => each.recognises(credential))
+    if (authenticator === undefined) throw badCredential('of no kind that is known here')
+    return authenticator.authenticate(credential, { address: request.ip })
+  }
+
+  function tell (request: FastifyRequest, permission: Permission | 'public', error: Denial['error']): void {
+    if (error.statusCode !== 401 && error.statusCode !== 403) return
+    for (const listener of listeners) listener({ request, principal: request.principal, permission, error })
+  }
+}, { name: 'gatekeeper', fastify: '5.x', dependencies: ['scopes'] })
+
+function denial (principal: Principal, { permission }: Demand): Error {
+  if (principal.kind === 'anonymous' || principal.kind === 'local') return noCredential()
+  return forbidden(`The credential does not permit ${permission}: ask for one with that scope.`, permission)
+}
+
+/** The one credential of a request, wherever it is. In the query it is none: addresses are logged. */
+function credentialOf ({ headers }: FastifyRequest): string | undefined {
+  const key = headers['x-api-key']
+  const { authorization } = headers
+  if (key !== undefined && authorization !== undefined) throw new TwoCredentialsError()
+  if (authorization !== undefined) {
+    const [scheme, credential, ...more] = authorization.trim().split(/ +/)
+    if (scheme?.toLowerCase() !== 'bearer' || credential === undefined || more.length > 0) throw badCredential('not a bearer credential')
+    return credential
+  }
+  // Node joins what came twice with a comma, which no credential has.
+  return key === undefined ? undefined : String(key)
+}
+
+function isLoopback (address: string): boolean {
+  return address === '127.0.0.1' || address === '::1' || /^(?:::ffff:)?127(?:\.\d{1,3}){3}$/i.test(address)
+}

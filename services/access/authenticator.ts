@@ -1,0 +1,19 @@
+import type { Principal } from './principal.js'
+
+/** What a credential is checked against, besides itself. */
+export interface Caller {
+  /** The address, from the connection or from a proxy that is trusted; IPv4 in IPv6 unfolded. */
+  readonly address: string
+}
+
+/** Tells who holds a kind of credential. */
+export interface Authenticator {
+  /** Whether the text looks like one of its kind. Nothing is looked up for that. */
+  recognises (credential: string): boolean
+  /**
+   * Who holds it: at once when that is known already.
+   * @throws UnauthorizedError (`badCredential`) for one that does not hold
+   * @throws UnavailableError (503) when that cannot be known now
+   */
+  authenticate (credential: string, caller: Caller): Principal | Promise<Principal>
+}
