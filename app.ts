@@ -9,6 +9,7 @@ import cache, { type AtRestOptions } from './plugins/cache.js'
 import cacheDatabase from './plugins/cache-database.js'
 import components from './plugins/components.js'
 import configStore from './plugins/config-store.js'
+import credentials from './plugins/credentials.js'
 import errors, { clientErrorHandler, frameworkErrors } from './plugins/errors.js'
 import gatekeeper from './plugins/gatekeeper.js'
 import health from './plugins/health.js'
@@ -70,6 +71,7 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   await app.register(configStore, { initial: initialSettings(config), shared: databaseUrl !== undefined })
   const { backend: defaultBackend, fileSync, durableTier: tier, writeBehind, ...limits } = config.cache
   if (config.redis) await app.register(redis, { ...config.redis, required: defaultBackend === 'redis' })
+  await app.register(credentials, { shared: databaseUrl !== undefined }) // hears of changes over Redis where there is one
   if (config.memcachedUrl !== undefined) await app.register(memcached, { url: config.memcachedUrl, required: defaultBackend === 'memcached' })
   await app.register(cacheDatabase, { databaseUrl })
   const file = { folder: join(dataDir, 'cache'), sync: fileSync, limits: storedLimits(app.configStore) }
