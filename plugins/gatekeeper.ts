@@ -5,6 +5,7 @@ import { AdministratorKey } from '../services/access/administrator.js'
 import type { Authenticator } from '../services/access/authenticator.js'
 import { badCredential, forbidden, noCredential } from '../services/access/errors.js'
 import type { Principal } from '../services/access/principal.js'
+import { Remembered } from '../services/access/remembered.js'
 import { permissionIndex, RESOURCES, ScopeSet, type Permission } from '../services/access/scopes.js'
 import './scopes.js'
 
@@ -68,6 +69,7 @@ interface Demand { index: number, permission: Permission | 'public' }
  */
 export default fp<GatekeeperOptions>(async function gatekeeper (app, { required = true, everyoneIsLocal = false, administratorKey }) {
   const authenticators: Authenticator[] = administratorKey === undefined ? [] : [new AdministratorKey(administratorKey)]
+  const remembered = new Remembered()
   const checks: ((request: FastifyRequest) => Error | undefined)[] = []
   const listeners: ((denial: Denial) => void)[] = []
   const demands: { route: RouteOptions, demand: Demand }[] = []
@@ -129,9 +131,24 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
   function identify (request: FastifyRequest): Principal | Promise<Principal> {
     const credential = credentialOf(request)
     if (credential === undefined) return required || !(everyoneIsLocal || isLoopback(request.ip)) ? ANONYMOUS : LOCAL
+    const known = remembered.get(credential)
+    if (known !== undefined) {
+      known.authenticator.recall?.(known.principal, { address: request.ip })
+      return known.principal
+    }
     const authenticator = authenticators.find((each) => each.recognises(credential))
     if (authenticator === undefined) throw badCredential('of no kind that is known here')
-    return authenticator.authenticate(credential, { address: request.ip })
+    return authenticate(authenticator, credential, request.ip)
+  }
+
+  function authenticate (authenticator: Authenticator, credential: string, address: string): Principal | Promise<Principal> {
+    const { epoch = -1 } = authenticator
+    const remember = (principal: Principal): Principal => {
+      if (epoch >= 0) remembered.put(credential, principal, authenticator, epoch)
+      return principal
+    }
+    const found = authenticator.authenticate(credential, { address })
+    return found instanceof Promise ? found.then(remember) : remember(found)
   }
 
   function tell (request: FastifyRequest, permission: Permission | 'public', error: Denial['error']): void {

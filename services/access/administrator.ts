@@ -8,6 +8,8 @@ const ADMINISTRATOR: Principal = Object.freeze({ kind: 'administrator', id: 'adm
 
 /** The one key that the environment gives (`CACHE_API_KEY`): it may do everything and needs no database. */
 export class AdministratorKey implements Authenticator {
+  /** It holds as long as the process lives. */
+  readonly epoch = 0
   readonly #digest: Buffer
 
   constructor (key: string) {

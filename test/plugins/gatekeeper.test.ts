@@ -112,3 +112,38 @@ t.test('what is asked before a credential is looked at can turn a request away',
   t.equal((await app.inject({ url: '/items', headers: { 'x-api-key': 'test_items:read' } })).statusCode, 503)
   t.equal((await app.inject({ url: '/items', headers: { 'x-api-key': KEY } })).statusCode, 200)
 })
+
+t.test('a credential that was checked is not checked again, until something has changed', async (t) => {
+  const app = await start(t)
+  const checked: string[] = []
+  const recalled: string[] = []
+  const authenticator = {
+    epoch: 1,
+    recognises: (credential: string) => credential.startsWith('other_'),
+    authenticate: async (credential: string) => {
+      checked.push(credential)
+      if (credential === 'other_bad') throw badCredential('bad')
+      return { kind: 'api_key' as const, id: credential, scopes: ScopeSet.of(['items:read']) }
+    },
+    recall: ({ id }: { id: string }, { address }: { address: string }) => {
+      if (address !== '127.0.0.1') throw badCredential('from elsewhere')
+      recalled.push(id)
+    }
+  }
+  app.gatekeeper.add(authenticator)
+  const ask = async (credential: string, remoteAddress = '127.0.0.1') =>
+    (await app.inject({ url: '/items', headers: { 'x-api-key': credential }, remoteAddress })).statusCode
+
+  for (let i = 0; i < 3; i++) t.equal(await ask('other_good'), 200)
+  t.strictSame([checked, recalled], [['other_good'], ['other_good', 'other_good']])
+  t.equal(await ask('other_good', '10.0.0.1'), 401, 'what differs from request to request is looked at each time')
+  authenticator.epoch++
+  t.equal(await ask('other_good'), 200)
+  t.equal(checked.length, 2)
+  authenticator.epoch = -1
+  for (let i = 0; i < 2; i++) t.equal(await ask('other_good'), 200)
+  t.equal(checked.length, 4, 'and nothing is kept while nobody can say')
+  authenticator.epoch = 3
+  for (let i = 0; i < 2; i++) t.equal(await ask('other_bad'), 401)
+  t.equal(checked.length, 6, 'what is invalid is not remembered')
+})
