@@ -12,6 +12,7 @@ import { DatabaseBackend } from '../services/cache/backends/database/database.js
 import { FolderInUseError, FolderSealedError, FolderUnusableError } from '../services/cache/backends/file/errors.js'
 import { FileBackend } from '../services/cache/backends/file/file.js'
 import { MemcachedBackend } from '../services/cache/backends/memcached/memcached.js'
+import { RedisLeaseKeeper } from '../services/cache/backends/redis/lease-keeper.js'
 import { RedisBackend } from '../services/cache/backends/redis/redis.js'
 import type { SharedBackendName } from '../services/cache/backends/names.js'
 import { Cache } from '../services/cache/cache.js'
@@ -154,7 +155,10 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
   const memory = durable === undefined ? new LocalStore({ now, limits: given }) : await openDurableStore(app, { ...durable, now, limits: given, format: format(durable.tier, 'durable') })
   const served = [serve(memory, given)]
   if (redis !== undefined) served.push(serve(await overRedis('api')))
-  if (connections !== undefined) served.push(serve(await shared(new DatabaseBackend({ connections, cache: 'api', now, limits, format: format('database', 'api') }))))
+  if (connections !== undefined) {
+    const leases = redis && new RedisLeaseKeeper({ client: redis, prefix: prefixOf('database'), deadline })
+    served.push(serve(await shared(new DatabaseBackend({ connections, cache: 'api', now, limits, format: format('database', 'api'), leases }))))
+  }
 
   if (memcached !== undefined) {
     const coordination = coordinate('memcached')

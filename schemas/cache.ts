@@ -80,7 +80,8 @@ export const CacheReadQuery = Type.Object({
     minimum: 0.05,
     maximum: MAX_LEASE,
     description: 'Seconds. On a miss the first caller gets a lease for so long to fill the key, the others wait so long for the value. ' +
-      'There is one lease among the callers of all processes on `redis`, and among those of one process on the other backends.',
+      'There is one lease among the callers of all processes on `redis`, and where the service has a Redis also on `database` and `memcached`; ' +
+      'among those of one process on `memory` and `file`, which several processes cannot share, and without a Redis.',
     examples: [5]
   }))
 }, { additionalProperties: false })
@@ -129,7 +130,7 @@ export const NewCacheEntry = Type.Object({
   metadata: Type.Optional(ref(CacheMetadata)),
   lease: Type.Optional(Type.String({
     minLength: 1,
-    maxLength: 64,
+    maxLength: 128,
     description: 'The token of a lease of this key: stored only while the lease stands and the key has not changed since, else 409',
     examples: ['17-3fJx9dQ2mLkT0a7B']
   })),

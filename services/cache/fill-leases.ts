@@ -61,7 +61,7 @@ export class FillLeases {
     try {
       for (;;) {
         const acquiring = store.leases.acquire(namespace, key, milliseconds, over)
-        const [grant, entry] = await Promise.all([acquiring, store.latest(namespace, key)]).catch((error: unknown) => {
+        const [grant, entry] = await this.#look(acquiring, namespace, key).catch((error: unknown) => {
           // Otherwise the next ones would wait for a caller who never learns that it has the lease.
           acquiring.then((grant) => { if (grant.isMine) this.#release(namespace, key, grant, true) }, () => {})
           throw error
@@ -110,9 +110,17 @@ export class FillLeases {
       this.#release(namespace, key, { token }, typeof outcome !== 'object')
       if (typeof outcome !== 'object') throw new LeaseLostError(key)
     } finally {
-      // In one process the operation is the lease's, and ends with it.
-      if (store.leases.isShared) store.end(operation)
+      store.end(operation)
     }
+  }
+
+  /** The lease, and the entry as it was when that was given, or later. */
+  async #look (acquiring: Promise<Grant>, namespace: string, key: string): Promise<[Grant, StoredEntry | undefined]> {
+    const store = this.#store
+    const [grant, entry] = await Promise.all([acquiring, store.latest(namespace, key)])
+    const isFresh = entry !== undefined && entry.expiresAt > this.#now()
+    // Another may have stored it and given the lease back after that look.
+    return grant.isMine && !isFresh && store.leases.precedesReads !== true ? [grant, await store.latest(namespace, key)] : [grant, entry]
   }
 
   /** Nobody waits for that; without it the lease ends by itself. */

@@ -1,10 +1,16 @@
+/** What a shared backend remembers of a key from when a load began: it alone knows what else is in it. */
+export interface Claim {
+  /** In letters, digits, `-` and `_`: what another process can take it up by. */
+  readonly token: string
+}
+
 /** Something under way that will store a value under a key, unless the key changes before it is done. */
 export interface Operation {
   readonly name: string
   /** The stamp at which it began. */
   readonly stamp: number
   /** What the shared backend has to know when the operation ends, if anything. */
-  readonly claim: object | undefined
+  readonly claim: Claim | undefined
   /** False while the shared backend cannot be asked for a stamp: what it brings cannot be put in order, and is not to be kept. */
   readonly isOrdered: boolean
   /**
@@ -20,13 +26,16 @@ export class InFlight {
   /** How many changes of a key are being made. */
   #changes = new Map<string, number>()
 
-  begin (name: string, stamp: number, isOrdered = true, claim?: object): Operation {
+  begin (name: string, stamp: number, isOrdered = true, claim?: Claim): Operation {
     const operation: Operation = { name, stamp, claim, isOrdered, supersededAt: 0 }
     const others = this.#operations.get(name)
     if (others === undefined) this.#operations.set(name, new Set([operation]))
     else others.add(operation)
     return operation
   }
+
+  /** Another operation on the key that began when this one did, and that nothing has come between yet. */
+  again ({ name, stamp, isOrdered, claim }: Operation): Operation { return this.begin(name, stamp, isOrdered, claim) }
 
   end (operation: Operation): void {
     const operations = this.#operations.get(operation.name)

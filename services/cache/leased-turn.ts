@@ -1,7 +1,7 @@
 import type { Now } from './clock.js'
 import type { StoredEntry } from './entry.js'
 import { isOutage, type OnFault } from './faults.js'
-import { nameOf } from './in-flight.js'
+import { type Claim, nameOf } from './in-flight.js'
 import type { Grant } from './leases.js'
 import type { Store } from './stores/store.js'
 
@@ -15,6 +15,8 @@ export interface Turn {
   readonly entry?: StoredEntry
   /** At which the lease was given; undefined when it is this process's turn without one. */
   readonly stamp?: number
+  /** See `Grant`. */
+  readonly claim?: Claim | undefined
   /** Whether that is because the shared backend does not answer. */
   readonly isAway?: boolean
   /** Gives the lease back. @param tell those who wait, because nothing was stored */
@@ -53,7 +55,9 @@ export class LeasedTurn {
     let over: string | undefined
     try {
       while (performance.now() < until) {
-        const [grant, entry] = await Promise.all([this.#acquire(over), this.#look()])
+        const [grant, found] = await Promise.all([this.#acquire(over), this.#look()])
+        // Another may have stored it and given the lease back after that look.
+        const entry = found === undefined && grant?.isMine === true && store.leases.precedesReads !== true ? await this.#look() : found
         if (entry !== undefined) {
           if (grant?.isMine === true) this.#release(grant.token, false)
           return { entry, end () {} }
@@ -72,7 +76,7 @@ export class LeasedTurn {
     }
   }
 
-  #mine ({ token, stamp }: Grant): Turn {
+  #mine ({ token, stamp, claim }: Grant & { isMine: true }): Turn {
     const { store, namespace, key, lease, onFault } = this.#options
     const renewing = setInterval(() => {
       store.leases.renew(namespace, key, token, lease).then((isHeld) => { if (!isHeld) clearInterval(renewing) })
@@ -82,6 +86,7 @@ export class LeasedTurn {
     let ended = false
     return {
       stamp,
+      claim,
       end: (tell) => {
         if (ended) return
         ended = true

@@ -1,14 +1,14 @@
 import { randomBytes } from 'node:crypto'
-import { nameOf, type Operation } from './in-flight.js'
+import { type Claim, nameOf, type Operation } from './in-flight.js'
 import type { MaybePromise } from './stores/store.js'
 import type { Wakeups } from './wakeups.js'
 
 /**
  * The answer to who wants a lease: that it is theirs now, or that someone else has it, and for how many milliseconds at most.
- * `stamp` is the one at which it was given.
+ * `stamp` is the one at which it was given; `claim` is what the backend remembers of the key from then, where it has to.
  */
 export type Grant =
-  | { isMine: true, token: string, stamp: number }
+  | { isMine: true, token: string, stamp: number, claim?: Claim }
   | { isMine: false, token: string, stamp: number, left: number }
 
 /**
@@ -17,12 +17,32 @@ export type Grant =
  * from the moment its key is written or deleted ("Scaling Memcache at Facebook", 3.2.1).
  */
 export interface LeaseGiver {
+  /** Whether it may be away (LeasesAwayError) while the backend answers. Absent: no. */
+  readonly isApart?: boolean
+  /** Whether a read that is asked for behind `acquire` sees what was stored before the lease was given. Absent: no, they are asked of different servers. */
+  readonly precedesReads?: boolean
   /** @param over the token of a lease that is known to be void, for another reason than that its key changed */
   acquire (namespace: string, key: string, milliseconds: number, over?: string): Promise<Grant>
   /** @returns whether it was still the holder's: it is for so many milliseconds more then */
   renew (namespace: string, key: string, token: string, milliseconds: number): Promise<boolean>
   /** Gives it back. `tell` those who wait, when nothing was stored that they hear of. Nothing happens when it is no longer the holder's. */
   release (namespace: string, key: string, token: string, tell: boolean): Promise<void>
+}
+
+/** Where changes of a key stand: the last stamp of all, and that of the last change of the key (no less than the epoch). */
+export interface Order { readonly stamp: number, readonly changed: number }
+
+/** Keeps who has which lease, for a backend that tells the order of changes by itself. Everything fails with LeasesAwayError when it cannot be asked. */
+export interface LeaseKeeper {
+  /** @param over as for a LeaseGiver */
+  acquire (namespace: string, key: string, milliseconds: number, order: Order, over?: string): Promise<Grant>
+  renew (namespace: string, key: string, token: string, milliseconds: number): Promise<boolean>
+  release (namespace: string, key: string, token: string): Promise<void>
+}
+
+/** The leases of all processes cannot be had for the moment. Nobody outside the engine meets it: a process goes on with leases of its own. */
+export class LeasesAwayError extends Error {
+  constructor (cause: unknown) { super('The leases of all processes cannot be had for the moment.', { cause }) }
 }
 
 /** The leases of a store. */
@@ -51,12 +71,15 @@ export interface LocalLeasesOptions {
   now: () => number
   wakeups: Wakeups
   begin: (namespace: string, key: string) => MaybePromise<Operation>
+  /** Another operation that began when this one did. */
+  again: (operation: Operation) => Operation
   end: (operation: Operation) => void
 }
 
 /** Leases that one process knows of. */
 export class LocalLeases implements Leases {
   readonly isShared = false
+  readonly precedesReads = true
   #options: LocalLeasesOptions
   #held = new Map<string, Held>()
 
@@ -108,8 +131,12 @@ export class LocalLeases implements Leases {
   }
 
   operation (namespace: string, key: string, token: string): Operation | undefined {
-    return this.#standing(namespace, key, token)?.operation
+    const operation = this.#standing(namespace, key, token)?.operation
+    return operation === undefined ? undefined : this.#options.again(operation)
   }
+
+  /** Whether a lease was given here and has not ended, void or not. */
+  has (namespace: string, key: string, token: string): boolean { return this.#held.get(nameOf(namespace, key))?.token === token }
 
   #standing (namespace: string, key: string, token: string): Held | undefined {
     const held = this.#held.get(nameOf(namespace, key))

@@ -136,7 +136,7 @@ export class Loads {
     const turn = await this.#turn(began, namespace, key, lease, options, context)
     if (turn.entry !== undefined) return { entry: turn.entry, stored: true, elsewhere: true, loadTime: now() - askedAt }
     const isKnown = turn.stamp !== undefined || turn.isAway === true
-    const operation = isKnown ? store.resume(namespace, key, turn.stamp) : await store.begin(namespace, key)
+    const operation = isKnown ? store.resume(namespace, key, turn.stamp, turn.claim) : await store.begin(namespace, key)
     return await this.#load(began, operation, namespace, key, loader, options, turn)
   }
 

@@ -1,5 +1,6 @@
 import type { Entry, StoredEntry } from '../entry.js'
 import type { Matcher } from '../glob.js'
+import type { Claim } from '../in-flight.js'
 import type { Invalidation } from '../ledger.js'
 import type { LeaseGiver } from '../leases.js'
 import type { Limits } from '../limits.js'
@@ -72,8 +73,9 @@ export interface SharedBackend {
   /**
    * Takes hold of a key before a load or a change of the origin begins, where stamps alone do not tell whether it changed since. What
    * it answers with goes to `fill` or `replace`.
+   * @param token of a claim that was taken before, maybe by another process: that one is taken up, undefined when it cannot be any more
    */
-  claim? (namespace: string, key: string): Promise<Claim>
+  claim? (namespace: string, key: string, token?: string): Promise<Claim | undefined>
 
   /**
    * Stores an entry.
@@ -148,8 +150,6 @@ export interface SharedBackend {
 /** The numeric form of a Condition. `absentOr` names a version that is as good as absent (it fell to an invalidation). */
 export type WriteCondition = { absent: true, absentOr?: number } | { version: number }
 
-/** What a backend remembers of a key from when a load began: it alone knows what is in it. */
-export type Claim = object
 /** What is asked of an entry to know whether it may be seen, and what it counts for. */
 export type Outline = Pick<Facts, 'namespace' | 'key' | 'tags' | 'stamp' | 'version' | 'expiresAt' | 'goneAt' | 'isUnreadable'> & { readonly size: number }
 
@@ -175,3 +175,5 @@ export interface Page {
 
 /** An entry without its value. */
 export type ScannedEntry = Facts & { readonly valueLength: number }
+
+export type { Claim }

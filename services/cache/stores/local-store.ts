@@ -32,6 +32,7 @@ export class LocalStore implements Store {
       now,
       wakeups: this.wakeups,
       begin: (namespace, key) => this.begin(namespace, key),
+      again: (operation) => this.#inFlight.again(operation),
       end: (operation) => { this.end(operation) }
     })
   }

@@ -5,7 +5,7 @@ import type { Now } from '../clock.js'
 import { goneAfterSoft, sizeOf, type StoredEntry } from '../entry.js'
 import { isOutage, type OnFault, warnOfFault } from '../faults.js'
 import { compileGlob, type Matcher } from '../glob.js'
-import { InFlight, nameOf, type Operation } from '../in-flight.js'
+import { type Claim, InFlight, nameOf, type Operation } from '../in-flight.js'
 import { type Leases, LocalLeases } from '../leases.js'
 import { type Invalidation, Ledger, type Marker } from '../ledger.js'
 import type { Limits } from '../limits.js'
@@ -69,14 +69,16 @@ export class SharedStore implements Store, ChangeListener {
     this.#backend = backend
     this.#now = now
     this.memory = new MemoryBackend({ now, limits, ledger: this.#ledger })
+    const alone = new LocalLeases({
+      now,
+      wakeups: this.wakeups,
+      begin: async (namespace, key) => await this.begin(namespace, key),
+      again: (operation) => this.#inFlight.again(operation),
+      end: (operation) => { this.end(operation) }
+    })
     this.leases = backend.leases === undefined
-      ? new LocalLeases({
-        now,
-        wakeups: this.wakeups,
-        begin: async (namespace, key) => await this.begin(namespace, key),
-        end: (operation) => { this.end(operation) }
-      })
-      : new SharedLeases(backend.leases, this.#inFlight, this.wakeups)
+      ? alone
+      : new SharedLeases({ giver: backend.leases, backend, inFlight: this.#inFlight, wakeups: this.wakeups, alone })
     this.#retirement = new Retirement({ backend, ledger: this.#ledger, now, after: retireAfter, onFault })
     this.#reclaiming = new Reclaiming(backend, this.#ledger)
     this.#settling = setInterval(() => {
@@ -130,8 +132,8 @@ export class SharedStore implements Store, ChangeListener {
     }
   }
 
-  resume (namespace: string, key: string, stamp: number | undefined): Operation {
-    return this.#inFlight.begin(nameOf(namespace, key), stamp ?? this.#ledger.stamp, stamp !== undefined)
+  resume (namespace: string, key: string, stamp: number | undefined, claim?: Claim): Operation {
+    return this.#inFlight.begin(nameOf(namespace, key), stamp ?? this.#ledger.stamp, stamp !== undefined, claim)
   }
 
   end (operation: Operation): void { this.#inFlight.end(operation) }

@@ -3,7 +3,7 @@ import type { BackendName } from '../backends/names.js'
 import type { MemoryBackend } from '../backends/memory.js'
 import type { StoredEntry } from '../entry.js'
 import type { Matcher } from '../glob.js'
-import type { Operation } from '../in-flight.js'
+import type { Claim, Operation } from '../in-flight.js'
 import type { Invalidation } from '../ledger.js'
 import type { Leases } from '../leases.js'
 import type { Limits } from '../limits.js'
@@ -39,8 +39,8 @@ export interface Store {
 
   /** Marks the start of a load or of a change to the origin; `end` must follow. An outage is no error: see `Operation.isOrdered`. */
   begin (namespace: string, key: string): MaybePromise<Operation>
-  /** The same from a stamp on that a lease was given at; from none (undefined), what it brings is not kept. */
-  resume (namespace: string, key: string, stamp: number | undefined): Operation
+  /** The same from a stamp on that a lease was given at, with its claim; from none (undefined), what it brings is not kept. */
+  resume (namespace: string, key: string, stamp: number | undefined, claim?: Claim): Operation
   end (operation: Operation): void
   /**
    * Whether what the operation brings may be given to someone who asks now: nothing has concerned the key since it began.

@@ -1,17 +1,18 @@
 import t from 'tap'
 import { FillLeases } from '../../../services/cache/fill-leases.js'
 import { BackendUnavailableError } from '../../../services/cache/errors.js'
-import type { Operation } from '../../../services/cache/in-flight.js'
+import { InFlight, type Operation } from '../../../services/cache/in-flight.js'
 import { LocalLeases } from '../../../services/cache/leases.js'
 import type { Store } from '../../../services/cache/stores/store.js'
 import { Wakeups } from '../../../services/cache/wakeups.js'
 import { Gate, localCache } from './setup.js'
 
+const inFlight = new InFlight()
 const operation = (stamp: number): Operation => ({ name: 'n:k', stamp, claim: undefined, isOrdered: true, supersededAt: 0 })
 
 void t.test('a lease whose stamp is on its way is not taken from whoever asked first', async (t) => {
   const beginning = new Gate<Operation>()
-  const leases = new LocalLeases({ now: () => performance.now(), wakeups: new Wakeups(), begin: () => beginning.promise, end () {} })
+  const leases = new LocalLeases({ now: () => performance.now(), wakeups: new Wakeups(), begin: () => beginning.promise, again: (of) => inFlight.again(of), end () {} })
   const asked = Array.from({ length: 5 }, async () => await leases.acquire('n', 'k', 5000))
   beginning.open(operation(17))
   const [first, ...others] = await Promise.all(asked)
@@ -25,7 +26,7 @@ void t.test('a lease whose stamp is on its way is not taken from whoever asked f
 void t.test('a lease that could not begin goes to the next who asks', async (t) => {
   const beginnings = [new Gate<Operation>(), new Gate<Operation>()]
   let begun = 0
-  const leases = new LocalLeases({ now: () => performance.now(), wakeups: new Wakeups(), begin: () => beginnings[begun++]!.promise, end () {} })
+  const leases = new LocalLeases({ now: () => performance.now(), wakeups: new Wakeups(), begin: () => beginnings[begun++]!.promise, again: (of) => inFlight.again(of), end () {} })
   const failing = leases.acquire('n', 'k', 5000)
   const next = leases.acquire('n', 'k', 5000)
   beginnings[0]?.fail(new TypeError('a fault'))

@@ -1,4 +1,5 @@
 import type { Invalidation } from '../../ledger.js'
+import type { LeaseGiver } from '../../leases.js'
 import type { BreakerState } from '../../resilience.js'
 import type { ChangeListener, InForce } from '../backend.js'
 
@@ -21,6 +22,9 @@ export interface BegunChange { readonly id: string, readonly namespace: string, 
  * Everything here fails within a deadline: BackendUnavailableError when the server behind it is down or hung.
  */
 export interface Coordination {
+  /** Leases that all processes know of. Without, each process has its own. */
+  readonly leases?: LeaseGiver
+
   /** As it is known while announcements can be relied on, which is at most a beat old; else as it is now. */
   place (): Promise<Place>
 

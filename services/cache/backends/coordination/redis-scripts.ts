@@ -56,8 +56,9 @@ redis.call('HSET', KEYS[3], ARGV[1], found[3] .. ' ' .. ARGV[2])
 return found
 `
 
-/** KEYS counter, ledger, begun. ARGV id or '', channel, message. */
+/** The lease of the key is void from here on. KEYS counter, ledger, begun, lease. ARGV id or '', channel, message. */
 const ANNOUNCE = `${ORDER}
+redis.call('DEL', KEYS[4])
 if ARGV[1] ~= '' then redis.call('HDEL', KEYS[3], ARGV[1]) end
 local n = take(KEYS[1], KEYS[2])
 announce(ARGV[2], n, ARGV[3])
@@ -97,7 +98,7 @@ return 0
 export const orderScripts = {
   larderOrderPlace: { lua: PLACE, numberOfKeys: 2 },
   larderOrderBegin: { lua: BEGIN, numberOfKeys: 3 },
-  larderOrderAnnounce: { lua: ANNOUNCE, numberOfKeys: 3 },
+  larderOrderAnnounce: { lua: ANNOUNCE, numberOfKeys: 4 },
   larderOrderAbandoned: { lua: ABANDONED, numberOfKeys: 1 },
   larderOrderInvalidate: { lua: INVALIDATE, numberOfKeys: 2 },
   larderOrderWithdraw: { lua: WITHDRAW, numberOfKeys: 1 }

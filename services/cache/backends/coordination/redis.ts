@@ -4,11 +4,13 @@ import type { Now } from '../../clock.js'
 import type { Invalidation } from '../../ledger.js'
 import type { BreakerState } from '../../resilience.js'
 import type { ChangeListener, InForce } from '../backend.js'
-import { type Announcement, Follower } from '../follower.js'
+import type { Announcement } from '../follower.js'
 import { Guard } from '../guard.js'
 import { fieldsOf, invalidationOf } from '../invalidation-fields.js'
 import { parsed } from '../parsed.js'
-import { Subscriber } from '../redis/subscriber.js'
+import { ChannelFollower } from '../redis/channel-follower.js'
+import { isFull, isOutage } from '../redis/faults.js'
+import { RedisLeases } from '../redis/leases.js'
 import type { BegunChange, Coordination, Place } from './coordination.js'
 import { orderScripts, type OrderScripted } from './redis-scripts.js'
 
@@ -29,13 +31,13 @@ export interface RedisCoordinationOptions {
 
 /** The order of another server's entries, kept in Redis. */
 export class RedisCoordination implements Coordination {
+  readonly leases: RedisLeases
   #client: Redis & OrderScripted
-  #subscriber: Subscriber | undefined
   #prefix: string
   #now: Now
   #deadline: number
   #source = newSource()
-  #follower: Follower | undefined
+  #following: ChannelFollower
   #place: Place | undefined
   #placing: Promise<Place> | undefined
   #forget = (): void => { this.#place = undefined }
@@ -48,12 +50,23 @@ export class RedisCoordination implements Coordination {
     this.#prefix = prefix
     this.#now = now
     this.#deadline = deadline
-    this.#guard = new Guard({ name, away: AWAY, isOutage, isFull: ({ message }) => NO_ROOM.test(message) })
+    this.#following = new ChannelFollower(client, this.#channel)
+    this.#guard = new Guard({ name, away: AWAY, isOutage, isFull })
     // What answers over the next connection may be another server: it has to be asked for its epoch before anything else.
     client.on('close', this.#forget)
+    this.leases = new RedisLeases({
+      client: this.#client,
+      names: { counter: this.#counter, channel: this.#channel, lease: (namespace, key) => this.#lease(namespace, key) },
+      run: async (command) => {
+        await this.place()
+        return await this.#run(command)
+      },
+      stamp: async () => (await this.stamp()).stamp,
+      released: (namespace, key) => `0 ${announcement(this.#source, { n: namespace, r: key })}`
+    })
   }
 
-  get isFollowing (): boolean { return this.#follower?.isFollowing ?? false }
+  get isFollowing (): boolean { return this.#following.isFollowing }
   get breaker (): BreakerState { return this.#guard.state }
 
   async place (): Promise<Place> {
@@ -108,24 +121,16 @@ export class RedisCoordination implements Coordination {
   }
 
   async follow (listener: ChangeListener): Promise<void> {
-    const subscriber = new Subscriber(this.#client, this.#channel)
-    this.#subscriber = subscriber
-    this.#follower = new Follower({
-      subscription: subscriber,
+    await this.#following.follow({
       isOwn: (source) => source === this.#source,
       listener,
       pulse: async (heard) => await this.#pulse(heard),
       inForce: async () => await this.inForce()
     })
-    // Where commands cannot be sent, there is nothing to wait for: the heartbeat tells when there is.
-    if (this.#client.status !== 'ready') return
-    await subscriber.connected()
-    await this.#follower.beat()
   }
 
   async close (): Promise<void> {
-    this.#follower?.stop()
-    this.#subscriber?.close()
+    this.#following.close()
     this.#client.off('close', this.#forget)
   }
 
@@ -136,7 +141,7 @@ export class RedisCoordination implements Coordination {
   async #announce (source: string, namespace: string, key: string, id: string): Promise<number> {
     await this.place()
     return await this.#run(() => this.#client.larderOrderAnnounce(
-      this.#counter, this.#ledger, this.#begun, id, this.#channel, announcement(source, { n: namespace, k: key })))
+      this.#counter, this.#ledger, this.#begun, this.#lease(namespace, key), id, this.#channel, announcement(source, { n: namespace, k: key })))
   }
 
   async #ask (question: () => Promise<[string, string, string]>): Promise<Place> {
@@ -153,20 +158,12 @@ export class RedisCoordination implements Coordination {
   get #counter (): string { return `${this.#prefix}:counter` }
   get #ledger (): string { return `${this.#prefix}:ledger` }
   get #begun (): string { return `${this.#prefix}:begun` }
+  #lease (namespace: string, key: string): string { return `${this.#prefix}:lease:${namespace}:${key}` }
   get #channel (): string { return `${this.#prefix}:changes` }
 }
 
 const newSource = (): string => randomBytes(6).toString('hex')
 
-const announcement = (source: string, what: Pick<Announcement, 'n' | 'k' | 'i'>): string => JSON.stringify({ v: 1, s: source, ...what } satisfies Announcement)
+const announcement = (source: string, what: Omit<Announcement, 'v' | 's'>): string => JSON.stringify({ v: 1, s: source, ...what } satisfies Announcement)
 
 const AWAY = 'Redis, which keeps the order of the entries in memcached, does not answer: try again in a moment; if it stays so, check REDIS_URL and the server.'
-const OUTAGES = /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOAUTH|NOPERM|WRONGPASS|NOREPLICAS|BUSY)\b/
-/** Memory that is used up, and a disk: reads go on. */
-const NO_ROOM = /^(OOM|MISCONF)\b/
-
-/** Anything but an answer of Redis that says the command itself was wrong. */
-function isOutage (error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  return error.name !== 'ReplyError' ? !(error instanceof TypeError) : OUTAGES.test(error.message)
-}

@@ -6,18 +6,20 @@ import { EntryTooLargeError } from '../../errors.js'
 import { isOutage as isAway } from '../../faults.js'
 import { nameOf as nameOfEntry } from '../../in-flight.js'
 import type { Invalidation } from '../../ledger.js'
+import type { LeaseGiver, LeaseKeeper, Order } from '../../leases.js'
 import type { Limits } from '../../limits.js'
 import { type Facts, RecordFormat } from '../../record-format.js'
 import type { BreakerState } from '../../resilience.js'
 import { CountersByNamespace } from '../../statistics.js'
 import type { ChangeListener, InForce, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome } from '../backend.js'
 import { checkStrategy } from '../capabilities.js'
-import { Follower, type Pulse } from '../follower.js'
+import { type Announcement, Follower, type Pulse } from '../follower.js'
 import { Guard } from '../guard.js'
 import { fieldsOf, invalidationOf } from '../invalidation-fields.js'
 import { ReadReports, type Reads } from '../reads.js'
 import type { Connections, Queries } from './connections.js'
 import { isFull, isOutage } from './faults.js'
+import { DatabaseLeases } from './leases.js'
 import { Notifications } from './notifications.js'
 import {
   TEXTS, type EntryRow, type OutcomeRow, type PulseRow, type ScannedRow, type ValueRow, type WriteRow
@@ -39,6 +41,8 @@ const PULSE_DEADLINE = 300
 const BREAK_AFTER = 3
 /** How often an only process looks at the database's clock, in milliseconds. */
 const CLOCK_INTERVAL = 5000
+/** Of a notification, in bytes. */
+const LONGEST_MESSAGE = 7900
 const AWAY = 'The database does not answer: try again in a moment; if it stays so, check DATABASE_URL and the server.'
 
 export interface DatabaseOptions {
@@ -49,6 +53,8 @@ export interface DatabaseOptions {
   limits: Pick<Limits, 'maxItems' | 'maxMemory'>
   /** Default: JSON text as it is. */
   format?: RecordFormat
+  /** Where the leases of all processes are kept. Default: each process has its own. */
+  leases?: LeaseKeeper | undefined
 }
 
 /**
@@ -59,6 +65,7 @@ export interface DatabaseOptions {
 export class DatabaseBackend implements SharedBackend {
   readonly name = 'database'
   readonly format: RecordFormat
+  readonly leases?: LeaseGiver
   #connections: Connections
   #cache: string
   #now: Now
@@ -77,7 +84,7 @@ export class DatabaseBackend implements SharedBackend {
   #sequences = new Sequences()
   #evictions = new CountersByNamespace(() => ({ evictions: 0 }))
 
-  constructor ({ connections, cache, now, limits, format = new RecordFormat() }: DatabaseOptions) {
+  constructor ({ connections, cache, now, limits, format = new RecordFormat(), leases }: DatabaseOptions) {
     this.#connections = connections
     this.#cache = cache
     this.#now = now
@@ -85,6 +92,13 @@ export class DatabaseBackend implements SharedBackend {
     this.format = format
     this.#source = connections.connect === undefined ? null : newSource()
     this.#turns = new Turns(connections.concurrency)
+    // An only process has nobody to share them with.
+    if (leases === undefined || this.#source === null) return
+    this.leases = new DatabaseLeases({
+      keeper: leases,
+      order: async (namespace, key) => await this.#orderOf(namespace, key),
+      tell: async (namespace, key) => { await this.#tellReleased(namespace, key) }
+    })
   }
 
   /** An only process has nothing to miss. */
@@ -263,6 +277,17 @@ export class DatabaseBackend implements SharedBackend {
       if (evicted.length === 0) return
       this.#drop(evicted)
     }
+  }
+
+  async #orderOf (namespace: string, key: string): Promise<Order> {
+    const [row] = await this.#ask<Order>('order', namespace, nameOf(key))
+    return row as Order
+  }
+
+  async #tellReleased (namespace: string, key: string): Promise<void> {
+    const message = JSON.stringify({ v: 1, s: this.#source ?? '', n: namespace, r: key } satisfies Announcement)
+    // PostgreSQL takes no longer ones. Who waits does so until the lease is over then.
+    if (Buffer.byteLength(message) < LONGEST_MESSAGE) await this.#ask('tell', `0 ${message}`)
   }
 
   #reportReads (waiting: Reads[]): void {

@@ -15,6 +15,11 @@ export const TEXTS = {
   scanNamespace: `SELECT ${ENTRY}, octet_length(value) AS length FROM cache_entries WHERE ${LIVE} AND namespace = $2 AND key > $3 ORDER BY key LIMIT $4`,
   inForce: 'SELECT what, stamp::float8 AS stamp FROM cache_invalidations WHERE cache = $1',
   pulse: 'SELECT stamp, epoch, "time" FROM cache_pulse($1)',
+  /** The last stamp, and that of the last change of a key; what came before the counter began counts as changed by that. */
+  order: `SELECT stamp, greatest(epoch::float8, (SELECT written::float8 FROM cache_entries
+    WHERE cache = $1 AND namespace = $2 AND key = $3 AND gone > cache_now())) AS changed FROM cache_pulse($1)`,
+  /** To everybody who listens, the process itself included. */
+  tell: "SELECT pg_notify('larder_cache_' || $1, $2)",
   write: 'SELECT * FROM cache_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)',
   delete: 'SELECT * FROM cache_delete($1, $2, $3, $4, $5, $6, $7)',
   expire: 'SELECT * FROM cache_expire($1, $2, $3, $4, $5, $6, $7)',

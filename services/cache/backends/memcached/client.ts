@@ -31,8 +31,8 @@ export interface Stored {
   expiry: number
 }
 
-/** A claim on an item as it is: see `MemcachedClient.claim`. */
-export interface Claim extends Seen { readonly name: ItemName }
+/** A hold on an item as it is: see `MemcachedClient.claim`. */
+export interface Hold extends Seen { readonly name: ItemName }
 
 export interface MemcachedClientOptions {
   /** `memcached://host:port`, with `user:password@` where the server asks for them (its option `-Y`). */
@@ -81,6 +81,7 @@ export class MemcachedClient {
   #opaque = 0
   #itemSize = DEFAULT_ITEM_SIZE
   #canDump = true
+  #instance = ''
   /** The server's clock: its time in seconds when ours was at so many milliseconds. */
   #clock = { server: Math.floor(Date.now() / 1000), ours: performance.now() }
 
@@ -96,6 +97,8 @@ export class MemcachedClient {
   get isReady (): boolean { return this.#isReady }
   /** Bytes that one item may take in the server, key and overhead included. */
   get itemSize (): number { return this.#itemSize }
+  /** Tells one run of the server from others: process and start. Another one may give the same CAS values for other items. */
+  get instance (): string { return this.#instance }
   /** Whether the server lists its items. */
   get canDump (): boolean { return this.#canDump }
 
@@ -182,11 +185,14 @@ export class MemcachedClient {
    * Takes hold of an item as it is now; where there is none, an empty one is put for so many seconds. What can be stored over the claim
    * then comes after no change, removal or eviction. After the leases of Nishtala et al., "Scaling Memcache at Facebook" (NSDI 2013).
    */
-  async claim (name: ItemName, seconds: number): Promise<Claim> {
+  async claim (name: ItemName, seconds: number): Promise<Hold> {
     const connection = this.#number
     const cas = await this.#single(name, ['HD'], (token, mark) => [`mg ${token} c ${mark} N${seconds}\r\n`], (_, marks) => casIn(marks))
     return { name, cas, connection }
   }
+
+  /** A claim that was taken over another connection to the same run of the server. */
+  reclaim (name: ItemName, cas: string): Hold { return { name, cas, connection: this.#number } }
 
   /** @throws ConnectionLostError when there is no answer */
   async ping (): Promise<void> {
@@ -286,6 +292,7 @@ export class MemcachedClient {
     connection.limitValues(this.#itemSize)
     this.#canDump = settings.get('lru_crawler') !== 'no' && settings.get('dump_enabled') !== 'no'
     const time = Number(state.get('time'))
+    this.#instance = `${Number(state.get('pid')).toString(36)}-${(time - Number(state.get('uptime'))).toString(36)}`
     if (Number.isSafeInteger(time)) this.#clock = { server: time, ours: performance.now() }
   }
 

@@ -6,15 +6,16 @@ import { BackendUnavailableError, UnsupportedOperationError } from '../../errors
 import { isOutage as isAway, type OnFault, warnOfFault } from '../../faults.js'
 import { nameOf } from '../../in-flight.js'
 import type { Invalidation } from '../../ledger.js'
+import type { LeaseGiver } from '../../leases.js'
 import { prefixLength } from '../../record.js'
 import { type Facts, type PackedRecord, RecordFormat } from '../../record-format.js'
 import type { BreakerState } from '../../resilience.js'
-import type { ChangeListener, InForce, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome } from '../backend.js'
+import type { ChangeListener, Claim, InForce, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome } from '../backend.js'
 import type { BegunChange, Coordination, Place } from '../coordination/coordination.js'
 import { Sequences, Turns } from '../turns.js'
 import { Guard } from '../guard.js'
 import { ReadReports, type Reads } from '../reads.js'
-import type { Claim, Item, MemcachedClient, Seen, Stored } from './client.js'
+import type { Hold, Item, MemcachedClient, Seen, Stored } from './client.js'
 import { type DumpedItem, NO_DUMP } from './dump.js'
 import { isFull, isOutage, isTooLarge } from './faults.js'
 import { ItemTooLargeError } from './item-too-large.js'
@@ -74,6 +75,10 @@ type Decide = (name: ItemName, item: Item | undefined, place: Place) => Plan | '
 /** Where an entry of this version was found. */
 interface Found { version: number, name: ItemName, seen: Seen }
 
+type ItemClaim = Claim & Hold
+/** A CAS value, and the run of the server that gave it. */
+const CLAIM_TOKEN = /^(\d{1,20})-([\w-]{1,32})$/
+
 type Discarded = Pick<ScannedEntry, 'key' | 'version'>
 
 /** An item as an entry, if it holds one that is not gone. */
@@ -130,6 +135,7 @@ export class MemcachedBackend implements SharedBackend {
   }
 
   get isFollowing (): boolean { return this.coordination.isFollowing }
+  get leases (): LeaseGiver | undefined { return this.coordination.leases }
 
   /** Of memcached, or of the coordinator when that is in the worse state. */
   get breaker (): BreakerState { return this.#guard.state === 'closed' ? this.coordination.breaker : this.#guard.state }
@@ -151,9 +157,15 @@ export class MemcachedBackend implements SharedBackend {
 
   async stamp (): Promise<number> { return (await this.coordination.stamp()).stamp }
 
-  async claim (namespace: string, key: string): Promise<Claim> {
+  async claim (namespace: string, key: string, token?: string): Promise<ItemClaim | undefined> {
     const name = this.#names(await this.coordination.place()).of(namespace, key)
-    return await this.#run(async () => await this.#client.claim(name, CLAIM_TIME))
+    const { instance } = this.#client
+    if (token !== undefined) {
+      const [, cas, of] = CLAIM_TOKEN.exec(token) ?? []
+      return cas === undefined || of !== instance ? undefined : { token, ...this.#client.reclaim(name, cas) }
+    }
+    const hold = await this.#run(async () => await this.#client.claim(name, CLAIM_TIME))
+    return { token: `${hold.cas}-${instance}`, ...hold }
   }
 
   async set (entry: StoredEntry, condition?: WriteCondition): Promise<WriteOutcome> {
@@ -170,7 +182,7 @@ export class MemcachedBackend implements SharedBackend {
     })
   }
 
-  async fill (entry: StoredEntry, claim?: Claim): Promise<WriteOutcome> {
+  async fill (entry: StoredEntry, claim?: ItemClaim): Promise<WriteOutcome> {
     if (claim === undefined) return 'superseded'
     const { skew } = await this.coordination.place()
     const packed = await this.format.pack(entry, skew)
@@ -181,7 +193,7 @@ export class MemcachedBackend implements SharedBackend {
     return written(entry.stamp, false, packed)
   }
 
-  async replace (entry: StoredEntry, claim?: Claim): Promise<WriteOutcome> {
+  async replace (entry: StoredEntry, claim?: ItemClaim): Promise<WriteOutcome> {
     return await this.#change(entry.namespace, entry.key, async (name, item, place) => {
       const isUnchanged = claim?.cas === item?.cas && claim?.connection === item?.connection && claim?.name.token === name.token
       const remove = { act: item === undefined ? 'leave' : 'remove', outcome: 'superseded' } as const

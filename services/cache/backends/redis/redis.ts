@@ -12,19 +12,19 @@ import type { BreakerState } from '../../resilience.js'
 import { CountersByNamespace } from '../../statistics.js'
 import type { ChangeListener, InForce, ScannedEntry, SharedBackend, Usage, WriteCondition, WriteOutcome } from '../backend.js'
 import { checkStrategy } from '../capabilities.js'
-import { type Announcement, Follower, type Pulse } from '../follower.js'
+import type { Announcement, Pulse } from '../follower.js'
 import { Guard } from '../guard.js'
 import { Turns } from '../turns.js'
 import { fieldsOf, invalidationOf } from '../invalidation-fields.js'
 import { ReadReports, type Reads } from '../reads.js'
 import { SendingOrder } from '../sending-order.js'
+import { ChannelFollower } from './channel-follower.js'
 import { EntryScan } from './entry-scan.js'
 import { isFull, isOutage } from './faults.js'
 import { IndexKeeper, indexStrategy, VICTIMS } from './index-keeper.js'
 import { Keyspace } from './keyspace.js'
 import { RedisLeases } from './leases.js'
 import { type Scripted, scripts } from './scripts.js'
-import { Subscriber } from './subscriber.js'
 
 /** How long a deletion is remembered, in milliseconds: longer than any load may take. */
 const TOMBSTONE_LIFETIME = 120_000
@@ -62,11 +62,10 @@ export class RedisBackend implements SharedBackend {
   readonly format: RecordFormat
   #client: Redis & Scripted
   #keys: Keyspace
-  #subscriber: Subscriber | undefined
   #now: Now
   #order = new SendingOrder()
   #source = randomBytes(6).toString('hex')
-  #follower: Follower | undefined
+  #following: ChannelFollower
   #listener: ChangeListener | undefined
   /** Milliseconds that Redis' clock is ahead of ours; known from the first pulse on. */
   #skew = 0
@@ -87,6 +86,7 @@ export class RedisBackend implements SharedBackend {
     // A cluster's client has the same commands.
     this.#client = client as Redis & Scripted
     this.#keys = new Keyspace(prefix)
+    this.#following = new ChannelFollower(client, this.#keys.channel)
     this.#now = now
     this.format = format
     this.#deadline = deadline
@@ -108,7 +108,7 @@ export class RedisBackend implements SharedBackend {
     })
   }
 
-  get isFollowing (): boolean { return this.#follower?.isFollowing ?? false }
+  get isFollowing (): boolean { return this.#following.isFollowing }
 
   /** `closed` is the good state; `open` leaves Redis alone for a second. */
   get breaker (): BreakerState { return this.#guard.state }
@@ -213,27 +213,19 @@ export class RedisBackend implements SharedBackend {
   }
 
   async follow (listener: ChangeListener): Promise<void> {
-    const subscriber = new Subscriber(this.#client, this.#keys.channel)
-    this.#subscriber = subscriber
     this.#listener = listener
-    this.#follower = new Follower({
-      subscription: subscriber,
+    await this.#following.follow({
       isOwn: (source) => source === this.#source,
       listener,
       pulse: async (heard) => await this.#pulse(heard),
       inForce: async () => await this.inForce()
     })
-    // Where commands cannot be sent, there is nothing to wait for: the heartbeat tells when there is.
-    if (this.#client.status !== 'ready') return
-    await subscriber.connected()
-    await this.#follower.beat()
   }
 
   async close (): Promise<void> {
-    this.#follower?.stop()
+    this.#following.close()
     this.#index.close()
     this.#reads.stop()
-    this.#subscriber?.close()
   }
 
   /** @throws BackendUnavailableError when Redis does not answer within the deadline */
