@@ -1,17 +1,20 @@
-import t from 'tap'
-import { databaseUrl, startRedis } from '../support/servers.js'
+import t, { type Test } from 'tap'
+import { databaseUrl, memcachedUrl, redisUrl } from '../support/servers.js'
 import { send, type Service, startService } from '../support/service.js'
 
 interface Leased { found: boolean, lease?: { token: string, expires_in: number }, cache_item?: { value: unknown } }
 
-t.test('leases of two services on one Redis', async (t) => {
-  const redis = await startRedis(t)
-  const env = { DATABASE_URL: await databaseUrl(t), REDIS_URL: redis.url }
+t.test('leases of two services with one Redis', async (t) => {
+  const env = { DATABASE_URL: await databaseUrl(t), REDIS_URL: await redisUrl(t), MEMCACHED_URL: await memcachedUrl(t), CACHE_DEADLINE: '1000' }
   const [a, b] = await Promise.all([startService(t, env), startService(t, env)])
+  for (const backend of ['redis', 'database', 'memcached']) t.test(backend, async (t) => { await hold(t, backend, a, b, env) })
+})
+
+async function hold (t: Test, backend: string, a: Service, b: Service, env: Record<string, string>): Promise<void> {
   const get = async (at: Service, key: string, lease: number): Promise<Leased> =>
-    (await send<Leased>(`${at.url}/api/cache/get/${key}?backend=redis&lease=${lease}`)).body
+    (await send<Leased>(`${at.url}/api/cache/get/${key}?backend=${backend}&lease=${lease}`)).body
   const set = async (at: Service, key: string, value: unknown, lease?: string): Promise<number> =>
-    (await send(`${at.url}/api/cache/set`, 'POST', { key, value, backend: 'redis', lease })).status
+    (await send(`${at.url}/api/cache/set`, 'POST', { key, value, backend, lease })).status
 
   t.test('of 200 callers one computes, and may store through either', async (t) => {
     for (const [round, filler] of [a, b, a, b].entries()) {
@@ -33,7 +36,7 @@ t.test('leases of two services on one Redis', async (t) => {
 
   t.test('a deletion through the other voids the lease, a set through the other is the answer', async (t) => {
     const holder = await get(a, 'deleted', 30)
-    await send(`${b.url}/api/cache/delete/deleted?backend=redis`, 'DELETE')
+    await send(`${b.url}/api/cache/delete/deleted?backend=${backend}`, 'DELETE')
     t.equal(await set(a, 'deleted', 'old', holder.lease?.token), 409)
     await get(a, 'written', 30)
     const waiting = get(a, 'written', 30)
@@ -49,4 +52,4 @@ t.test('leases of two services on one Redis', async (t) => {
     t.ok((await get(b, 'killed', 10)).lease)
     t.ok(performance.now() - began < 3000)
   })
-})
+}

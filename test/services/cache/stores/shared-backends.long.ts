@@ -181,8 +181,9 @@ for (const [kind, start] of Object.entries(kinds)) {
           await act(key)
           release()
           t.equal((await reading).value, 'old', 'who waited for it gets it')
-          t.not(await valueIn(a.cache, key), 'old')
-          t.not(await valueIn(b.cache, key), 'old')
+          t.not(await valueIn(b.cache, key), 'old', 'who made the change never meets the value from before it')
+          // A hears of an invalidation from the announcement: until then it may hold the value, and no longer.
+          await eventually(async () => await valueIn(a.cache, key) !== 'old', 'nor does A, once it has heard of the change')
           const again = await a.cache.read(key, () => 'new')
           t.equal(again.value, 'new')
         })

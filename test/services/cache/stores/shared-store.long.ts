@@ -1,9 +1,14 @@
 import t from 'tap'
 import { rmSync } from 'node:fs'
-import type { Cache } from '../../../../services/cache/cache.js'
+import { RedisBackend } from '../../../../services/cache/backends/redis/redis.js'
+import { Cache } from '../../../../services/cache/cache.js'
+import { monotonicNow } from '../../../../services/cache/clock.js'
 import { decode, encode } from '../../../../services/cache/encoding.js'
 import type { NewEntry } from '../../../../services/cache/entry.js'
 import { BackendUnavailableError } from '../../../../services/cache/errors.js'
+import type { Invalidation } from '../../../../services/cache/ledger.js'
+import { DEFAULT_LIMITS } from '../../../../services/cache/limits.js'
+import { SharedStore } from '../../../../services/cache/stores/shared-store.js'
 import { eventually, openSharedCache, type SharedCache } from '../../../support/caches.js'
 import { heldMemory } from '../../../support/heap.js'
 import { type Owner, redisUrl, startRedis } from '../../../support/servers.js'
@@ -51,6 +56,40 @@ t.test('an invalidation that Redis could not be told of', async (t) => {
   t.equal(await valueIn(a.cache, 'k'), undefined)
   t.equal(await a.cache.getOrSet('k', () => 'fresh', { tags: ['owed'] }), 'fresh')
   t.equal(await valueIn(a.cache, 'k'), 'fresh', 'and it does not outlive what it was for')
+})
+
+t.test('an invalidation that is heard late voids what a load brought before it was heard', async (t) => {
+  const b = await openSharedCache(t, await redisUrl(t), { deadline: 2000 })
+  const now = monotonicNow()
+  const backend = new RedisBackend({ client: b.client, prefix: 'larder:test', now, deadline: 2000 })
+  const follow = backend.follow.bind(backend)
+  const late: (() => void)[] = []
+  backend.follow = async (listener) => {
+    await follow({
+      onChange: (change) => { if (change.kind === 'invalidation') late.push(() => { listener.onChange(change) }); else listener.onChange(change) },
+      onResync: (inForce, stamp) => { listener.onResync(inForce, stamp) },
+      onRelease: (namespace, key) => { listener.onRelease(namespace, key) },
+      onLost: () => { listener.onLost() }
+    })
+  }
+  const store = new SharedStore({ backend, now, limits: DEFAULT_LIMITS })
+  await store.open()
+  const a = new Cache({ store, now, limits: DEFAULT_LIMITS })
+  t.teardown(() => a.close())
+  const invalidations: Invalidation[] = [{ tags: ['t'] }, { pattern: 'k*' }, { all: true }]
+  for (const what of invalidations) {
+    const { loader, begun, release } = heldLoader('old')
+    const reading = a.read('k', loader, { tags: ['t'] })
+    await begun
+    await b.cache.invalidate(NS, what)
+    release()
+    t.equal((await reading).value, 'old')
+    t.equal(await valueIn(b.cache, 'k'), undefined, 'who invalidated it does not meet it')
+    t.equal(await valueIn(a, 'k'), 'old', 'not heard yet')
+    await eventually(() => late.length > 0, 'the announcement arrives')
+    for (const hear of late.splice(0)) hear()
+    t.equal(await valueIn(a, 'k'), undefined, 'heard')
+  }
 })
 
 t.test('Redis in trouble', async (t) => {
