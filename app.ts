@@ -24,6 +24,7 @@ import security from './plugins/security.js'
 import settings from './plugins/settings.js'
 import assets from './plugins/static.js'
 import routes from './routes/index.js'
+import { fittingLimits } from './services/quotas.js'
 
 export interface BuildOptions {
   /** Replaces the log, or parts of its options; `false` is silent. */
@@ -74,7 +75,8 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   await app.register(credentials, { shared: databaseUrl !== undefined }) // hears of changes over Redis where there is one
   if (config.memcachedUrl !== undefined) await app.register(memcached, { url: config.memcachedUrl, required: defaultBackend === 'memcached' })
   await app.register(cacheDatabase, { databaseUrl })
-  const file = { folder: join(dataDir, 'cache'), sync: fileSync, limits: storedLimits(app.configStore) }
+  // By lower limits than those, or without the quotas, it would give up what it holds.
+  const file = { folder: join(dataDir, 'cache'), sync: fileSync, limits: fittingLimits(app.configStore.all(), 'file') }
   const durable = { folder: join(dataDir, 'journal'), tier, files: join(dataDir, 'durable'), bounds: writeBehind }
   await app.register(cache, { defaultBackend, limits, file, durable, atRest: storedAtRest(config, app.configStore), deadline: config.cache.deadline, timed: config.performanceTracking }) // over Redis where there is one
   await app.register(settings) // what is stored wins over the environment
@@ -89,11 +91,6 @@ function storedAtRest ({ atRest: { serialization, keys } }: Config, settings: Fa
     compression: settings.get(`cache.${backend}.compression_enabled`), encryption: settings.get(`cache.${backend}.encryption_enabled`)
   })
   return { serialization, of, ...(keys && { keys }) }
-}
-
-/** Those that the file backend has to keep to from the start: by lower ones it would give up what it holds. */
-function storedLimits (settings: FastifyInstance['configStore']) {
-  return { maxItems: settings.get('cache.file.max_items'), maxMemory: settings.get('cache.file.max_memory') }
 }
 
 function create (config: Config, { logger }: BuildOptions): FastifyInstance {

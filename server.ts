@@ -8,6 +8,9 @@ const DRAIN = 8000
 const IDLE = 100
 const GRACE = 10_000
 
+// What is written on the disk holds entries, or rows: it is for this user alone.
+process.umask(0o077)
+
 const config = configured()
 // Loaded only now: a setting that does not validate is told at once.
 const starting = import('./app.js').then(({ buildApp }) => buildApp(config))

@@ -52,7 +52,7 @@ export interface CachePluginOptions {
   defaultBackend: Cache['backend']
   limits: Limits
   /** The folder of the file backend, for this process alone, with the limits that it has at the start. Undefined: there is none. */
-  file?: { folder: string, sync: boolean, limits: Pick<Limits, 'maxItems' | 'maxMemory'> }
+  file?: { folder: string, sync: boolean, limits: Pick<Limits, 'maxItems' | 'maxMemory' | 'quotas'> }
   /** What stands behind the strategies write_through and write_behind of the memory backend. Absent: they are refused. */
   durable?: DurableOptions
   /** What is done to entries outside the process. Default: nothing. */
@@ -199,6 +199,7 @@ function samples (backend: string, cache: Cache): Sample[] {
     ['memory_hits', 'Of the hits, those answered from this process\'s memory', counters.memoryHits],
     ['misses', 'Reads that found nothing', counters.misses],
     ['unreadable', 'Reads that found nothing because the entry was tampered with, damaged, or encrypted with a key that is gone', counters.unreadable],
+    ['damaged', 'Entries whose files were damaged: they were deleted', counters.damaged],
     ['stale', 'Reads that were answered with a stale value', counters.stale],
     ['sets', 'Values written', counters.sets],
     ['deletes', 'Keys deleted', counters.deletes],

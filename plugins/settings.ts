@@ -4,7 +4,7 @@ import { UnsupportedOperationError } from '../services/cache/errors.js'
 import type { Limits } from '../services/cache/limits.js'
 import type { AtRest } from '../services/cache/record-format.js'
 import type { SettingChanges } from '../services/config-store.js'
-import { quotasOf } from '../services/quotas.js'
+import { type QuotaSetting, quotasOf } from '../services/quotas.js'
 import type {} from './cache.js'
 import type {} from './config-store.js'
 
@@ -24,7 +24,7 @@ export default fp(async function settings (app) {
     } catch (err) {
       if (!(err instanceof UnsupportedOperationError)) throw err
       // What was stored together fits together; this process's environment may still give it less.
-      app.log.error({ err }, 'The quotas are left out: they do not fit into the limits of the memory backend')
+      app.log.error({ err, backend: cache.backend }, 'The quotas are left out: they do not fit into the limits of the backend')
       cache.configure({ ...limits, quotas: new Map() })
     }
   }
@@ -46,7 +46,7 @@ function limitsFor (backend: Cache['backend'], changes: SettingChanges): Partial
     cleanupInterval: given[`cache.${backend}.cleanup_interval`],
     maxMemory: orInfinity(given[`cache.${backend}.max_memory`]),
     maxItems: orInfinity(given[`cache.${backend}.max_items`]),
-    quotas: changes['cache.memory.quotas'] !== undefined && backend === 'memory' ? quotasOf(changes['cache.memory.quotas']) : undefined
+    quotas: given[`cache.${backend}.quotas`] === undefined ? undefined : quotasOf(given[`cache.${backend}.quotas`] as QuotaSetting)
   }
   return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined))
 }

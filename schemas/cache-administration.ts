@@ -204,7 +204,7 @@ export const CacheConfigChanges = Type.Object({
   $id: 'CacheConfigChanges',
   additionalProperties: false,
   description: 'What to change; what is left out stays. `max_memory` and `max_items` of `redis` may be null: then its server alone decides. ' +
-    'With a namespace other than `default` they are its quota on `memory`, which both being null takes away.',
+    'With a namespace they are its quota, which both being null takes away.',
   examples: [config]
 })
 export type CacheConfigChanges = Static<typeof CacheConfigChanges>

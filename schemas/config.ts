@@ -120,10 +120,10 @@ const memcached = limits('memcached')
 const database = limits('database', DatabaseStrategies)
 const file = limits('file')
 /** Set through `/api/cache/config?namespace=`. */
-const quotas = Type.Record(Type.String({ pattern: NAMESPACE }), Type.Object({
+const quotas = (backend: string) => Type.Record(Type.String({ pattern: NAMESPACE }), Type.Object({
   max_items: Type.Integer({ minimum: 1, maximum: 1_000_000_000 }),
   max_memory: Type.Integer({ minimum: 1, maximum: TEBIBYTE })
-}, { additionalProperties: false }), { default: {}, description: 'What is reserved in memory for namespaces, by their names.' })
+}, { additionalProperties: false }), { default: {}, description: `What is reserved in ${backend} for namespaces, by their names.` })
 const ttl = (seconds: number, what: string) =>
   Type.Number({ minimum: 0, maximum: MAX_TTL, default: seconds, description: `Seconds that ${what} stays cached; 0 is for ever.` })
 
@@ -138,7 +138,7 @@ export const RunTimeSettings = Type.Object({
   'cache.memory.max_items': memory.max_items,
   'cache.memory.default_ttl': memory.default_ttl,
   'cache.memory.cleanup_interval': memory.cleanup_interval,
-  'cache.memory.quotas': quotas,
+  'cache.memory.quotas': quotas('memory'),
   'cache.redis.strategy': redis.strategy,
   'cache.redis.max_memory': redis.max_memory,
   'cache.redis.max_items': redis.max_items,
@@ -162,6 +162,7 @@ export const RunTimeSettings = Type.Object({
   'cache.file.max_items': file.max_items,
   'cache.file.default_ttl': file.default_ttl,
   'cache.file.cleanup_interval': file.cleanup_interval,
+  'cache.file.quotas': quotas('file'),
   'cache.file.compression_enabled': compression,
   'cache.file.encryption_enabled': encryption,
   'samples.items.list_ttl': ttl(30, 'the list of items'),

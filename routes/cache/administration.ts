@@ -16,7 +16,7 @@ import { InvalidInputError } from '../../services/errors.js'
 import { isoTime } from '../../services/iso-time.js'
 import { checkPattern } from '../../services/names.js'
 import { builtStrategy } from '../../services/new-entry.js'
-import { changedQuotas, checkReserved, type QuotaChanges } from '../../services/quotas.js'
+import { checkReserved, quotaChange, type QuotaChanges } from '../../services/quotas.js'
 import type {} from '../../plugins/config-store.js'
 import { NO_CACHE } from './answers.js'
 import { agree, cacheOf, DEFAULT_NAMESPACE } from './place.js'
@@ -94,7 +94,7 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'getCacheConfig',
       summary: 'Show how the backends are set up',
       description: '`config` is that of the backend named, or of the default one; `backends` has them all. With a namespace, `quota` is what is ' +
-        'reserved for it on `memory`.',
+        'reserved for it there.',
       tags,
       querystring: CacheQuery,
       response: { 200: ref(CacheConfigReply), ...problems(400, 422, 503) }
@@ -111,7 +111,7 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'changeCacheConfig',
       summary: 'Change how a backend is set up',
       description: 'Takes effect at once and is kept. Nothing that is cached is lost, but for what a new limit has no room for; the answer comes ' +
-        'when that is gone. With a namespace other than `default`, `max_items` and `max_memory` are its quota on `memory`: reserved for it, ' +
+        'when that is gone. With a namespace (`default` too), `max_items` and `max_memory` are its quota: reserved for it, ' +
         'and its own entries make room for each other alone. What all quotas leave is for the other namespaces together. Null for both takes it away.',
       tags,
       querystring: CacheQuery,
@@ -121,15 +121,15 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
   }, async ({ query, body }) => {
     const { backend, namespace } = agree(query, body)
     const cache = cacheOf(caches, backend)
-    if (hasQuota(namespace)) {
+    if (namespace !== undefined) {
       checkNamespaceLimits(cache.backend)
       const changes = quotaChanges(body)
-      await configStore.update((settings) => ({ 'cache.memory.quotas': changedQuotas(settings, namespace, changes) }))
+      await configStore.update((settings) => quotaChange(settings, cache.backend, namespace, changes))
     } else {
       const changes = settingsFor(cache, body)
       if (Object.keys(changes).length > 0) {
         await configStore.update((settings) => {
-          checkReserved({ ...settings, ...changes })
+          checkReserved({ ...settings, ...changes }, cache.backend)
           return changes
         })
       }
@@ -141,8 +141,7 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
   function configReply (cache: Cache, namespace: string | undefined) {
     const backends = Object.fromEntries(caches.all().map((each) => [each.backend, configOf(each)]))
     const reply = { success: true as const, config: configOf(cache), backends }
-    if (!hasQuota(namespace)) return reply
-    checkNamespaceLimits(cache.backend)
+    if (namespace === undefined) return reply
     return { ...reply, namespace, quota: quotaOf(cache, namespace) }
   }
 }
@@ -231,9 +230,6 @@ function checkAtRest (name: 'compression_enabled' | 'encryption_enabled', format
   }
 }
 
-/** The default namespace has none: to name it is to say nothing. */
-const hasQuota = (namespace: string | undefined): namespace is string => namespace !== undefined && namespace !== DEFAULT_NAMESPACE
-
 function quotaOf ({ limits }: Cache, namespace: string): CacheQuota | null {
   const quota = limits.quotas?.get(namespace)
   return quota === undefined ? null : { max_items: quota.maxItems, max_memory: quota.maxMemory }
@@ -242,7 +238,7 @@ function quotaOf ({ limits }: Cache, namespace: string): CacheQuota | null {
 /** @throws UnsupportedOperationError for what a namespace has no setting of its own for */
 function quotaChanges ({ backend: _, namespace: __, max_items: maxItems, max_memory: maxMemory, ...others }: CacheConfigChanges): QuotaChanges {
   const [other] = Object.keys(others)
-  if (other !== undefined) throw new UnsupportedOperationError(`A namespace has no ${other} of its own, only max_items and max_memory: leave it out.`)
+  if (other !== undefined) throw new UnsupportedOperationError(`A namespace has no ${other} of its own, only max_items and max_memory: leave it out, or the namespace.`)
   return { ...(maxItems === undefined ? {} : { max_items: maxItems }), ...(maxMemory === undefined ? {} : { max_memory: maxMemory }) }
 }
 

@@ -44,6 +44,8 @@ export interface CacheStatistics extends Counters, Usage {
   expirations: number
   /** Reads that were misses because what is stored outside the process cannot be read (tampered with, or sealed with a key that is gone). */
   unreadable: number
+  /** Entries that were found damaged where they are stored; they are gone. */
+  damaged: number
 }
 
 /** Tries of a read-modify-write against other processes before it gives up. */
@@ -237,7 +239,7 @@ export class Cache {
     const removals = this.#store.memory.counters(namespace)
     // What a memory tier has no room for is still behind it.
     const evictions = this.#store.evictions?.(namespace) ?? removals.evictions
-    return { ...this.#statistics.read(namespace), ...removals, evictions, unreadable: this.format?.unreadable(namespace) ?? 0 }
+    return { ...this.#statistics.read(namespace), ...removals, evictions, unreadable: this.format?.unreadable(namespace) ?? 0, damaged: this.#store.damaged?.(namespace) ?? 0 }
   }
 
   /** Namespaces in which something was counted, in the order in which that began: the first ten thousand. */
@@ -259,8 +261,8 @@ export class Cache {
     if (this.#limits.cleanupInterval !== previous.cleanupInterval) this.#scheduleCleaning()
   }
 
-  /** Settles when what the limits have no room for is gone from memory. */
-  async settled (): Promise<void> { await this.#store.memory.settled() }
+  /** Settles when what the limits have no room for is gone, or cannot be reached now. */
+  async settled (): Promise<void> { await this.#store.settled() }
 
   /**
    * The value under a key of the cache's own namespace; loads and keeps it when it is not there.

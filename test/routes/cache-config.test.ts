@@ -147,12 +147,12 @@ void t.test('configuration', async (t) => {
       [tenant, { max_items: 21 }, 422, /come to 21 for max_items, more than the 20/], [other, { max_items: 18, max_memory: 1 }, 422, /come to 21 for max_items/],
       [other, { max_items: 1, max_memory: 90_001 }, 422, /for max_memory/], [memory, { max_items: 2 }, 422, /come to 3 for max_items, more than the 2/],
       [other, { max_items: 5 }, 400, /has both/], [tenant, { max_items: null }, 400, /has both/], [tenant, { default_ttl: 5 }, 422, /no default_ttl of its own/],
-      [new Api(app, 'database', 'tenant-a'), { max_items: 5, max_memory: 5000 }, 422, /database backend has no quotas/],
+      [tenant, { default_ttl: 5 }, 422, /or the namespace/], [new Api(app, 'database', 'tenant-a'), { max_items: 5, max_memory: 5000 }, 422, /database backend has no quotas/],
       [new Api(app, 'redis', 'tenant-a'), { max_items: 5, max_memory: 5000 }, 422, /redis backend has no quotas/]
     ] as const) {
       t.match(await cache.post('/config', body), { status, body: { detail: said } }, JSON.stringify(body))
     }
-    t.match(await new Api(app, 'database', 'tenant-a').get('/config'), { status: 422 })
+    t.equal((await new Api(app, 'database', 'tenant-a').get('/config')).body.quota, null)
     t.strictSame((await tenant.get('/config')).body.quota, { max_items: 3, max_memory: 10_000 }, 'what is refused changes nothing')
 
     const another = await startApp(t, { DATABASE_URL, REDIS_URL: '' })
@@ -167,6 +167,18 @@ void t.test('configuration', async (t) => {
     for (let i = 0; i < 20; i++) await tenant.set(`k${i}`, i)
     t.equal((await tenant.get('/keys')).body.total_keys, 20, 'without a quota it takes from all')
     await memory.post('/config', { max_items: 10_000, max_memory: 104857600 })
+  })
+
+  await t.test('so has the namespace default, and one on files', async (t) => {
+    for (const backend of ['memory', 'file']) {
+      const [named, other] = [new Api(app, backend, 'default'), new Api(app, backend)]
+      const changed = await named.post('/config', { max_items: 2, max_memory: 5000 }, { namespace: 'default' })
+      t.match(changed, { status: 200, body: { namespace: 'default', quota: { max_items: 2, max_memory: 5000 }, config: { max_items: 10_000 } } })
+      for (let i = 0; i < 4; i++) for (const cache of [named, other]) await cache.set(`quota${i}`, i)
+      t.strictSame([(await named.get('/keys')).body.total_keys, (await other.get('/keys')).body.total_keys], [2, 4])
+      t.match((await named.get('/stats')).body, { quota: { max_items: 2 }, statistics: { total_items: 2 } })
+      t.equal((await named.post('/config', { max_items: null, max_memory: null }, { namespace: 'default' })).body.quota, null)
+    }
   })
 
   await t.test('a change outlives the process', async (t) => {
@@ -211,7 +223,7 @@ void t.test('without Redis', async (t) => {
 
 void t.test('Redis that hangs or is gone', async (t) => {
   const server = await startRedis(t)
-  const app = await startApp(t, { REDIS_URL: server.url, CACHE_BACKEND: 'redis' })
+  const app = await startApp(t, { REDIS_URL: server.url, CACHE_BACKEND: 'redis', CACHE_DEADLINE: '200' })
   const redis = new Api(app, 'redis')
   await redis.set('a', 1)
 

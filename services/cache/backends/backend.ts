@@ -128,6 +128,12 @@ export interface SharedBackend {
   /** Entries that this process evicted since the start, where the backend keeps to limits of its own. */
   evictions? (namespace?: string): number
 
+  /** Settles when what limits have no room for is gone, where that takes a while. */
+  settled? (): Promise<void>
+
+  /** Entries that were found damaged since the start, where the backend can tell them from those that are not there. */
+  damaged? (namespace?: string): number
+
   /** What there is in a namespace or in all, where that is told without looking at every entry. Undefined where it cannot be. */
   usage? (namespace?: string): Promise<Usage | undefined>
 

@@ -7,17 +7,18 @@ import type { Ledger } from '../ledger.js'
 import type { Limits, Quota } from '../limits.js'
 import { hashKey, sampleKey } from '../policies/hash.js'
 import { SlotState } from '../policies/slot-state.js'
+import { checkQuotas } from '../quotas.js'
 import type { Content } from '../reading.js'
 import { CountersByNamespace } from '../statistics.js'
 import type { ListQuery, Listing } from './backend.js'
 import { KeyIndex } from './memory/key-index.js'
 import { COUNTED, list } from './memory/listing.js'
-import { type Pool, SEGMENTS } from './memory/pool.js'
-import { checkQuotas, Pools } from './memory/pools.js'
+import { Pool, SEGMENTS } from './memory/pool.js'
 import { RecentKeys } from './memory/recent-keys.js'
 import { inSlices, sortedInSlices } from './memory/slices.js'
 import { isOwnIn, POLICY_WORDS, Slots, strategyIn } from './memory/slots.js'
 import { type Space, Spaces } from './memory/spaces.js'
+import { Pools } from './pools.js'
 
 /** Bytes that one entry may have at most, whatever the limits. */
 const LARGEST = 2 ** 32 - 1
@@ -73,7 +74,7 @@ export class MemoryBackend {
   #slots!: Slots
   #index!: KeyIndex
   #recent!: RecentKeys
-  #pools!: Pools
+  #pools!: Pools<Pool>
   #decoded!: DecodedValues
   #items = 0
   #bytes = 0
@@ -259,7 +260,7 @@ export class MemoryBackend {
     this.#spaces = new Spaces(this.#ledger)
     this.#index = new KeyIndex(slots)
     this.#recent = new RecentKeys(slots)
-    this.#pools = new Pools(state, this.#limits)
+    this.#pools = new Pools((quota) => new Pool(state, quota), this.#limits)
     this.#decoded = new DecodedValues(this.#limits.maxMemory)
     this.#items = 0
     this.#bytes = 0

@@ -214,6 +214,8 @@ export class DurableStore implements Store {
 
   configure (limits: Limits): void { this.#local.configure(limits) }
 
+  async settled (): Promise<void> { await this.#local.settled() }
+
   async clean (): Promise<void> {
     const durability = this.#durability
     await this.#local.clean(({ stamp }) => durability?.isInForce(stamp) === true)

@@ -141,6 +141,8 @@ export class LocalStore implements Store {
 
   configure (limits: Limits): void { this.memory.configure(limits) }
 
+  async settled (): Promise<void> { await this.memory.settled() }
+
   /** @param isInForce markers that entries elsewhere may still fall to; default none */
   async clean (isInForce?: (marker: Marker) => boolean): Promise<void> {
     const { revision } = this.#ledger

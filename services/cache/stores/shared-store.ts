@@ -285,7 +285,11 @@ export class SharedStore implements Store, ChangeListener {
   /** The memory tier has limits of its own. */
   configure (limits: Limits): void { this.#backend.configure?.(limits) }
 
+  async settled (): Promise<void> { await this.#backend.settled?.() }
+
   evictions (namespace?: string): number | undefined { return this.#backend.evictions?.(namespace) }
+
+  damaged (namespace?: string): number | undefined { return this.#backend.damaged?.(namespace) }
 
   async clean (): Promise<void> {
     const { revision } = this.#ledger

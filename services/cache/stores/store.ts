@@ -72,8 +72,12 @@ export interface Store {
   dump (namespace: string | undefined, matches: Matcher): AsyncIterable<StoredEntry[]>
   usage (namespace?: string): Promise<Usage>
   configure (limits: Limits): void
+  /** Settles when what the limits have no room for is gone. */
+  settled (): Promise<void>
   /** Entries that limits of the shared backend evicted since the start; undefined where it has none of its own. */
   evictions? (namespace?: string): number | undefined
+  /** Entries that the shared backend found damaged since the start; undefined where it cannot tell. */
+  damaged? (namespace?: string): number | undefined
   /** What stands in the shared backend, in portions and without the values; an entry may come twice. Undefined where there is none. */
   scan? (namespace: string | undefined): AsyncIterable<ScannedEntry[]>
   /** A pass that reclaims what nobody may see any more. */

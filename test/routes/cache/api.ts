@@ -84,6 +84,8 @@ export class Api {
 
   async #send ({ url, query, ...options }: Omit<InjectOptions, 'query'> & { url: string, query: Record<string, string | number> }): Promise<Answer> {
     const all = new URLSearchParams({ backend: this.backend, namespace: this.namespace })
+    // There the namespace named is the one that a quota is for.
+    if (url === '/config' && this.namespace === 'default') all.delete('namespace')
     for (const [name, value] of Object.entries(query)) all.set(name, String(value))
     const response = await this.app.inject({ ...options, url: `/api/cache${url}?${all.toString()}` })
     const isJson = /[/+]json/.test(String(response.headers['content-type']))

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import type { ClassicLevel, Iterator } from 'classic-level'
 import { BackendUnavailableError } from '../../errors.js'
@@ -155,6 +155,7 @@ async function openLevel (folder: string, onFault: OnFault): Promise<Level> {
   const { ClassicLevel } = await import('classic-level')
   const level: Level = new ClassicLevel(folder, { keyEncoding: 'buffer', valueEncoding: 'buffer' })
   await level.open()
+  closeToOthers(folder)
   // Of what it passes over in its log, LevelDB tells nobody else.
   const dropped = readFileSync(join(folder, 'LOG'), 'latin1').match(/dropping \d+ bytes.*/g)
   if (dropped !== null) onFault(new Error(`The log of the cache in ${folder} is damaged (${dropped.join('; ')}): the last changes may be gone.`))
@@ -164,6 +165,19 @@ async function openLevel (folder: string, onFault: OnFault): Promise<Level> {
 async function repair (folder: string): Promise<void> {
   const { ClassicLevel } = await import('classic-level')
   await ClassicLevel.repair(folder)
+}
+
+/**
+ * The folder is closed to others where it was made here; in one that was there, the files are. LevelDB makes them by the umask of the
+ * process, which the service sets.
+ */
+function closeToOthers (folder: string): void {
+  for (const each of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, each.name)
+    // LevelDB removes files in the background.
+    const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0
+    if (each.isFile() && (mode & 0o077) !== 0) chmodSync(path, 0o600)
+  }
 }
 
 /** Whether the file that everything begins with is gone: LevelDB would take the folder for an empty one, and remove the others. */

@@ -1,8 +1,11 @@
 import type { Now } from '../../clock.js'
 import { NO_TAGS, STRATEGIES } from '../../entry.js'
-import { EntryTooLargeError } from '../../errors.js'
+import { BackendFullError, EntryTooLargeError } from '../../errors.js'
+import type { Limits } from '../../limits.js'
+import { SlotState } from '../../policies/slot-state.js'
 import type { CountersByNamespace } from '../../statistics.js'
 import type { Outline } from '../backend.js'
+import { Pools } from '../pools.js'
 import { Columns } from './columns.js'
 import { inOrder } from './restoring.js'
 import type { Amendment, EntryRow } from './rows.js'
@@ -16,7 +19,13 @@ const AMENDED = 2
 const DIRTY = 4
 
 /** One namespace. */
-export interface Space { readonly name: string, readonly index: Map<string, number> }
+export interface Space {
+  readonly name: string
+  readonly index: Map<string, number>
+  bytes: number
+  /** Whose limits its entries count against: its own where it has a quota. */
+  pool: Segments
+}
 
 /** Rows that an entry has besides its own. */
 export interface Parts { readonly apart: boolean, readonly amended: boolean }
@@ -34,16 +43,16 @@ export interface Indexed extends EntryRow {
   readonly apart: boolean
 }
 
-export interface IndexLimits { maxItems: number, maxMemory: number }
+export type IndexLimits = Pick<Limits, 'maxItems' | 'maxMemory' | 'quotas'>
 
-/** Entries that gave way to others, by namespace. */
-export type Evictions = CountersByNamespace<{ evictions: number }>
+/** Entries that gave way to others, and those that were damaged, by namespace. */
+export type Removals = CountersByNamespace<{ evictions: number, damaged: number }>
 
 export interface IndexOptions {
   now: Now
   limits: IndexLimits
   /** Counted on here: an index may be made anew while the process lives. */
-  evictions: Evictions
+  removals: Removals
 }
 
 /**
@@ -53,25 +62,29 @@ export interface IndexOptions {
 export class EntryIndex {
   readonly columns: Columns<Space>
   #now: Now
-  #limits: IndexLimits
   #spaces = new Map<string, Space>()
-  #segments = new Segments()
-  #evictions: Evictions
-  #items = 0
-  #bytes = 0
+  #pools: Pools<Segments>
+  #removals: Removals
   #uses = 0
   #dirty: number[] = []
 
-  constructor ({ now, limits, evictions }: IndexOptions) {
+  constructor ({ now, limits, removals }: IndexOptions) {
     this.#now = now
-    this.#evictions = evictions
-    this.#limits = { maxItems: limits.maxItems, maxMemory: limits.maxMemory }
-    this.columns = new Columns((capacity) => { this.#segments.resize(capacity) })
+    this.#removals = removals
+    const state = new SlotState()
+    this.#pools = new Pools((quota) => new Segments(state, quota), limits)
+    this.columns = new Columns((capacity) => { state.resize(capacity) })
   }
 
-  get items (): number { return this.#items }
-  get bytes (): number { return this.#bytes }
-  get limits (): Readonly<IndexLimits> { return this.#limits }
+  get items (): number { return this.#pools.all().reduce((sum, { items }) => sum + items, 0) }
+  get bytes (): number { return this.#pools.all().reduce((sum, { bytes }) => sum + bytes, 0) }
+
+  /** Why an entry of that size can never be put in; undefined when it can. */
+  refusal (namespace: string, size: number): Error | undefined {
+    const { maxItems, maxMemory } = this.#pools.of(namespace)
+    if (size > maxMemory) return new EntryTooLargeError(size, maxMemory)
+    return maxItems === 0 ? new BackendFullError('file') : undefined
+  }
 
   /** The keys of a namespace, by name; those that are added while somebody goes through them come last. */
   space (namespace: string): Space | undefined { return this.#spaces.get(namespace) }
@@ -124,18 +137,20 @@ export class EntryIndex {
   usesWith (slot: number): number { return slot === -1 ? 1 : (this.columns.uses[slot] as number) + 1 }
 
   /**
-   * Puts an entry in, and answers who has to go for it; the segment of its own strategy gives first.
-   * @throws EntryTooLargeError when it can never fit; nothing changes then
+   * Puts an entry in, and answers who has to go for it: of its own pool, where the segment of its own strategy gives first.
+   * @throws EntryTooLargeError, BackendFullError when it can never fit; nothing changes then
    */
   put (entry: Indexed): Removed[] {
-    if (entry.size > this.#limits.maxMemory) throw new EntryTooLargeError(entry.size, this.#limits.maxMemory)
+    const refusal = this.refusal(entry.namespace, entry.size)
+    if (refusal !== undefined) throw refusal
     const strategy = segmentOf(entry.strategy)
     const removed: Removed[] = []
     let slot = this.find(entry.namespace, entry.key)
     if (slot === -1) {
-      this.#makeRoom(entry.size, 1, strategy, removed)
+      const pool = this.#pools.of(entry.namespace)
+      this.#makeRoom(pool, entry.size, 1, strategy, removed)
       slot = this.#take(entry.namespace, entry.key)
-      this.#segments.admit(slot, strategy, entry.expiresAt, entry.namespace, entry.key)
+      pool.admit(slot, strategy, entry.expiresAt, entry.namespace, entry.key)
     } else {
       this.#replace(slot, strategy, entry, removed)
     }
@@ -168,22 +183,11 @@ export class EntryIndex {
 
   /** Everything is loaded: brings it in order, and answers who has to go, because their time is over or the limits are lower than they were. */
   restored (): Removed[] {
+    for (const pool of this.#pools.all()) this.#arrange(pool)
     const { columns } = this
-    const slots: number[][] = STRATEGIES.map(() => [])
-    for (let slot = 0; slot < columns.high; slot++) slots[columns.strategies[slot] as number]!.push(slot)
-    for (const [strategy, own] of slots.entries()) {
-      if (own.length === 0) continue
-      this.#segments.restore(strategy, inOrder(own, strategy, columns).map((slot) => ({
-        slot,
-        expiresAt: columns.expiresAt[slot] as number,
-        uses: columns.uses[slot] as number,
-        namespace: (columns.spaces[slot] as Space).name,
-        key: columns.keys[slot] as string
-      })))
-    }
     const gone: Removed[] = []
     for (let slot = 0; slot < columns.high; slot++) if (this.isGone(slot)) gone.push(this.remove(slot))
-    return [...gone, ...this.configure(this.#limits)]
+    return [...gone, ...this.#shrink()]
   }
 
   /** Counts a read of the entry, for its policy and its own statistics. */
@@ -193,7 +197,8 @@ export class EntryIndex {
     columns.used[slot] = this.nextUse()
     columns.reads[slot] = Math.min((columns.reads[slot] as number) + reads, 0xffffffff)
     columns.uses[slot] = Math.min((columns.uses[slot] as number) + reads, 0xffffffff)
-    for (let read = 0; read < reads; read++) this.#segments.touch(slot, columns.strategies[slot] as number)
+    const { pool } = columns.spaces[slot] as Space
+    for (let read = 0; read < reads; read++) pool.touch(slot, columns.strategies[slot] as number)
     if (((columns.flags[slot] as number) & DIRTY) === 0) {
       columns.flags[slot]! |= DIRTY
       this.#dirty.push(slot)
@@ -205,7 +210,8 @@ export class EntryIndex {
     const { columns } = this
     columns.expiresAt[slot] = expiresAt
     columns.goneAt[slot] = goneAt
-    this.#segments.replace(slot, columns.strategies[slot] as number, expiresAt, false)
+    const { pool } = columns.spaces[slot] as Space
+    pool.replace(slot, columns.strategies[slot] as number, expiresAt, false)
     this.amended(slot)
   }
 
@@ -223,49 +229,97 @@ export class EntryIndex {
 
   remove (slot: number): Removed { return this.#remove(slot, false) }
 
-  /** Takes new limits, and answers who has to go. */
-  configure ({ maxItems, maxMemory }: IndexLimits): Removed[] {
-    this.#limits = { maxItems, maxMemory }
+  /** Takes new limits and quotas, and answers who has to go. Entries of a quota that came or went keep their order. */
+  configure (limits: IndexLimits): Removed[] {
+    for (const namespace of this.#pools.configure(limits)) {
+      const space = this.#spaces.get(namespace)
+      if (space !== undefined) this.#move(space, this.#pools.of(namespace))
+      this.#pools.close(namespace)
+    }
+    return this.#shrink()
+  }
+
+  #shrink (): Removed[] {
     const removed: Removed[] = []
-    this.#makeRoom(0, 0, 0, removed)
+    for (const pool of this.#pools.all()) this.#makeRoom(pool, 0, 0, 0, removed)
     return removed
+  }
+
+  /** Brings a namespace into another pool: there its entries come between those that it has, by the order of all. */
+  #move (space: Space, to: Segments): void {
+    const { columns } = this
+    for (const slot of space.index.values()) space.pool.forget(slot, columns.strategies[slot] as number, false)
+    for (const [bounds, sign] of [[space.pool, -1], [to, 1]] as const) {
+      bounds.items += sign * space.index.size
+      bounds.bytes += sign * space.bytes
+    }
+    space.pool = to
+    this.#arrange(to, new Set([...space.index.values()].map((slot) => columns.strategies[slot] as number)))
+  }
+
+  /** Gives the segments of a pool their entries anew, in order. */
+  #arrange (pool: Segments, strategies = new Set(STRATEGIES.keys())): void {
+    const { columns } = this
+    const slots = new Map<number, number[]>()
+    for (const space of this.#spaces.values()) {
+      if (space.pool !== pool) continue
+      for (const slot of space.index.values()) {
+        const strategy = columns.strategies[slot] as number
+        const own = slots.get(strategy)
+        if (own !== undefined) own.push(slot)
+        else if (strategies.has(strategy)) slots.set(strategy, [slot])
+      }
+    }
+    for (const [strategy, own] of slots) {
+      pool.restore(strategy, inOrder(own, strategy, columns).map((slot) => ({
+        slot,
+        expiresAt: columns.expiresAt[slot] as number,
+        uses: columns.uses[slot] as number,
+        namespace: (columns.spaces[slot] as Space).name,
+        key: columns.keys[slot] as string
+      })))
+    }
   }
 
   #take (namespace: string, key: string): number {
     let space = this.#spaces.get(namespace)
     if (space === undefined) {
-      space = { name: namespace, index: new Map() }
+      space = { name: namespace, index: new Map(), bytes: 0, pool: this.#pools.of(namespace) }
       this.#spaces.set(namespace, space)
     }
     const slot = this.columns.take()
     space.index.set(key, slot)
     this.columns.spaces[slot] = space
     this.columns.keys[slot] = key
-    this.#items++
+    space.pool.items++
     return slot
   }
 
   #replace (slot: number, strategy: number, { namespace, key, size, expiresAt }: Indexed, removed: Removed[]): void {
+    const { pool } = this.columns.spaces[slot] as Space
     const old = this.columns.strategies[slot] as number
     const growth = size - (this.columns.sizes[slot] as number)
     if (old === strategy) {
-      this.#segments.replace(slot, strategy, expiresAt, true)
+      pool.replace(slot, strategy, expiresAt, true)
       for (;;) {
-        if (!this.#isOver(growth, 0)) return
-        const victim = this.#segments.ownVictim(strategy)
+        if (!isOver(pool, growth, 0)) return
+        const victim = pool.ownVictim(strategy)
         if (victim === slot) break
         this.#evict(victim, removed)
       }
     }
     // Out of its segment while room is made, so that it cannot be the victim of its own growth.
-    this.#segments.forget(slot, old, false)
-    this.#makeRoom(growth, 0, strategy, removed)
-    this.#segments.admit(slot, strategy, expiresAt, namespace, key)
+    pool.forget(slot, old, false)
+    this.#makeRoom(pool, growth, 0, strategy, removed)
+    pool.admit(slot, strategy, expiresAt, namespace, key)
   }
 
   #write (slot: number, strategy: number, entry: Indexed): void {
     const { columns } = this
-    this.#bytes += entry.size - (columns.sizes[slot] as number)
+    const space = columns.spaces[slot] as Space
+    const growth = entry.size - (columns.sizes[slot] as number)
+    space.bytes += growth
+    space.pool.bytes += growth
     columns.sizes[slot] = entry.size
     columns.versions[slot] = entry.version
     columns.stamps[slot] = entry.stamp
@@ -282,20 +336,16 @@ export class EntryIndex {
     else columns.tags.set(slot, entry.tags)
   }
 
-  #makeRoom (bytes: number, items: number, strategy: number, removed: Removed[]): void {
-    while (this.#isOver(bytes, items)) {
-      const victim = this.#segments.victim(strategy)
+  #makeRoom (pool: Segments, bytes: number, items: number, strategy: number, removed: Removed[]): void {
+    while (isOver(pool, bytes, items)) {
+      const victim = pool.victim(strategy)
       if (victim === -1) return
       this.#evict(victim, removed)
     }
   }
 
-  #isOver (bytes: number, items: number): boolean {
-    return this.#bytes + bytes > this.#limits.maxMemory || this.#items + items > this.#limits.maxItems
-  }
-
   #evict (victim: number, removed: Removed[]): void {
-    if (!this.isGone(victim)) this.#evictions.of((this.columns.spaces[victim] as Space).name).evictions++
+    if (!this.isGone(victim)) this.#removals.of((this.columns.spaces[victim] as Space).name).evictions++
     removed.push(this.#remove(victim, true))
   }
 
@@ -304,12 +354,18 @@ export class EntryIndex {
     const space = columns.spaces[slot] as Space
     const key = columns.keys[slot] as string
     const removed = { namespace: space.name, key, ...this.parts(slot) }
+    const { pool } = space
+    const size = columns.sizes[slot] as number
     space.index.delete(key)
     if (space.index.size === 0) this.#spaces.delete(space.name)
-    this.#segments.forget(slot, columns.strategies[slot] as number, evicted)
-    this.#items--
-    this.#bytes -= columns.sizes[slot] as number
+    pool.forget(slot, columns.strategies[slot] as number, evicted)
+    pool.items--
+    pool.bytes -= size
+    space.bytes -= size
     columns.release(slot)
     return removed
   }
 }
+
+/** Whether a pool that got so much more would hold too much. */
+const isOver = (pool: Segments, bytes: number, items: number): boolean => pool.bytes + bytes > pool.maxMemory || pool.items + items > pool.maxItems

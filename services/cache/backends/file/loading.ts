@@ -22,14 +22,14 @@ export interface Loaded {
   stamp: number
   /** Rows that are to go: of entries whose time is over, that the limits have no room for, or that are damaged. */
   waste: RowChange[]
-  /** Entries that could not be read. */
-  damaged: number
+  /** The namespaces of entries and of what changed of them that could not be read; '' where not even that can be told. */
+  damaged: string[]
 }
 
 /** Reads everything but the large values. @throws FolderSealedError when that takes a key, and there is none */
 export async function load (disk: Disk, options: LoadOptions): Promise<Loaded> {
   const index = new EntryIndex(options)
-  const loaded: Loaded = { index, inForce: new Map(), stamp: 0, waste: [], damaged: 0 }
+  const loaded: Loaded = { index, inForce: new Map(), stamp: 0, waste: [], damaged: [] }
   await loadEntries(disk, loaded, options)
   await loadAmendments(disk, loaded)
   await loadInvalidations(disk, loaded)
@@ -47,7 +47,7 @@ async function loadEntries (disk: Disk, loaded: Loaded, { format, folder }: Load
       const facts = found?.isUnreadable === true ? undefined : found
       if (facts === undefined && row !== undefined && !format.hasKeys && appliedTo(row.head).encryption !== ENCRYPTION.none) throw new FolderSealedError(folder)
       if (names === undefined || row === undefined || facts === undefined) {
-        loaded.damaged++
+        loaded.damaged.push(names?.namespace ?? '')
         for (const kind of ['e', 'v', 'a'] as const) loaded.waste.push({ type: 'del', key: ofKind(kind, rowKey) })
         continue
       }
@@ -60,12 +60,14 @@ async function loadEntries (disk: Disk, loaded: Loaded, { format, folder }: Load
   }
 }
 
-async function loadAmendments (disk: Disk, { index, waste }: Loaded): Promise<void> {
+async function loadAmendments (disk: Disk, { index, waste, damaged }: Loaded): Promise<void> {
   for await (const rows of disk.rows(rangeOf('a'))) {
     for (const [rowKey, bytes] of rows) {
       const names = namesIn(rowKey)
       const amendment = unpackAmendment(rowKey, bytes)
       const isUsed = names !== undefined && amendment !== undefined && index.amend(names.namespace, names.key, amendment)
+      // What it was about stays, as it was written.
+      if (amendment === undefined) damaged.push(names?.namespace ?? '')
       if (!isUsed) waste.push({ type: 'del', key: rowKey })
     }
   }
@@ -78,7 +80,7 @@ async function loadInvalidations (disk: Disk, loaded: Loaded): Promise<void> {
       const field = rowKey.toString('utf8', 1)
       const stamp = unpackNumber(rowKey, bytes)
       const inForce = invalidationOf(field, stamp ?? loaded.stamp + 1)
-      if (stamp === undefined) loaded.damaged++
+      if (stamp === undefined) loaded.damaged.push('')
       if (inForce === undefined) {
         loaded.waste.push({ type: 'del', key: rowKey })
         continue

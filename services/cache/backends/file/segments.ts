@@ -1,21 +1,26 @@
 import { policyOf, type Strategy, STRATEGIES } from '../../entry.js'
+import type { Quota } from '../../limits.js'
 import { hashKey } from '../../policies/hash.js'
 import { policies } from '../../policies/index.js'
 import type { Policy } from '../../policies/policy.js'
-import { SlotState } from '../../policies/slot-state.js'
+import type { SlotState } from '../../policies/slot-state.js'
+import { Bounds } from '../bounds.js'
 import type { Restored } from './restoring.js'
 
-/** The entries by the eviction policy they are kept under. Policies go by the place of their strategy in STRATEGIES: see `segmentOf`. */
-export class Segments {
-  #state = new SlotState()
+/**
+ * Entries that share limits, by the eviction policy they are kept under. Policies go by the place of their strategy in STRATEGIES:
+ * see `segmentOf`.
+ */
+export class Segments extends Bounds {
+  #state: SlotState
   /** From its first entry on. */
   #policies: (Policy | undefined)[] = STRATEGIES.map(() => undefined)
   #populations = STRATEGIES.map(() => 0)
-  #capacity = 0
 
-  resize (capacity: number): void {
-    this.#capacity = capacity
-    for (const policy of this.#policies) policy?.resize(capacity)
+  /** @param state of all slots, in whichever segment they are */
+  constructor (state: SlotState, quota: Quota) {
+    super(quota)
+    this.#state = state
   }
 
   admit (slot: number, strategy: number, expiresAt: number, namespace: string, key: string): void {
@@ -41,11 +46,13 @@ export class Segments {
   /** Who goes next under the strategy alone. */
   ownVictim (strategy: number): number { return this.#policies[strategy]?.victim() ?? -1 }
 
-  /** Takes entries of an earlier process, in the order that their policy needs: see `restoring.ts`. */
+  /** Takes the entries that a segment is to have, and no others, in the order that their policy needs: see `restoring.ts`. */
   restore (strategy: number, entries: Iterable<Restored>): void {
+    this.#policies[strategy] = undefined
+    this.#populations[strategy] = 0
     const policy = this.#policy(strategy)
     for (const { slot, expiresAt, uses, namespace, key } of entries) {
-      this.#populations[strategy]!++
+      this.#populations[strategy]++
       if (policy.restore !== undefined) {
         policy.restore(slot, expiresAt, uses)
         continue
@@ -59,7 +66,6 @@ export class Segments {
     let policy = this.#policies[strategy]
     if (policy === undefined) {
       policy = new policies[policyOf(STRATEGIES[strategy]!)](this.#state)
-      policy.resize(this.#capacity)
       this.#policies[strategy] = policy
     }
     return policy

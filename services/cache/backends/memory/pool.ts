@@ -3,6 +3,7 @@ import type { Quota } from '../../limits.js'
 import { policies } from '../../policies/index.js'
 import type { Policy } from '../../policies/policy.js'
 import type { SlotState } from '../../policies/slot-state.js'
+import { Bounds } from '../bounds.js'
 
 /** The segment of each strategy: the place of its policy among STRATEGIES. */
 export const SEGMENTS: readonly number[] = STRATEGIES.map((strategy) => STRATEGIES.indexOf(policyOf(strategy)))
@@ -11,11 +12,7 @@ export const SEGMENTS: readonly number[] = STRATEGIES.map((strategy) => STRATEGI
  * Entries that share limits, in a segment for each policy. Whoever needs room gets it from its own pool, and there from its own
  * segment first.
  */
-export class Pool {
-  items = 0
-  bytes = 0
-  maxItems: number
-  maxMemory: number
+export class Pool extends Bounds {
   /** What it may hold now: more than `maxItems` and `maxMemory` only while these have been lowered and are being reached. */
   #mostItems = 0
   #mostBytes = 0
@@ -23,13 +20,10 @@ export class Pool {
   #policies: (Policy | undefined)[] = STRATEGIES.map(() => undefined)
   #populations = STRATEGIES.map(() => 0)
 
-  constructor (state: SlotState, { maxItems, maxMemory }: Quota) {
+  constructor (state: SlotState, quota: Quota) {
+    super(quota)
     this.#state = state
-    this.maxItems = maxItems
-    this.maxMemory = maxMemory
   }
-
-  get isOver (): boolean { return this.items > this.maxItems || this.bytes > this.maxMemory }
 
   /** To be called before each write: a pool that holds too much still is to hold no more than it does. */
   bound (): void {

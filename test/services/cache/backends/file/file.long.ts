@@ -119,7 +119,7 @@ async function filled (owner: Owner, count: number): Promise<string> {
   const folder = join(temporaryFolder(owner), 'cache')
   const { cache, backend } = await openFileCache(owner, folder, { limits: LARGE })
   await Promise.all(Array.from({ length: count }, async (_, i) => await cache.set(NS, `k${i}`, entry(`value of k${i} `.repeat(i % 10 === 0 ? 200 : 8), { ttl: 0 }))))
-  t.equal(backend.damaged, 0)
+  t.equal(backend.damaged(), 0)
   await cache.close()
   return folder
 }
@@ -192,10 +192,11 @@ t.test('a damaged entry is a miss, deleted, counted and reported, and the others
   }
   const { opened, right, wrong, faults } = await survives(t, folder, count)
   t.strictSame([right, wrong], [count, []])
-  t.ok(opened.backend.damaged === 1, 'the small one was found at the start')
+  t.ok(opened.backend.damaged() === 1, 'the small one was found at the start')
   t.equal(await valueIn(opened.cache, 'victim0'), undefined)
   t.equal(await valueIn(opened.cache, 'victim1'), undefined)
-  t.equal(opened.backend.damaged, 2)
+  t.equal(opened.backend.damaged(), 2)
+  t.match([opened.cache.counters(NS), opened.cache.counters('other')], [{ damaged: 2 }, { damaged: 0 }], 'the statistics have it')
   t.strictSame(faults.map((fault) => /damaged, and w\w+ deleted/.test(fault)), [true, true], faults.join('\n'))
   await opened.cache.set(NS, 'victim1', entry('new'))
   t.equal(await valueIn(opened.cache, 'victim1'), 'new')

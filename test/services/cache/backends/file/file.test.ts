@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { FileBackend } from '../../../../../services/cache/backends/file/file.js'
@@ -57,6 +57,14 @@ t.test('what was answered is there after reopening', async (t) => {
   t.equal(await valueIn(after.cache, 'touched'), 1)
   t.match(await after.cache.statistics(), { items: held.items, bytes: held.bytes })
   t.strictSame(await keysIn(after.cache), ['large', 'shrunk', 'small', 'touched'])
+})
+
+t.test('files in a folder that was there are for this user alone', async (t) => {
+  const folder = newFolder(t)
+  mkdirSync(folder, { recursive: true, mode: 0o755 })
+  const { cache } = await openFileCache(t, folder)
+  await cache.set(NS, 'k', entry(1))
+  t.strictSame(new Set(readdirSync(folder).map((name) => (statSync(join(folder, name)).mode & 0o777).toString(8))), new Set(['600']))
 })
 
 t.test('what was deleted, invalidated, evicted or expired does not come back by reopening', async (t) => {

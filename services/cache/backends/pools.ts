@@ -1,22 +1,22 @@
-import { UnsupportedOperationError } from '../../errors.js'
-import type { Limits, Quota } from '../../limits.js'
-import type { SlotState } from '../../policies/slot-state.js'
-import { Pool } from './pool.js'
+import type { Limits, Quota } from '../limits.js'
+import { unreserved } from '../quotas.js'
+import type { Bounds } from './bounds.js'
 
 /**
  * One pool for each namespace with a quota, and a common one with the rest of the limits for all others. A quota is reserved: the
  * limits of all pools together are those of the backend.
  */
-export class Pools {
+export class Pools<Pool extends Bounds> {
   readonly common: Pool
-  #state: SlotState
+  #open: (quota: Quota) => Pool
   #quotas: ReadonlyMap<string, Quota> = new Map()
   /** Those of quotas that are no more, too, until they are empty. */
   #own = new Map<string, Pool>()
 
-  constructor (state: SlotState, limits: Limits) {
-    this.#state = state
-    this.common = new Pool(state, limits)
+  /** @param open makes an empty pool */
+  constructor (open: (quota: Quota) => Pool, limits: Pick<Limits, 'maxItems' | 'maxMemory' | 'quotas'>) {
+    this.#open = open
+    this.common = open(limits)
     this.configure(limits)
   }
 
@@ -30,6 +30,8 @@ export class Pools {
     return this.#quotas.size > 0 && this.#quotas.has(namespace) ? this.#own.get(namespace) as Pool : this.common
   }
 
+  all (): Pool[] { return [this.common, ...this.#own.values()] }
+
   /** A pool that holds more than it may, undefined when none does. */
   over (): Pool | undefined {
     if (this.common.isOver) return this.common
@@ -41,9 +43,8 @@ export class Pools {
    * Takes new limits. They count for what is written from now on.
    * @returns the namespaces whose entries are in another pool than they belong to
    */
-  configure (limits: Limits): string[] {
-    const { maxItems, maxMemory, quotas = new Map<string, Quota>() } = limits
-    const reserved = reservedBy(quotas)
+  configure (limits: Pick<Limits, 'maxItems' | 'maxMemory' | 'quotas'>): string[] {
+    const { quotas = new Map<string, Quota>() } = limits
     const moved = [...quotas.keys()].filter((namespace) => !this.#quotas.has(namespace))
     for (const namespace of this.#quotas.keys()) {
       if (quotas.has(namespace)) continue
@@ -52,12 +53,11 @@ export class Pools {
     }
     for (const [namespace, quota] of quotas) {
       const pool = this.#own.get(namespace)
-      if (pool === undefined) this.#own.set(namespace, new Pool(this.#state, quota))
+      if (pool === undefined) this.#own.set(namespace, this.#open(quota))
       else Object.assign(pool, { maxItems: quota.maxItems, maxMemory: quota.maxMemory })
     }
     this.#quotas = quotas
-    this.common.maxItems = maxItems - reserved.maxItems
-    this.common.maxMemory = maxMemory - reserved.maxMemory
+    Object.assign(this.common, unreserved(limits))
     return moved
   }
 
@@ -65,25 +65,4 @@ export class Pools {
   close (namespace: string): void {
     if (!this.#quotas.has(namespace) && this.#own.get(namespace)?.items === 0) this.#own.delete(namespace)
   }
-}
-
-/** @throws UnsupportedOperationError for quotas that are more, together, than there is */
-export function checkQuotas ({ maxItems, maxMemory, quotas }: Limits): void {
-  if (quotas === undefined) return
-  const reserved = reservedBy(quotas)
-  for (const [name, sum, limit] of [['max_items', reserved.maxItems, maxItems], ['max_memory', reserved.maxMemory, maxMemory]] as const) {
-    if (sum > limit) {
-      throw new UnsupportedOperationError(
-        `The quotas of all namespaces come to ${sum} for ${name}, more than the ${limit} of the backend: raise that, or lower a quota.`)
-    }
-  }
-}
-
-function reservedBy (quotas: ReadonlyMap<string, Quota>): Quota {
-  const sum = { maxItems: 0, maxMemory: 0 }
-  for (const { maxItems, maxMemory } of quotas.values()) {
-    sum.maxItems += maxItems
-    sum.maxMemory += maxMemory
-  }
-  return sum
 }
