@@ -5,6 +5,8 @@ import {
   type CacheConfig, type CacheQuota, type CacheKey, type CacheStatistics
 } from '../../schemas/cache-administration.js'
 import { problems, ref } from '../../schemas/common.js'
+import { checkCacheAccess, keysWithin, namespacesOf, seesCache, seesWhole } from '../../services/access/access.js'
+import { type Principal, seesAll, seesNamespace } from '../../services/access/principal.js'
 import { secondsLeft } from '../../services/cache-item.js'
 import { capabilities, checkLimit, checkNamespaceLimits, checkStrategy, checkUnlimited } from '../../services/cache/backends/capabilities.js'
 import type { Cache, CacheStatistics as RawStatistics } from '../../services/cache/cache.js'
@@ -19,13 +21,15 @@ import { builtStrategy } from '../../services/new-entry.js'
 import { checkReserved, quotaChange, type QuotaChanges } from '../../services/quotas.js'
 import type {} from '../../plugins/config-store.js'
 import { NO_CACHE } from './answers.js'
-import { agree, cacheOf, DEFAULT_NAMESPACE } from './place.js'
+import { OPEN, SealedCursors } from '../../services/access/sealed-cursors.js'
+import { agree, cacheOf, DEFAULT_NAMESPACE, EMPTY_NAMESPACE } from './place.js'
 
 const tags = ['Cache']
 
 /** What there is in the caches, how they do, and how they are set up. */
 const administration: FastifyPluginAsyncTypebox = async (app) => {
   const { caches, configStore } = app
+  const sealed = new SealedCursors()
 
   app.get('/keys', {
     config: { scope: 'cache:read' },
@@ -37,13 +41,16 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
       querystring: KeysQuery,
       response: { 200: ref(CacheKeysReply), ...problems(400, 422, 503) }
     }
-  }, async ({ query }, reply) => {
+  }, async ({ query, principal }, reply) => {
     const { pattern, limit = 100, offset = 0, cursor, backend, namespace = DEFAULT_NAMESPACE } = query
     if (pattern !== undefined) checkPattern(pattern)
     if (cursor !== undefined && offset > 0) throw new InvalidInputError('A cursor already says where to go on: leave offset out.')
-    const asked = { limit, offset, ...(pattern === undefined ? {} : { pattern }), ...(cursor === undefined ? {} : { cursor }) }
     const cache = cacheOf(caches, backend)
-    const { total, entries, cursor: next } = await cache.list(namespace, asked)
+    // A place in memory tells how much there is besides; elsewhere it is a key that the caller has been told of, and good in every process.
+    const cursors = seesAll(principal) || cache.backend !== 'memory' ? OPEN : sealed.of(principal.id)
+    const asked = { limit, offset, pattern, cursor: cursor === undefined ? undefined : cursors.open(cursor), within: keysWithin(principal, namespace) }
+    const { total, entries, cursor: place } = await cache.list(seesNamespace(principal, namespace) ? namespace : EMPTY_NAMESPACE, asked)
+    const next = place === undefined ? undefined : cursors.seal(place)
     void reply.header('cache-control', NO_CACHE)
     if (next !== undefined) {
       // Every part is percent-encoded: a pattern may hold what a header cannot.
@@ -69,21 +76,21 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
     schema: {
       operationId: 'getCacheStatistics',
       summary: 'Show the statistics of a backend',
-      description: 'Without a namespace, of all namespaces together. Counts begin at the start of the process. In a namespace of more than ' +
+      description: 'Without a namespace, of all namespaces together that the caller has a right to. Counts begin at the start of the process. In a namespace of more than ' +
         'ten thousand entries the totals include those that have expired and that no sweep has met since.',
       tags,
       querystring: CacheQuery,
       response: { 200: ref(CacheStatisticsReply), ...problems(400, 422, 503) }
     }
-  }, async ({ query: { backend, namespace } }, reply) => {
+  }, async ({ query: { backend, namespace }, principal }, reply) => {
     const cache = cacheOf(caches, backend)
-    const raw = await cache.statistics(namespace)
+    const raw = await statisticsFor(principal, cache, namespace)
     void reply.header('cache-control', NO_CACHE)
     return {
       success: true as const,
       statistics: statisticsOf(cache, raw),
       config: configOf(cache),
-      ...(namespace === undefined ? {} : { quota: quotaOf(cache, namespace) }),
+      ...(namespace === undefined ? {} : { quota: quotaOf(cache, visible(principal, namespace)) }),
       raw_stats: { ...numbersIn(raw), ...breakerOf(cache) }
     }
   })
@@ -99,10 +106,10 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
       querystring: CacheQuery,
       response: { 200: ref(CacheConfigReply), ...problems(400, 422, 503) }
     }
-  }, async ({ query }, reply) => {
+  }, async ({ query, principal }, reply) => {
     const cache = cacheOf(caches, query.backend)
     void reply.header('cache-control', NO_CACHE)
-    return configReply(cache, query.namespace)
+    return configReply(cache, query.namespace, principal)
   })
 
   app.post('/config', {
@@ -118,9 +125,11 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
       body: ref(CacheConfigChanges),
       response: { 200: ref(CacheConfigReply), ...problems(400, 422, 503) }
     }
-  }, async ({ query, body }) => {
+  }, async ({ query, body, principal }) => {
     const { backend, namespace } = agree(query, body)
     const cache = cacheOf(caches, backend)
+    // Of what one namespace reserves, the others have less.
+    checkCacheAccess(principal)
     if (namespace !== undefined) {
       checkNamespaceLimits(cache.backend)
       const changes = quotaChanges(body)
@@ -135,15 +144,31 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
       }
     }
     await cache.settled()
-    return configReply(cache, namespace)
+    return configReply(cache, namespace, principal)
   })
 
-  function configReply (cache: Cache, namespace: string | undefined) {
+  function configReply (cache: Cache, namespace: string | undefined, principal: Principal) {
     const backends = Object.fromEntries(caches.all().map((each) => [each.backend, configOf(each)]))
     const reply = { success: true as const, config: configOf(cache), backends }
     if (namespace === undefined) return reply
-    return { ...reply, namespace, quota: quotaOf(cache, namespace) }
+    return { ...reply, namespace, quota: quotaOf(cache, visible(principal, namespace)) }
   }
+}
+
+/** The namespace, or one without entries for those who do not see all of it. */
+const visible = (principal: Principal, namespace: string): string => seesWhole(principal, namespace) ? namespace : EMPTY_NAMESPACE
+
+/** Of one namespace, or of all that the principal has a right to. */
+async function statisticsFor (principal: Principal, cache: Cache, namespace: string | undefined): Promise<RawStatistics> {
+  if (namespace !== undefined) return await cache.statistics(visible(principal, namespace))
+  if (seesCache(principal)) return await cache.statistics()
+  const sum = await cache.statistics(EMPTY_NAMESPACE)
+  for (const name of namespacesOf(principal) ?? []) {
+    if (!seesWhole(principal, name)) continue
+    const counts = await cache.statistics(name)
+    for (const key of Object.keys(sum) as (keyof RawStatistics)[]) sum[key] += counts[key]
+  }
+  return sum
 }
 
 function keyOf (entry: Entry, now: number): CacheKey {

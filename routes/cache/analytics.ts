@@ -6,11 +6,12 @@ import type { Analytics, AnalyticsReport } from '../../services/cache/analytics/
 import type { Composition, Part } from '../../services/cache/analytics/composition.js'
 import type { HotKeysReport } from '../../services/cache/analytics/hot-keys.js'
 import type { WhatIfReport } from '../../services/cache/analytics/what-if.js'
+import { checkCacheAccess, seesWhole } from '../../services/access/access.js'
 import { capabilities } from '../../services/cache/backends/capabilities.js'
 import { isLimited, type Limits } from '../../services/cache/limits.js'
 import { isoTime } from '../../services/iso-time.js'
 import type {} from '../../plugins/cache.js'
-import { cacheOf } from './place.js'
+import { cacheOf, EMPTY_NAMESPACE } from './place.js'
 
 const OF_ALL = 'It is told of the backend as a whole: leave namespace out.'
 
@@ -23,15 +24,18 @@ const analytics: FastifyPluginAsyncTypebox = async (app) => {
       summary: 'Show what a backend is used for and how it does',
       description: 'Hot keys, access patterns over time, memory and TTL distribution, latency by backend and operation, eviction rate, ' +
         'and the hit rate at other sizes. All of it comes from sketches of bounded size and is of this process alone, so that most ' +
-        'numbers are estimates and say how good they are. With a namespace, nothing tells of any other.',
+        'numbers are estimates and say how good they are. With a namespace, nothing tells of any other; ' +
+        'callers that are limited to namespaces name one.',
       tags: ['Cache'],
       querystring: AnalyticsQuery,
       response: { 200: ref(CacheAnalyticsReply), ...problems(400, 422, 503) }
     }
-  }, async ({ query: { backend, namespace, limit = 100 } }, reply) => {
+  }, async ({ query: { backend, namespace, limit = 100 }, principal }, reply) => {
     const cache = cacheOf(app.caches, backend)
+    if (namespace === undefined) checkCacheAccess(principal)
     const observed = app.analytics.get(cache.backend) as Analytics
-    const report = await observed.report(limit, namespace)
+    const isHidden = namespace !== undefined && !seesWhole(principal, namespace)
+    const report = { ...await observed.report(limit, isHidden ? EMPTY_NAMESPACE : namespace), namespace }
     const timed = namespace === undefined ? performanceOf(backend === undefined ? [...app.analytics.values()] : [observed]) : null
     void reply.header('cache-control', 'no-store')
     return { success: true as const, analytics: analyticsOf(report, cache.limits, timed) }

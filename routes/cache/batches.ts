@@ -1,12 +1,17 @@
 import createError from '@fastify/error'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import type {} from '../../plugins/gatekeeper.js'
 import { CacheQuery, type CacheSetReply, type NewCacheEntry } from '../../schemas/cache.js'
 import {
   CacheDeleteBatchReply, CacheGetBatchReply, CacheKeys, CacheSetBatchReply, NewCacheEntries, WarmCacheEntries, WarmQuery
 } from '../../schemas/cache-batches.js'
 import { problems, ref } from '../../schemas/common.js'
+import { checkKeyAccess, checkNamespaceReach } from '../../services/access/access.js'
+import { type Principal, seesAll, seesKey } from '../../services/access/principal.js'
 import { cacheItemText, joinText, quoted } from '../../services/cache-item.js'
-import type { EncodedValue } from '../../services/cache/entry.js'
+import type { Cache } from '../../services/cache/cache.js'
+import type { EncodedValue, Entry } from '../../services/cache/entry.js'
 import { checkKey } from '../../services/names.js'
 import { toNewEntry } from '../../services/new-entry.js'
 import type { CacheRoutesOptions } from '../cache.js'
@@ -42,8 +47,10 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
       body: ref(NewCacheEntries),
       response: { 200: ref(CacheSetBatchReply), ...problems(400, 503) }
     }
-  }, async ({ query, body }) => {
-    const settled = await Promise.allSettled(body.map(async (entry: unknown) => store(query, checkedEntry(entry))))
+  }, async (request) => {
+    const { query, body } = request
+    const check = accessCheck(request)
+    const settled = await Promise.allSettled(body.map(async (entry: unknown) => store(query, checkedEntry(entry), check)))
     return setBatchReply(body.map(keyIn), settled)
   })
 
@@ -59,10 +66,10 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
       body: ref(CacheKeys),
       response: { 200: ref(CacheGetBatchReply), ...problems(400, 413, 422, 503) }
     }
-  }, async ({ query: { backend, namespace = DEFAULT_NAMESPACE }, body }, reply) => {
+  }, async ({ query: { backend, namespace = DEFAULT_NAMESPACE }, body, principal }, reply) => {
     const cache = cacheOf(caches, backend)
     const { valid, faults } = sortKeys(body, maxKeyLength)
-    const entries = await cache.getMany(namespace, valid)
+    const entries = await seenOf(principal, cache, namespace, valid)
     if (entries.reduce((bytes, entry) => bytes + (entry?.size ?? 0), 0) > MAX_ANSWER) throw new AnswerTooLargeError()
     const pieces: EncodedValue[] = []
     let next = 0
@@ -100,9 +107,13 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
       body: ref(CacheKeys),
       response: { 200: ref(CacheDeleteBatchReply), ...problems(400, 422, 503, 507) }
     }
-  }, async ({ query: { backend, namespace = DEFAULT_NAMESPACE }, body }) => {
-    const { valid, faults } = sortKeys(body, maxKeyLength)
-    const deleted = await cacheOf(caches, backend).deleteMany(namespace, valid)
+  }, async (request) => {
+    const { query: { backend, namespace = DEFAULT_NAMESPACE }, body, principal } = request
+    const cache = cacheOf(caches, backend)
+    checkNamespaceReach(principal, namespace)
+    const check = accessCheck(request)
+    const { valid, faults } = sortKeys(body, maxKeyLength, (key) => { check(namespace, key) })
+    const deleted = await cache.deleteMany(namespace, valid)
     let next = 0
     const results = body.map((key, index) =>
       faults.get(index) ?? { key, success: true as const, result: { found: deleted[next++] === true } })
@@ -129,24 +140,54 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
       body: ref(WarmCacheEntries),
       response: { 200: ref(CacheSetBatchReply), ...problems(400, 422, 503) }
     }
-  }, async ({ query: { backend, namespace, ttl }, body }) => {
+  }, async (request) => {
+    const { query: { backend, namespace, ttl }, body } = request
     const place: PlaceNames<CacheQuery['backend']> = {}
     if (backend !== undefined) place.backend = backend
     if (namespace !== undefined) place.namespace = namespace
     cacheOf(caches, backend)
+    checkNamespaceReach(request.principal, namespace ?? DEFAULT_NAMESPACE)
+    const check = accessCheck(request)
     const given = Object.entries(body)
     const settled = await Promise.allSettled(given.map(async ([key, value]) =>
-      store(place, ttl === undefined ? { key, value } : { key, value, ttl })))
+      store(place, ttl === undefined ? { key, value } : { key, value, ttl }, check)))
     return setBatchReply(given.map(([key]) => key), settled)
   })
 
-  async function store (query: PlaceNames<CacheQuery['backend']>, given: NewCacheEntry): Promise<CacheSetReply> {
+  async function store (query: PlaceNames<CacheQuery['backend']>, given: NewCacheEntry, check: AccessCheck): Promise<CacheSetReply> {
     const { backend, namespace = DEFAULT_NAMESPACE } = agree(query, given)
     checkKey(given.key, maxKeyLength)
     const cache = cacheOf(caches, backend)
+    check(namespace, given.key)
     return setReply(given.lease === undefined
       ? await cache.set(namespace, given.key, toNewEntry(given, cache.backend))
       : await cache.fill(namespace, given.key, toNewEntry(given, cache.backend), given.lease), cache.backend)
+  }
+}
+
+/** The entries that exist for the principal, in the order of the keys. */
+async function seenOf (principal: Principal, cache: Cache, namespace: string, keys: readonly string[]): Promise<(Entry | undefined)[]> {
+  if (seesAll(principal)) return await cache.getMany(namespace, keys)
+  const isSeen = keys.map((key) => seesKey(principal, namespace, key))
+  const entries = await cache.getMany(namespace, keys.filter((_, at) => isSeen[at]))
+  let next = 0
+  return isSeen.map((seen) => seen ? entries[next++] : undefined)
+}
+
+/** @throws ForbiddenError */
+type AccessCheck = (namespace: string, key: string) => void
+
+/** Holds the keys of a batch to the principal. Each is answered by itself, so that nobody else would tell: the first is told here. */
+function accessCheck (request: FastifyRequest): AccessCheck {
+  let isTold = false
+  return (namespace, key) => {
+    try {
+      checkKeyAccess(request.principal, namespace, key)
+    } catch (error) {
+      if (!isTold) request.server.gatekeeper.denied(request, error as Error)
+      isTold = true
+      throw error
+    }
   }
 }
 

@@ -5,6 +5,8 @@ import {
   CacheReadQuery, CacheSetReply, CacheTouch, CacheTouchReply, NewCacheEntry, ReadConditions, WriteConditions
 } from '../../schemas/cache.js'
 import { problems, ref } from '../../schemas/common.js'
+import { checkKeyAccess } from '../../services/access/access.js'
+import { type Principal, seesAll, seesKey } from '../../services/access/principal.js'
 import { secondsLeft } from '../../services/cache-item.js'
 import type { Condition, Entry } from '../../services/cache/entry.js'
 import type { MaybePromise } from '../../services/cache/stores/store.js'
@@ -43,6 +45,7 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
     const { key } = body
     checkKey(key, maxKeyLength)
     const cache = cacheOf(caches, backend)
+    checkKeyAccess(request.principal, namespace, key)
     const given = toNewEntry(body, cache.backend)
     const entry = await conditionally(request, key, () => cache.peek(namespace, key), (condition) => {
       if (body.lease === undefined) return cache.set(namespace, key, given, condition)
@@ -79,11 +82,17 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
     const { query } = request
     checkKey(key, maxKeyLength)
     const cache = cacheOf(caches, query.backend)
+    const namespace = query.namespace ?? DEFAULT_NAMESPACE
+    if (isHidden(request.principal, namespace, key)) {
+      // Without a lease too: it would be a right to write.
+      sendEntry(request, reply, key, undefined, cache.backend)
+      return undefined
+    }
     if (query.lease !== undefined) {
-      const leased = cache.getOrLease(query.namespace ?? DEFAULT_NAMESPACE, key, query.lease * 1000, goneSignal(reply))
+      const leased = cache.getOrLease(namespace, key, query.lease * 1000, goneSignal(reply))
       return leased.then((outcome) => sendLeased(request, reply, key, outcome, cache.backend))
     }
-    const found = cache.get(query.namespace ?? DEFAULT_NAMESPACE, key)
+    const found = cache.get(namespace, key)
     if (!(found instanceof Promise)) {
       sendEntry(request, reply, key, found, cache.backend)
       return undefined
@@ -107,6 +116,7 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
     const { params: { key }, query: { backend, namespace = DEFAULT_NAMESPACE } } = request
     checkKey(key, maxKeyLength)
     const cache = cacheOf(caches, backend)
+    checkKeyAccess(request.principal, namespace, key)
     const found = await conditionally(request, key,
       () => cache.peek(namespace, key), (condition) => cache.delete(namespace, key, condition))
     return { success: true as const, found, message: found ? 'Entry deleted' : 'No such entry', key }
@@ -126,7 +136,8 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   }, async (request, reply) => {
     const { params: { key }, query: { backend, namespace = DEFAULT_NAMESPACE } } = request
     checkKey(key, maxKeyLength)
-    const entry = await cacheOf(caches, backend).peek(namespace, key)
+    const cache = cacheOf(caches, backend)
+    const entry = isHidden(request.principal, namespace, key) ? undefined : await cache.peek(namespace, key)
     void reply.header('cache-control', NO_CACHE)
     return { success: true as const, exists: entry !== undefined, key }
   })
@@ -142,11 +153,13 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
       body: ref(CacheTouch),
       response: { 200: ref(CacheTouchReply), ...problems(400, 422, 503, 507) }
     }
-  }, async ({ query, body }) => {
+  }, async ({ query, body, principal }) => {
     const { backend, namespace = DEFAULT_NAMESPACE } = agree(query, body)
     const { key, ttl } = body
     checkKey(key, maxKeyLength)
-    const found = await cacheOf(caches, backend).touch(namespace, key, ttl) !== undefined
+    const cache = cacheOf(caches, backend)
+    checkKeyAccess(principal, namespace, key)
+    const found = await cache.touch(namespace, key, ttl) !== undefined
     return { success: true as const, found, message: found ? 'TTL set' : 'No such entry', key, ttl }
   })
 
@@ -167,6 +180,7 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
     const { key, by = 1, ttl } = body
     checkKey(key, maxKeyLength)
     const cache = cacheOf(caches, backend)
+    checkKeyAccess(request.principal, namespace, key)
     const entry = await cache.increment(namespace, key, by, ttl === undefined ? {} : { ttl })
     void reply.header('etag', entityTag(entry.version))
     return {
@@ -178,6 +192,11 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
       version: entry.version
     }
   })
+}
+
+/** Whether the entry does not exist for the principal. Nothing is computed for those who may see everything. */
+function isHidden (principal: Principal, namespace: string, key: string): boolean {
+  return !seesAll(principal) && !seesKey(principal, namespace, key)
 }
 
 /** Aborted when the answer is over, or nobody is there any more to take it. */

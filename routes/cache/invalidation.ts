@@ -3,6 +3,7 @@ import {
   CacheClearReply, CacheInvalidateReply, CacheInvalidation, ClearQuery, InvalidateQuery
 } from '../../schemas/cache-administration.js'
 import { problems, ref } from '../../schemas/common.js'
+import { checkNamespaceAccess, checkPatternAccess } from '../../services/access/access.js'
 import { InvalidInputError } from '../../services/errors.js'
 import { checkPattern, checkTags } from '../../services/names.js'
 import { agree, cachesOf, DEFAULT_NAMESPACE } from './place.js'
@@ -23,10 +24,13 @@ const invalidation: FastifyPluginAsyncTypebox = async (app) => {
       querystring: ClearQuery,
       response: { 200: ref(CacheClearReply), ...problems(400, 422, 503, 507) }
     }
-  }, async ({ query: { pattern, backend, namespace = DEFAULT_NAMESPACE }, body }) => {
+  }, async ({ query: { pattern, backend, namespace = DEFAULT_NAMESPACE }, body, principal }) => {
     refuseFields(body)
     if (pattern !== undefined) checkPattern(pattern)
-    const deleted = sum(await Promise.all(cachesOf(caches, backend).map(async (cache) => cache.clear(namespace, pattern))))
+    const meant = cachesOf(caches, backend)
+    if (pattern === undefined) checkNamespaceAccess(principal, namespace)
+    else checkPatternAccess(principal, namespace, pattern)
+    const deleted = sum(await Promise.all(meant.map(async (cache) => cache.clear(namespace, pattern))))
     return { success: true as const, message: `${deleted} ${noun(deleted)} deleted`, deleted_count: deleted, pattern: pattern ?? null }
   })
 
@@ -41,7 +45,7 @@ const invalidation: FastifyPluginAsyncTypebox = async (app) => {
       body: ref(CacheInvalidation),
       response: { 200: ref(CacheInvalidateReply), ...problems(400, 422, 503, 507) }
     }
-  }, async ({ query, body }) => {
+  }, async ({ query, body, principal }) => {
     const { backend, namespace = DEFAULT_NAMESPACE } = agree(query, body)
     const { pattern } = body
     if (body.tags === undefined && pattern === undefined) {
@@ -50,7 +54,11 @@ const invalidation: FastifyPluginAsyncTypebox = async (app) => {
     const given = body.tags === undefined ? [] : checkTags(body.tags, 'tags')
     if (pattern !== undefined) checkPattern(pattern)
     const what = { ...(given.length > 0 ? { tags: given } : {}), ...(pattern === undefined ? {} : { pattern }) }
-    const deleted = sum(await Promise.all(cachesOf(caches, backend).map(async (cache) => cache.invalidate(namespace, what))))
+    const meant = cachesOf(caches, backend)
+    // Any entry of the namespace may carry a tag.
+    if (given.length > 0) checkNamespaceAccess(principal, namespace)
+    if (pattern !== undefined) checkPatternAccess(principal, namespace, pattern)
+    const deleted = sum(await Promise.all(meant.map(async (cache) => cache.invalidate(namespace, what))))
     return {
       success: true as const,
       message: `${deleted} ${noun(deleted)} invalidated`,

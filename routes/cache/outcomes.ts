@@ -12,16 +12,23 @@ export function keyIn (entry: unknown): string | null {
 }
 
 /**
- * Sets the keys that cannot be keys aside, each with its place in the body and its failure.
+ * Sets the keys that cannot be keys, or that `check` throws for, aside, each with its place in the body and its failure.
  * @returns the valid ones in their order
  */
-export function sortKeys (body: readonly unknown[], maxKeyLength: number): { valid: string[], faults: Map<number, CacheEntryFailure> } {
+export function sortKeys (
+  body: readonly unknown[], maxKeyLength: number, check?: (key: string) => void
+): { valid: string[], faults: Map<number, CacheEntryFailure> } {
   const valid: string[] = []
   const faults = new Map<number, CacheEntryFailure>()
   for (const [index, key] of body.entries()) {
     const fault = typeof key === 'string' ? keyFault(key, maxKeyLength) : 'must be a string.'
-    if (fault === undefined) valid.push(key as string)
-    else faults.set(index, failure(typeof key === 'string' ? key : null, invalidField('key', fault)))
+    try {
+      if (fault !== undefined) throw invalidField('key', fault)
+      check?.(key as string)
+      valid.push(key as string)
+    } catch (error) {
+      faults.set(index, failure(typeof key === 'string' ? key : null, error))
+    }
   }
   return { valid, faults }
 }

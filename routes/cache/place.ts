@@ -13,6 +13,9 @@ export interface PlaceNames<Backend = string> {
 
 export const DEFAULT_NAMESPACE = 'default'
 
+/** A namespace that nobody can name, and so one without entries: what a caller who may not see a namespace is told of instead. */
+export const EMPTY_NAMESPACE = '(empty)'
+
 /** The cache meant, the default one when none is named. Throws for what is not built or not configured. */
 export function cacheOf (caches: Caches, backend: string | undefined): Cache {
   return caches.get(backend ?? caches.defaultBackend)

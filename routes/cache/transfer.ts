@@ -4,13 +4,15 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { CacheExport, CacheImportReply, ExportedEntry, ExportQuery, ImportQuery } from '../../schemas/cache-transfer.js'
 import { problems, ref } from '../../schemas/common.js'
+import { checkKeyAccess, checkNamespaceReach, keysWithin, namespacesOf, seesCache } from '../../services/access/access.js'
+import { type Principal, seesKey, seesNamespace } from '../../services/access/principal.js'
 import { checkKey, checkPattern } from '../../services/names.js'
 import { toNewEntry } from '../../services/new-entry.js'
-import { exportCache } from '../../services/transfer/export.js'
+import { exportCache, type ExportScope } from '../../services/transfer/export.js'
 import { type ImportFormat } from '../../services/transfer/format.js'
 import { type ImportedEntry, importInto } from '../../services/transfer/import.js'
 import { Spool } from '../../services/transfer/spool.js'
-import { cacheOf, DEFAULT_NAMESPACE } from './place.js'
+import { cacheOf, DEFAULT_NAMESPACE, EMPTY_NAMESPACE } from './place.js'
 import { bodyless, checkOf } from './validation.js'
 
 export interface TransferRoutesOptions {
@@ -64,11 +66,11 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
         ...problems(400, 422, 503)
       }
     }
-  }, async ({ query }, reply) => {
+  }, async ({ query, principal }, reply) => {
     const { format = 'json', pattern, backend, namespace = DEFAULT_NAMESPACE } = query
     if (pattern !== undefined) checkPattern(pattern)
     const cache = cacheOf(caches, backend)
-    const { contentType, chunks } = exportCache(cache, { format, namespace: namespace === '*' ? undefined : namespace, pattern })
+    const { contentType, chunks } = exportCache(cache, { format, namespace, pattern, ...visibleTo(principal, namespace) })
     // A backend that is down is to be answered with a status, so the first piece is here before the headers go.
     const first = await chunks.next()
     void reply.header('content-type', contentType).header('cache-control', 'no-store')
@@ -96,16 +98,23 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
         response: { 200: ref(CacheImportReply), ...problems(400, 413, 415, 422, 503, 507) }
       }
     }, async (request) => {
+      const { principal } = request
       const { format: said, backend, namespace } = request.query as { format?: ImportFormat, backend?: string, namespace?: string }
       const format = said ?? formatOf(request)
       const cache = cacheOf(caches, backend)
+      if (namespace !== undefined) checkNamespaceReach(principal, namespace)
       if (imports >= IMPORTS_AT_ONCE) throw new BusyError()
       imports++
       let spool: Spool | undefined
       try {
         spool = await Spool.open(spoolDirectory)
         await receive(request, spool, maxImportSize)
-        const total = await importInto(cache, spool, { format, check: (row) => entryOf(checkedRow(row), cache.backend, namespace) })
+        const check = (row: Record<string, unknown>): ImportedEntry => {
+          const imported = entryOf(checkedRow(row), cache.backend, namespace)
+          checkKeyAccess(principal, imported.namespace, imported.key)
+          return imported
+        }
+        const total = await importInto(cache, spool, { format, check })
         return {
           success: true as const,
           message: `${total} ${total === 1 ? 'entry' : 'entries'} imported`,
@@ -137,6 +146,15 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
       }, backend)
     }
   }
+}
+
+/** What of an export exists for the principal: `namespaces` undefined goes through all, and `isVisible` leaves out what does not. */
+function visibleTo (principal: Principal, namespace: string): ExportScope {
+  if (namespace !== '*') {
+    return { namespaces: [seesNamespace(principal, namespace) ? namespace : EMPTY_NAMESPACE], within: keysWithin(principal, namespace) }
+  }
+  if (seesCache(principal)) return { namespaces: undefined }
+  return { namespaces: namespacesOf(principal), isVisible: ({ namespace, key }) => seesKey(principal, namespace, key) }
 }
 
 /** Lets the body take its time, as long as something comes. */

@@ -20,7 +20,12 @@ export class ResourceList {
 
   /** Whether the one thing is among them. */
   covers (path: string): boolean {
-    return this.#exact.has(path) || this.#prefixes.some((prefix) => path.startsWith(prefix))
+    return this.#exact.has(path) || this.#prefixes.some((prefix) => path.startsWith(prefix) && !leaves(path, prefix))
+  }
+
+  /** Whether everything that begins like this is among them: `cache/default/` for `cache/*`. */
+  coversAll (beginning: string): boolean {
+    return this.#prefixes.some((prefix) => beginning.startsWith(prefix) && !leaves(beginning, prefix))
   }
 
   /** Whether anything under the path is among them: `cache/default` for `cache/default/user:*`. */
@@ -36,4 +41,15 @@ export class ResourceList {
       ? this.#prefixes.some((prefix) => pattern.slice(0, -1).startsWith(prefix))
       : this.covers(pattern))
   }
+}
+
+/** Whether the path would lead out of the prefix for somebody who follows `..` in it, as `img/../x` does. Here it is a name like any other. */
+function leaves (path: string, prefix: string): boolean {
+  if (!path.includes('..')) return false
+  const followed: string[] = []
+  for (const segment of path.split('/')) {
+    if (segment === '..') followed.pop()
+    else if (segment !== '.') followed.push(segment)
+  }
+  return !followed.join('/').startsWith(prefix)
 }

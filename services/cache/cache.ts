@@ -7,7 +7,7 @@ import { type Condition, type Entry, goneAfter, graceOf, type NewEntry, NO_TAGS,
 import { PreconditionFailedError, WrongTypeError } from './errors.js'
 import { FillLeases, type LeaseOutcome } from './fill-leases.js'
 import { isOutage, type OnFault, warnOfFault } from './faults.js'
-import { compileGlob } from './glob.js'
+import { type Matcher, matcherOf } from './glob.js'
 import { nameOf } from './in-flight.js'
 import { type GetOrSetOptions, type Loader, NO_OPTIONS } from './get-or-set.js'
 import type { Invalidation } from './ledger.js'
@@ -210,11 +210,11 @@ export class Cache {
   }
 
   /**
-   * Every entry of a namespace (of all, when undefined) whose key matches, in portions, without counting or touching anything: bounded
-   * memory however many there are. What is written meanwhile may be met or not; over a shared backend an entry may come twice.
+   * Every entry of a namespace (of all, when undefined) whose key matches and lies within, in portions, without counting or touching
+   * anything: bounded memory however many there are. What is written meanwhile may be met or not; over a shared backend an entry may come twice.
    */
-  async * dump (namespace: string | undefined, pattern?: string): AsyncGenerator<Entry[]> {
-    const matches = pattern === undefined ? () => true : compileGlob(pattern)
+  async * dump (namespace: string | undefined, pattern?: string, within?: Matcher): AsyncGenerator<Entry[]> {
+    const matches = matcherOf({ pattern, within }) ?? (() => true)
     for await (const entries of this.#store.dump(namespace, matches)) if (entries.length > 0) yield entries.map(snapshot)
   }
 

@@ -31,6 +31,20 @@ export function compileGlob (pattern: string): Matcher {
   return (key) => matches(tokens, key)
 }
 
+/** Tells which keys a query is about: those that match the pattern and lie within; undefined when that is every key. */
+export function matcherOf ({ pattern, within }: { pattern?: string | undefined, within?: Matcher | undefined }): Matcher | undefined {
+  if (pattern === undefined) return within
+  const matches = compileGlob(pattern)
+  return within === undefined ? matches : (key) => matches(key) && within(key)
+}
+
+/** How every key begins that matches the glob; `isWhole` when only that one key matches. */
+export function beginningOf (pattern: string): { text: string, isWhole: boolean } {
+  const tokens = tokenize(pattern)
+  const end = tokens.findIndex(({ kind }) => kind !== LITERAL)
+  return end === -1 ? { text: text(tokens), isWhole: true } : { text: text(tokens.slice(0, end)), isWhole: false }
+}
+
 const text = (literals: Token[]): string => literals.map(({ code }) => String.fromCodePoint(code)).join('')
 
 function tokenize (pattern: string): Token[] {

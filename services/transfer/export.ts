@@ -1,14 +1,25 @@
 import type { Cache } from '../cache/cache.js'
-import type { EncodedValue } from '../cache/entry.js'
+import type { EncodedValue, Entry } from '../cache/entry.js'
+import type { Matcher } from '../cache/glob.js'
 import { type ExportFormat, exportWriter } from './format.js'
 
 /** Characters that are gathered before they are handed on: a chunk for each row would be mostly overhead. */
 const CHUNK = 65_536
 
-export interface ExportQuery {
+/** What of a cache is gone through. */
+export interface ExportScope {
+  /** One after the other; undefined goes through all. */
+  namespaces: readonly string[] | undefined
+  /** Leaves out every key that it refuses. */
+  within?: Matcher | undefined
+  /** Leaves out every entry that it refuses. */
+  isVisible?: (entry: Entry) => boolean
+}
+
+export interface ExportQuery extends ExportScope {
   format: ExportFormat
-  /** undefined exports every namespace. */
-  namespace: string | undefined
+  /** What was asked for, as the file says it: a name, or `*`. */
+  namespace: string
   /** A glob over keys. */
   pattern?: string | undefined
 }
@@ -23,16 +34,17 @@ export interface Export {
  * Every entry of a cache as a file, read in portions while it is written: memory is bounded however many there are, and each entry is
  * as it was when its portion was read. What changes meanwhile may be in it or not; on a shared backend an entry may come twice.
  */
-export function exportCache (cache: Cache, { format, namespace, pattern }: ExportQuery): Export {
-  const writer = exportWriter(format, { backend: cache.backend, namespace: namespace ?? '*', pattern, exportedAt: cache.now })
+export function exportCache (cache: Cache, { format, namespace, namespaces, pattern, within, isVisible = () => true }: ExportQuery): Export {
+  const writer = exportWriter(format, { backend: cache.backend, namespace, pattern, exportedAt: cache.now })
   return { contentType: writer.contentType, chunks: chunksOf() }
 
   async function * chunksOf (): AsyncGenerator<EncodedValue> {
     let text = writer.head
     let total = 0
-    for await (const entries of cache.dump(namespace, pattern)) {
+    for await (const entries of portions()) {
       const { now } = cache
       for (const entry of entries) {
+        if (!isVisible(entry)) continue
         if (total > 0) text += writer.separator
         const row = writer.row(entry, ++total, now)
         if (typeof row === 'string') {
@@ -49,5 +61,9 @@ export function exportCache (cache: Cache, { format, namespace, pattern }: Expor
       }
     }
     yield text + writer.tail(total)
+  }
+
+  async function * portions (): AsyncGenerator<Entry[]> {
+    for (const each of namespaces ?? [undefined]) yield * cache.dump(each, pattern, within)
   }
 }

@@ -11,6 +11,8 @@ import type { SharedBackendName } from './names.js'
 export interface ListQuery {
   /** A glob over keys. */
   pattern?: string | undefined
+  /** Leaves out every key that it refuses, as if there were none. */
+  within?: Matcher | undefined
   limit: number
   /** Entries to pass over; ignored with a cursor. */
   offset?: number | undefined

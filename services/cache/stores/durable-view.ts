@@ -1,6 +1,6 @@
 import type { Now } from '../clock.js'
 import { type Entry, sizeOf, type StoredEntry } from '../entry.js'
-import { compileGlob, type Matcher } from '../glob.js'
+import { matcherOf, type Matcher } from '../glob.js'
 import { nameOf } from '../in-flight.js'
 import type { Marker } from '../ledger.js'
 import { formatVersion } from '../version.js'
@@ -32,8 +32,9 @@ export class DurableView {
 
   static isCursor (cursor: string): boolean { return cursor.startsWith(CURSOR) }
 
-  async list (namespace: string, { pattern, limit, offset = 0, cursor }: ListQuery): Promise<Listing> {
-    const matches = pattern === undefined ? () => true : compileGlob(pattern)
+  async list (namespace: string, query: ListQuery): Promise<Listing> {
+    const { limit, offset = 0, cursor } = query
+    const matches = matcherOf(query) ?? (() => true)
     const found = new Map<string, Facts | undefined>()
     for await (const portion of this.#durable(namespace)) for (const facts of portion) if (matches(facts.key)) found.set(facts.key, facts)
     // Of those in memory only the key, until the page is known.

@@ -4,7 +4,7 @@ import { MemoryBackend } from '../backends/memory.js'
 import type { Now } from '../clock.js'
 import { goneAfterSoft, sizeOf, type StoredEntry } from '../entry.js'
 import { isOutage, type OnFault, warnOfFault } from '../faults.js'
-import { compileGlob, type Matcher } from '../glob.js'
+import { matcherOf, type Matcher } from '../glob.js'
 import { type Claim, InFlight, nameOf, type Operation } from '../in-flight.js'
 import { type Leases, LocalLeases } from '../leases.js'
 import { type Invalidation, Ledger, type Marker } from '../ledger.js'
@@ -223,8 +223,9 @@ export class SharedStore implements Store, ChangeListener {
     }
   }
 
-  async list (namespace: string, { pattern, limit, offset = 0, cursor }: ListQuery): Promise<Listing> {
-    const matches = pattern === undefined ? () => true : compileGlob(pattern)
+  async list (namespace: string, query: ListQuery): Promise<Listing> {
+    const { limit, offset = 0, cursor } = query
+    const matches = matcherOf(query) ?? (() => true)
     if (this.#backend.page !== undefined) {
       await this.#catchUp()
       const isVisible = (entry: Parameters<PageQuery['isVisible']>[0]): boolean => this.#isVisible(entry)

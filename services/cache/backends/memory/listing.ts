@@ -1,6 +1,6 @@
 import type { Entry } from '../../entry.js'
 import { InvalidCursorError } from '../../errors.js'
-import { compileGlob } from '../../glob.js'
+import { matcherOf } from '../../glob.js'
 import type { ListQuery, Listing } from '../backend.js'
 import { inSlices } from './slices.js'
 import type { Slots } from './slots.js'
@@ -25,11 +25,12 @@ export interface Listed {
  * the total is what the index holds: with those that have expired and that nobody has met since. A pattern takes a pass over all.
  * @throws InvalidCursorError
  */
-export async function list (space: Space | undefined, { pattern, limit, offset = 0, cursor }: ListQuery, listed: Listed): Promise<Listing> {
+export async function list (space: Space | undefined, query: ListQuery, listed: Listed): Promise<Listing> {
+  const { limit, offset = 0, cursor } = query
   if (cursor !== undefined && !/^[0-9a-z]{1,7}$/.test(cursor)) throw new InvalidCursorError()
   if (space === undefined) return { total: 0, entries: [], cursor: undefined }
   const after = cursor === undefined ? -1 : Number.parseInt(cursor, 36)
-  const matches = pattern === undefined ? undefined : compileGlob(pattern)
+  const matches = matcherOf(query)
   const isCounted = matches !== undefined || space.items <= COUNTED
   const { slots } = listed
   const found: { slot: number, key: string }[] = []
