@@ -3,7 +3,8 @@ import type { FastifyRequest, RouteOptions, onRequestHookHandler } from 'fastify
 import fp from 'fastify-plugin'
 import { AdministratorKey } from '../services/access/administrator.js'
 import type { Authenticator } from '../services/access/authenticator.js'
-import { badCredential, forbidden, noCredential } from '../services/access/errors.js'
+import { denialOf, type Demand, type Touches } from '../services/access/demand.js'
+import { badCredential } from '../services/access/errors.js'
 import type { Principal } from '../services/access/principal.js'
 import { Remembered } from '../services/access/remembered.js'
 import { permissionIndex, RESOURCES, ScopeSet, type Permission } from '../services/access/scopes.js'
@@ -39,6 +40,10 @@ export interface Gatekeeper {
 }
 
 declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What the route touches, where its scope and its path do not say it. */
+    touches?: Touches
+  }
   interface FastifyInstance {
     gatekeeper: Gatekeeper
   }
@@ -59,9 +64,6 @@ const LOCAL: Principal = Object.freeze({
   kind: 'local', id: 'local', scopes: ScopeSet.of([...RESOURCES.filter((name) => name !== 'recipes').map((name) => `${name}:*`), 'valet:issue'])
 })
 
-/** A route's demand; -1 asks for nothing. */
-interface Demand { index: number, permission: Permission | 'public' }
-
 /**
  * Stands before every route that is registered after it: tells who asks, from `x-api-key` or `Authorization: Bearer`, and turns away
  * who lacks the route's scope, before any of the body is read. What is not permitted is forbidden. A credential that is presented
@@ -72,6 +74,7 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
   const remembered = new Remembered()
   const checks: ((request: FastifyRequest) => Error | undefined)[] = []
   const listeners: ((denial: Denial) => void)[] = []
+  const told = new WeakSet<Error>()
   const demands: { route: RouteOptions, demand: Demand }[] = []
 
   app.decorate('gatekeeper', {
@@ -96,7 +99,15 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
     for (const { route, demand } of demands.splice(0)) {
       demand.permission = route.config?.scope ?? 'public'
       demand.index = permissionIndex(demand.permission) ?? -1
+      // What is issued is held to the issuer by whoever issues it.
+      demand.touches = route.config?.touches ?? (demand.permission === 'valet:issue' ? 'handler' : undefined)
     }
+  })
+
+  // A handler that turns somebody away throws, wherever it is.
+  app.addHook('onError', (request, _reply, error, done) => {
+    if (!told.has(error)) app.gatekeeper.denied(request, error)
+    done()
   })
 
   function gate (demand: Demand): onRequestHookHandler {
@@ -104,7 +115,7 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
     return function gatekeeper (request, _reply, done) {
       const settle = (principal: Principal): void => {
         request.principal = principal
-        const error = demand.index === -1 || principal.scopes.holds(demand.index) ? undefined : denial(principal, demand)
+        const error = denialOf(principal, demand, request.params)
         if (error !== undefined) tell(request, demand.permission, error)
         done(error)
       }
@@ -152,15 +163,12 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
   }
 
   function tell (request: FastifyRequest, permission: Permission | 'public', error: Denial['error']): void {
-    if (error.statusCode !== 401 && error.statusCode !== 403) return
+    // Whoever throws something else than an error is none of the gatekeeper's.
+    if (!(error instanceof Error) || (error.statusCode !== 401 && error.statusCode !== 403)) return
+    told.add(error)
     for (const listener of listeners) listener({ request, principal: request.principal, permission, error })
   }
 }, { name: 'gatekeeper', fastify: '5.x', dependencies: ['scopes'] })
-
-function denial (principal: Principal, { permission }: Demand): Error {
-  if (principal.kind === 'anonymous' || principal.kind === 'local') return noCredential()
-  return forbidden(`The credential does not permit ${permission}: ask for one with that scope.`, permission)
-}
 
 /** The one credential of a request, wherever it is. In the query it is none: addresses are logged. */
 function credentialOf ({ headers }: FastifyRequest): string | undefined {

@@ -13,7 +13,7 @@ const cacheAside: FastifyPluginAsyncTypebox = async (app) => {
   const service = new ProductService(app.database)
 
   app.get('/stats', {
-    config: { scope: 'cache:read' },
+    config: { scope: 'cache:read', touches: 'everything' },
     schema: {
       operationId: 'getCacheAsideStatistics',
       summary: 'What the cache of the sample resources does',
@@ -37,7 +37,7 @@ const cacheAside: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.post('/clear', {
-    config: { scope: 'cache:delete' },
+    config: { scope: 'cache:delete', touches: 'everything' },
     schema: {
       operationId: 'clearCacheAside',
       summary: 'Clear the cache of the sample resources',
@@ -50,7 +50,7 @@ const cacheAside: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.get('/performance', {
-    config: { scope: 'cache:read' },
+    config: { scope: 'cache:read', touches: 'everything' },
     schema: {
       operationId: 'measureCachePerformance',
       summary: 'Compare the cache with the database, now',

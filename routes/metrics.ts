@@ -5,7 +5,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 const metrics: FastifyPluginAsyncTypebox = async (app) => {
   if (!app.metrics.enabled) return
   app.get('', {
-    config: { scope: 'metrics:read' },
+    config: { scope: 'metrics:read', touches: 'everything' },
     schema: {
       operationId: 'getMetrics',
       tags: ['Observability'],

@@ -32,7 +32,7 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
   const sealed = new SealedCursors()
 
   app.get('/keys', {
-    config: { scope: 'cache:read' },
+    config: { scope: 'cache:read', touches: 'handler' },
     schema: {
       operationId: 'listCacheKeys',
       summary: 'List keys',
@@ -72,7 +72,7 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.get('/stats', {
-    config: { scope: 'cache:read' },
+    config: { scope: 'cache:read', touches: 'handler' },
     schema: {
       operationId: 'getCacheStatistics',
       summary: 'Show the statistics of a backend',

@@ -18,7 +18,7 @@ const OF_ALL = 'It is told of the backend as a whole: leave namespace out.'
 /** What the caches are used for. */
 const analytics: FastifyPluginAsyncTypebox = async (app) => {
   app.get('/analytics', {
-    config: { scope: 'cache:read' },
+    config: { scope: 'cache:read', touches: 'handler' },
     schema: {
       operationId: 'getCacheAnalytics',
       summary: 'Show what a backend is used for and how it does',

@@ -35,7 +35,7 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   const checkedEntry = entryCheck(app)
 
   app.post('/set-batch', {
-    config: { scope: 'cache:write' },
+    config: { scope: 'cache:write', touches: 'handler' },
     validatorCompiler,
     schema: {
       operationId: 'setCacheEntries',
@@ -55,7 +55,7 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   })
 
   app.post('/get-batch', {
-    config: { scope: 'cache:read' },
+    config: { scope: 'cache:read', touches: 'handler' },
     validatorCompiler,
     schema: {
       operationId: 'getCacheEntries',
@@ -96,7 +96,7 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   })
 
   app.post('/delete-batch', {
-    config: { scope: 'cache:delete' },
+    config: { scope: 'cache:delete', touches: 'handler' },
     validatorCompiler,
     schema: {
       operationId: 'deleteCacheEntries',
@@ -130,7 +130,7 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   })
 
   app.post('/warm', {
-    config: { scope: 'cache:write' },
+    config: { scope: 'cache:write', touches: 'handler' },
     schema: {
       operationId: 'warmCache',
       summary: 'Fill the cache',

@@ -26,7 +26,7 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   const { caches } = app
 
   app.post('/set', {
-    config: { scope: 'cache:write' },
+    config: { scope: 'cache:write', touches: 'handler' },
     schema: {
       operationId: 'setCacheEntry',
       summary: 'Store an entry',
@@ -57,7 +57,7 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   })
 
   app.get('/get/:key', {
-    config: { scope: 'cache:read' },
+    config: { scope: 'cache:read', touches: 'handler' },
     validatorCompiler: frugalValidators(app),
     schema: {
       operationId: 'getCacheEntry',
@@ -101,7 +101,7 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   })
 
   app.delete('/delete/:key', {
-    config: { scope: 'cache:delete' },
+    config: { scope: 'cache:delete', touches: 'handler' },
     schema: {
       operationId: 'deleteCacheEntry',
       summary: 'Delete an entry',
@@ -123,7 +123,7 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   })
 
   app.get('/exists/:key', {
-    config: { scope: 'cache:read' },
+    config: { scope: 'cache:read', touches: 'handler' },
     schema: {
       operationId: 'cacheEntryExists',
       summary: 'Tell whether an entry is there',
@@ -143,7 +143,7 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   })
 
   app.post('/touch', {
-    config: { scope: 'cache:write' },
+    config: { scope: 'cache:write', touches: 'handler' },
     schema: {
       operationId: 'touchCacheEntry',
       summary: 'Set the TTL of an entry',
@@ -164,7 +164,7 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   })
 
   app.post('/increment', {
-    config: { scope: 'cache:write' },
+    config: { scope: 'cache:write', touches: 'handler' },
     schema: {
       operationId: 'incrementCacheEntry',
       summary: 'Add to a counter',

@@ -1,0 +1,67 @@
+import { forbidden, noCredential } from './errors.js'
+import { seesAll, type Principal } from './principal.js'
+import type { Permission, Scope } from './scopes.js'
+
+/**
+ * What a route touches, which is asked where a principal is limited to namespaces or resources. Absent: the thing that the scope and
+ * the path name, `items/<id>` for `items:read` and `/items/:id`; without an id, all of that resource.
+ * - a function names another thing, or, ending in `/`, all of a resource
+ * - `everything`: more than any limited principal has a right to
+ * - `handler`: the handler itself holds what it finds to the principal
+ */
+export type Touches = 'everything' | 'handler' | ((params: Readonly<Record<string, string>>) => string)
+
+/** What a route asks of its callers. */
+export interface Demand {
+  permission: Scope
+  /** Of the permission in a ScopeSet; -1 asks for nothing. */
+  index: number
+  touches?: Touches | undefined
+}
+
+/** Why somebody may, or may not. */
+export type Rule = 'public' | 'granted' | 'not granted' | 'forbidden' | 'limited to namespaces' | 'limited to resources'
+
+/**
+ * What is not permitted is forbidden, and what is forbidden no grant permits: the one decision behind every route. Entries of the
+ * cache are held to the principal by its routes, which alone know where the request says which.
+ */
+export function decide (principal: Principal, demand: Demand, params: unknown): Rule {
+  if (demand.index === -1) return 'public'
+  if (!principal.scopes.holds(demand.index)) return principal.scopes.names.some((name) => matches(name, demand.permission)) ? 'forbidden' : 'not granted'
+  if (seesAll(principal) || demand.touches === 'handler') return 'granted'
+  if (demand.touches === 'everything') return principal.namespaces === undefined ? 'limited to resources' : 'limited to namespaces'
+  const { resources } = principal
+  if (resources === undefined) return 'granted'
+  const thing = thingOf(demand, params as Readonly<Record<string, string>>)
+  return (thing.endsWith('/') ? resources.coversAll(thing) : resources.covers(thing)) ? 'granted' : 'limited to resources'
+}
+
+/** The error that a principal is turned away with; undefined when they may go on. Costs a look into an array where nothing is limited. */
+export function denialOf (principal: Principal, demand: Demand, params: unknown): Error | undefined {
+  if (demand.index === -1 || (principal.scopes.holds(demand.index) && seesAll(principal))) return undefined
+  switch (decide(principal, demand, params)) {
+    case 'public':
+    case 'granted': return undefined
+    case 'limited to namespaces':
+    case 'limited to resources': return forbidden('The credential is limited, and does not reach this: ask for one that does.')
+    case 'forbidden':
+    case 'not granted':
+  }
+  if (principal.kind === 'anonymous' || principal.kind === 'local') return noCredential()
+  return forbidden(`The credential does not permit ${demand.permission}: ask for one with that scope.`, demand.permission)
+}
+
+/** The thing that a request is about, as resources name it. */
+export function thingOf ({ permission, touches }: Demand, params: Readonly<Record<string, string>>): string {
+  if (typeof touches === 'function') return touches(params)
+  const [resource] = permission.split(':', 1)
+  // An id that ends in a slash would be taken for all of them.
+  return params['id'] === undefined ? `${resource}/` : `${resource}/${params['id'].replace(/\/+$/, '')}`
+}
+
+function matches (scope: string, permission: Permission | 'public'): boolean {
+  const [resource, action] = permission.split(':')
+  const [ofResource, ofAction = '*'] = scope.split(':')
+  return (ofResource === '*' || ofResource === resource) && (ofAction === '*' || ofAction === action)
+}
