@@ -1,7 +1,7 @@
 /** What plain JSON holds. */
-type Container = Record<string, unknown> | unknown[]
+export type Container = Record<string, unknown> | unknown[]
 
-const isContainer = (value: unknown): value is Container => typeof value === 'object' && value !== null
+export const isContainer = (value: unknown): value is Container => typeof value === 'object' && value !== null
 
 /**
  * A copy of plain JSON that shares nothing with it which can be changed. Spreading takes an own `__proto__` for the member that

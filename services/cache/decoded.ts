@@ -1,6 +1,7 @@
-import { copyOf, deepFreeze, isFlat, weightOf } from './copy.js'
+import { deepFreeze, weightOf } from './copy.js'
 import { decode } from './encoding.js'
 import type { EncodedValue } from './entry.js'
+import { Shapes } from './shapes.js'
 
 /** Places, a power of two. */
 const PLACES = 16_384
@@ -13,13 +14,16 @@ const LARGEST = 1 / 64
 /** A longer text takes too long to be decoded for a mere guess that it is asked for again. */
 const LONGEST = 2 ** 18
 
-/** How a value is copied. */
-const PLAIN = 0
-const FLAT_OBJECT = 1
-const FLAT_LIST = 2
-const NESTED = 3
-/** Beside it: the value was asked for since another last wanted its place. */
-const USED = 4
+/** The words of a place, in one line of the processor's cache: what a hit takes time for is to fetch such lines. */
+const SHIFT = 2
+/** The slot whose value has the place, and one more: zero is none. */
+const SLOT = 0
+/** The same of the slot that asked for it last. */
+const NOTE = 1
+/** The number of the value's shape, above a bit that says whether it was asked for since another last wanted the place. */
+const SHAPE = 2
+const USED = 1
+const WEIGHT = 3
 
 /**
  * The decoded form of entries in memory that are asked for again and again, because copying it takes a tenth of the time of parsing
@@ -30,15 +34,11 @@ const USED = 4
  * of `max_memory`.
  */
 export class DecodedValues {
+  #places = new Int32Array(0)
   #values: unknown[] = []
   /** What callers share; made for the first of them. A promise, because that is what each of them gets. */
   #shared: (Promise<unknown> | undefined)[] = []
-  /** By place, the slot whose value has it, and one more: zero is none. */
-  #slots = new Int32Array(0)
-  /** The same of the slot that asked for it last. */
-  #notes = new Int32Array(0)
-  #marks = new Uint8Array(0)
-  #weights = new Float64Array(0)
+  #shapes = new Shapes()
   #budget: number
   #bytes = 0
   #hand = 0
@@ -50,47 +50,58 @@ export class DecodedValues {
   get bytes (): number { return this.#bytes }
 
   /** A copy of the value at a slot, which its caller may change; undefined when it has no place. */
-  copy (slot: number): unknown {
-    const place = slot & (PLACES - 1)
-    if (this.#slots[place] !== slot + 1) return undefined
-    const mark = this.#marks[place] as number
-    if (mark < USED) this.#marks[place] = mark | USED
-    const value = this.#values[place]
-    switch (mark & (USED - 1)) {
-      case FLAT_OBJECT: return { ...value as object }
-      case FLAT_LIST: return (value as unknown[]).slice()
-      case NESTED: return copyOf(value)
-      default: return value
-    }
+  copy (slot: number): Promise<unknown> | undefined {
+    const places = this.#places
+    const at = (slot & (PLACES - 1)) << SHIFT
+    if (places[at + SLOT] !== slot + 1) return undefined
+    const shape = places[at + SHAPE] as number
+    places[at + SHAPE] = shape | USED
+    return this.#shapes.at(shape >>> 1).copy(this.#values[slot & (PLACES - 1)])
   }
 
   /** The same from the entry's text: the second time, the value gets a place. */
-  decode (slot: number, encoded: EncodedValue): unknown {
-    if (encoded.length > LONGEST) return decode(encoded)
-    if (this.#notes.length === 0) this.#open()
-    const place = slot & (PLACES - 1)
+  decode (slot: number, encoded: EncodedValue): Promise<unknown> {
     const value = decode(encoded)
-    if (this.#notes[place] !== slot + 1) {
-      this.#notes[place] = slot + 1
-      return value
-    }
-    return this.#admit(place, slot, value) ? copyOf(value) : value
+    if (encoded.length > LONGEST) return Promise.resolve(value)
+    if (this.#places.length === 0) this.#open()
+    const note = (placeOf(slot) << SHIFT) + NOTE
+    if (this.#places[note] === slot + 1 && this.#admit(slot, value)) return this.copy(slot) as Promise<unknown>
+    this.#places[note] = slot + 1
+    return Promise.resolve(value)
   }
 
-  /** The value at a slot, frozen: the same for all who ask, as long as it keeps its place. */
-  shared (slot: number, encoded: EncodedValue): Promise<unknown> {
-    const place = slot & (PLACES - 1)
-    const shared = this.#slots[place] === slot + 1 ? this.#shared[place] : undefined
-    if (shared === undefined) return this.#share(slot, encoded)
-    this.#marks[place]! |= USED
+  /** The value at a slot, frozen, and the same for all who ask; undefined when it has no place, or nobody asked for it so. */
+  shared (slot: number): Promise<unknown> | undefined {
+    const places = this.#places
+    const at = (slot & (PLACES - 1)) << SHIFT
+    if (places[at + SLOT] !== slot + 1) return undefined
+    places[at + SHAPE]! |= USED
+    return this.#shared[slot & (PLACES - 1)]
+  }
+
+  /** The same from the entry's text; it is kept if there is room. */
+  share (slot: number, encoded: EncodedValue): Promise<unknown> {
+    if (this.#places.length === 0) this.#open()
+    const shared = Promise.resolve(deepFreeze(decode(encoded)))
+    if (encoded.length > LONGEST || !(this.#has(slot) || this.#admit(slot, decode(encoded)))) return shared
+    const at = placeOf(slot) << SHIFT
+    const weight = this.#places[at + WEIGHT] as number
+    this.#places[at + SHAPE]! |= USED
+    this.#makeRoom(weight)
+    if (this.#has(slot)) {
+      this.#shared[placeOf(slot)] = shared
+      this.#bytes += weight
+      this.#places[at + WEIGHT] = 2 * weight
+    }
     return shared
   }
 
   /** The entry at a slot went, or another took its place. */
   drop (slot: number): void {
-    const place = slot & (PLACES - 1)
-    if (this.#slots[place] === slot + 1) this.#empty(place)
-    if (this.#notes[place] === slot + 1) this.#notes[place] = 0
+    if (this.#places.length === 0) return
+    if (this.#has(slot)) this.#empty(placeOf(slot))
+    const note = (placeOf(slot) << SHIFT) + NOTE
+    if (this.#places[note] === slot + 1) this.#places[note] = 0
   }
 
   /** Takes a new limit of the cache's. */
@@ -99,73 +110,60 @@ export class DecodedValues {
     this.#makeRoom(0)
   }
 
-  #share (slot: number, encoded: EncodedValue): Promise<unknown> {
-    if (this.#notes.length === 0) this.#open()
-    const place = slot & (PLACES - 1)
-    const shared = Promise.resolve(deepFreeze(decode(encoded)))
-    if (encoded.length > LONGEST) return shared
-    if (this.#slots[place] !== slot + 1 && !this.#admit(place, slot, decode(encoded))) return shared
-    const weight = this.#weights[place] as number
-    this.#marks[place]! |= USED
-    this.#makeRoom(weight)
-    if (this.#slots[place] === slot + 1) {
-      this.#shared[place] = shared
-      this.#bytes += weight
-      this.#weights[place] = 2 * weight
-    }
-    return shared
-  }
+  #has (slot: number): boolean { return this.#places[(placeOf(slot) << SHIFT) + SLOT] === slot + 1 }
 
   /** Whether there is room for the value now. */
-  #admit (place: number, slot: number, value: unknown): boolean {
-    if (this.#marks[place] as number >= USED) {
-      this.#marks[place]! -= USED
-      return false
-    }
+  #admit (slot: number, value: unknown): boolean {
+    const place = placeOf(slot)
+    if (this.#spares(place)) return false
     const weight = weightOf(value)
     if (weight > this.#budget * LARGEST) return false
     this.#empty(place)
     this.#makeRoom(weight)
     this.#bytes += weight
-    this.#slots[place] = slot + 1
     this.#values[place] = value
-    this.#weights[place] = weight
-    this.#marks[place] = kindOf(value)
+    const at = place << SHIFT
+    this.#places[at + SLOT] = slot + 1
+    this.#places[at + SHAPE] = this.#shapes.hold(value) << 1
+    this.#places[at + WEIGHT] = weight
     return true
   }
 
-  /** By a clock's hand: who was used since it last came by stays for another round. */
+  /** Whether the value in a place was used since it was last asked: it stays for another round. */
+  #spares (place: number): boolean {
+    const at = (place << SHIFT) + SHAPE
+    const isUsed = ((this.#places[at] as number) & USED) !== 0
+    if (isUsed) this.#places[at]! -= USED
+    return isUsed
+  }
+
+  /** By a clock's hand. */
   #makeRoom (weight: number): void {
     while (this.#bytes > 0 && this.#bytes + weight > this.#budget) {
       this.#hand = (this.#hand + 1) & (PLACES - 1)
-      if (this.#marks[this.#hand] as number >= USED) this.#marks[this.#hand]! -= USED
-      else if (this.#slots[this.#hand] !== 0) this.#empty(this.#hand)
+      if (!this.#spares(this.#hand)) this.#empty(this.#hand)
     }
   }
 
   #empty (place: number): void {
-    this.#bytes -= this.#weights[place] as number
-    this.#slots[place] = 0
-    this.#marks[place] = PLAIN
-    this.#weights[place] = 0
+    const at = place << SHIFT
+    if (this.#places[at + SLOT] === 0) return
+    this.#bytes -= this.#places[at + WEIGHT] as number
+    this.#shapes.release((this.#places[at + SHAPE] as number) >>> 1)
+    this.#places[at + SLOT] = 0
+    this.#places[at + SHAPE] = 0
+    this.#places[at + WEIGHT] = 0
     this.#values[place] = undefined
     this.#shared[place] = undefined
   }
 
   #open (): void {
+    this.#places = new Int32Array(PLACES << SHIFT)
     this.#values = new Array<unknown>(PLACES).fill(undefined)
     this.#shared = new Array<Promise<unknown> | undefined>(PLACES).fill(undefined)
-    this.#slots = new Int32Array(PLACES)
-    this.#notes = new Int32Array(PLACES)
-    this.#marks = new Uint8Array(PLACES)
-    this.#weights = new Float64Array(PLACES)
   }
 }
 
-const budgetOf = (maxMemory: number): number => Math.min(DECODED_BYTES, maxMemory * DECODED_SHARE)
+const placeOf = (slot: number): number => slot & (PLACES - 1)
 
-function kindOf (value: unknown): number {
-  if (typeof value !== 'object' || value === null) return PLAIN
-  if (!isFlat(value)) return NESTED
-  return Array.isArray(value) ? FLAT_LIST : FLAT_OBJECT
-}
+const budgetOf = (maxMemory: number): number => Math.min(DECODED_BYTES, maxMemory * DECODED_SHARE)

@@ -72,7 +72,7 @@ export class ReadThrough {
         counters.memoryHits++
         if (options.refreshAfter !== undefined || options.beta !== undefined) this.#refreshEarly(slot, namespace, key, loader, options)
         if (this.#isShared) this.#noteRead(slot, namespace, key)
-        return (options.shared === true ? memory.shared(slot) : Promise.resolve(memory.value(slot))) as Promise<T>
+        return (options.shared === true ? memory.shared(slot) : memory.value(slot)) as Promise<T>
       }
     }
     return this.#getOrSetBehind(namespace, key, loader, options)

@@ -16,7 +16,7 @@ import { COUNTED, list } from './memory/listing.js'
 import { Pool, SEGMENTS } from './memory/pool.js'
 import { RecentKeys } from './memory/recent-keys.js'
 import { inSlices, sortedInSlices } from './memory/slices.js'
-import { isOwnIn, POLICY_WORDS, Slots, strategyIn } from './memory/slots.js'
+import { isOwnIn, NOT_USED, POLICY_WORDS, Slots, strategyIn } from './memory/slots.js'
 import { type Space, Spaces } from './memory/spaces.js'
 import { Pools } from './pools.js'
 
@@ -154,23 +154,24 @@ export class MemoryBackend {
   hit (namespace: string, key: string): number {
     const space = this.#spaces.get(namespace)
     if (space === undefined) return -1
-    const slots = this.#slots
     const sample = sampleKey(key, space.salt)
-    let slot = this.#recent.find(space.number, key, sample)
-    if (slot === -1) slot = this.#search(space, key, sample)
-    if (slot === -1) return -1
-    const now = this.#now()
-    if (!slots.isFresh(slot, now)) return -1
-    if (space.ledger.revision !== 0 && !(this.#stands(slot, space) && this.isFresh(slot))) return -1
-    this.#use(slot, now)
-    return slot
+    const slot = this.#recent.guess(sample)
+    if (slot !== -1) {
+      const { revision } = space.ledger
+      const flags = this.#slots.hit(slot, space.number, key, this.#now(), revision === 0 ? 0 : this.#relative(revision))
+      if (flags !== NOT_USED) {
+        this.#touch(slot, flags)
+        return slot
+      }
+    }
+    return this.#hitElsewhere(space, key, sample)
   }
 
   isFresh (slot: number): boolean { return this.#slots.isFresh(slot, this.#now()) }
 
   /** Counts a read of the entry for its policy and its own statistics. */
   touch (slot: number): void {
-    this.#use(slot, this.#now())
+    this.#touch(slot, this.#slots.use(slot, this.#now()))
   }
 
   /** The entry at a slot, as it is now. */
@@ -186,13 +187,14 @@ export class MemoryBackend {
   content (slot: number): Content { return this.#slots.content(slot) }
 
   /** The value at a slot, decoded: a copy of the caller's own. */
-  value (slot: number): unknown {
-    const copy = this.#decoded.copy(slot)
-    return copy === undefined ? this.#decoded.decode(slot, this.#slots.value(slot)) : copy
+  value (slot: number): Promise<unknown> {
+    return this.#decoded.copy(slot) ?? this.#decoded.decode(slot, this.#slots.value(slot))
   }
 
   /** The same as one that all share and nobody can change. */
-  shared (slot: number): Promise<unknown> { return this.#decoded.shared(slot, this.#slots.value(slot)) }
+  shared (slot: number): Promise<unknown> {
+    return this.#decoded.shared(slot) ?? this.#decoded.share(slot, this.#slots.value(slot))
+  }
 
   versionAt (slot: number): number { return this.#slots.version(slot) }
 
@@ -354,8 +356,18 @@ export class MemoryBackend {
     return { entries, next: slot < slots.high ? slot : -1 }
   }
 
-  #use (slot: number, now: number): void {
-    const flags = this.#slots.use(slot, now)
+  /** A hit of what is not where it was last, or has to be held against invalidations. */
+  #hitElsewhere (space: Space, key: string, sample: number): number {
+    let slot = this.#recent.find(space.number, key, sample)
+    if (slot === -1) slot = this.#search(space, key, sample)
+    const now = this.#now()
+    if (slot === -1 || !this.#slots.isFresh(slot, now)) return -1
+    if (space.ledger.revision !== 0 && !(this.#stands(slot, space) && this.isFresh(slot))) return -1
+    this.#touch(slot, this.#slots.use(slot, now))
+    return slot
+  }
+
+  #touch (slot: number, flags: number): void {
     const pool = isOwnIn(flags) ? this.#poolOf(slot) : this.#pools.common
     pool.policy(SEGMENTS[strategyIn(flags)] as number).touch(slot)
   }

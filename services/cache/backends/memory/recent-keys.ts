@@ -10,23 +10,26 @@ const PLACES = 16_384
  */
 export class RecentKeys {
   #slots: Slots
-  /** By place: the sample, and the slot and one more (zero is none). */
-  #samples = new Int32Array(PLACES)
-  #places = new Int32Array(PLACES)
+  /** By place: the sample, and beside it the slot and one more (zero is none). */
+  #places = new Int32Array(2 * PLACES)
 
   constructor (slots: Slots) { this.#slots = slots }
 
+  /** The slot that the key may be in, -1 when none is known here. */
+  guess (sample: number): number {
+    const place = (sample & (PLACES - 1)) << 1
+    return this.#places[place] === sample ? this.#places[place + 1] as number - 1 : -1
+  }
+
   /** The slot of the key, -1 when it is not known here. */
   find (space: number, key: string, sample: number): number {
-    const place = sample & (PLACES - 1)
-    if (this.#samples[place] !== sample) return -1
-    const slot = (this.#places[place] as number) - 1
+    const slot = this.guess(sample)
     return slot !== -1 && this.#slots.holds(slot, space, key) ? slot : -1
   }
 
   note (slot: number, sample: number): void {
-    const place = sample & (PLACES - 1)
-    this.#samples[place] = sample
-    this.#places[place] = slot + 1
+    const place = (sample & (PLACES - 1)) << 1
+    this.#places[place] = sample
+    this.#places[place + 1] = slot + 1
   }
 }

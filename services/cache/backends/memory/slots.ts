@@ -5,26 +5,29 @@ import { formatVersion } from '../../version.js'
 
 /** The words of a row, as a power of two. */
 const SHIFT = 4
-/** The words of a slot's row. Sixteen, which is one line of the processor's cache: whatever is asked of an entry is near by. */
-const HASH = 0
-/** The next slot with the same place in the index, or the next free one. */
-const CHAIN = 1
-const PREVIOUS = 2
-const NEXT = 3
-const SPACE = 4
-const SIZE = 5
-const CHECKED = 6
-const ACCESS_COUNT = 7
-const VERSION_LOW = 8
-/** 21 bits of the version; above them strategy (4), data type (3), and the three below. */
-const VERSION_HIGH = 9
-const STAMP_LOW = 10
-const CREATED_LOW = 11
-const ACCESSED_LOW = 12
-const EXPIRES_LOW = 13
+/**
+ * The words of a slot's row. Sixteen, as many bytes as a line of the processor's cache; where chunks do not begin with one, a row lies in
+ * two. So what a hit needs comes first, in eight words together.
+ */
+const ACCESSED_LOW = 0
+const EXPIRES_LOW = 1
 /** The upper 16 bits of two numbers of 48. */
-const STAMP_AND_CREATED = 14
-const ACCESSED_AND_EXPIRES = 15
+const ACCESSED_AND_EXPIRES = 2
+/** 21 bits of the version; above them strategy (4), data type (3), and the three below. */
+const VERSION_HIGH = 3
+const SPACE = 4
+const ACCESS_COUNT = 5
+const PREVIOUS = 6
+const NEXT = 7
+const CHECKED = 8
+const HASH = 9
+/** The next slot with the same place in the index, or the next free one. */
+const CHAIN = 10
+const SIZE = 11
+const VERSION_LOW = 12
+const STAMP_LOW = 13
+const CREATED_LOW = 14
+const STAMP_AND_CREATED = 15
 
 const VERSION_BITS = 21
 const VERSION_MASK = (1 << VERSION_BITS) - 1
@@ -253,6 +256,27 @@ export class Slots {
     return row[at + VERSION_HIGH] as number
   }
 
+  /**
+   * The same if the slot has this key, fresh and held against the invalidations up to that revision; all in one look at the row, because
+   * this is what a hit consists of.
+   * @returns NOT_USED otherwise
+   */
+  hit (slot: number, space: number, key: string, now: number, revision: number): number {
+    const row = this.rows.chunk(slot)
+    const at = placeOf(slot) << SHIFT
+    if (row[at + SPACE] !== space || this.#keys[chunkOf(slot)]![placeOf(slot)] !== key) return NOT_USED
+    const times = row[at + ACCESSED_AND_EXPIRES] as number
+    const nowHigh = (now / HALF) | 0
+    const expiresHigh = times & 0xffff
+    if (expiresHigh === nowHigh ? (row[at + EXPIRES_LOW] as number) >>> 0 <= now >>> 0 : expiresHigh < nowHigh) return NOT_USED
+    if ((row[at + CHECKED] as number) >>> 0 < revision) return NOT_USED
+    const count = row[at + ACCESS_COUNT] as number
+    if (count !== -1) row[at + ACCESS_COUNT] = count + 1
+    row[at + ACCESSED_LOW] = now
+    row[at + ACCESSED_AND_EXPIRES] = expiresHigh | (nowHigh << 16)
+    return row[at + VERSION_HIGH] as number
+  }
+
   setExpiry (slot: number, expiresAt: number, goneAt: number): void {
     const expires = wholeUp(expiresAt)
     this.#set(slot, EXPIRES_LOW, expires)
@@ -299,6 +323,9 @@ export class Slots {
     }
   }
 }
+
+/** What `Slots.hit` answers when it is none. */
+export const NOT_USED = -1
 
 /** The strategy's place among STRATEGIES, and whether the entry is in the pool of its namespace, by what `Slots.use` answers. */
 export const strategyIn = (flags: number): number => (flags >>> VERSION_BITS) & 15
