@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { FolderInUseError, FolderUnusableError } from '../services/cache/backends/file/errors.js'
 import type { Now } from '../services/cache/clock.js'
-import { BackendUnavailableError, UnsupportedOperationError } from '../services/cache/errors.js'
+import { BackendUnavailableError } from '../services/cache/errors.js'
 import type { Limits } from '../services/cache/limits.js'
 import type { RecordFormat } from '../services/cache/record-format.js'
 import { DurableStore } from '../services/cache/stores/durable-store.js'
@@ -40,8 +40,11 @@ export async function openDurableStore (app: FastifyInstance, { folder, tier, fi
     if (connections === undefined) throw new BackendUnavailableError('There is no database for write_through and write_behind.')
     return new DatabaseTier({ connections, space, now, ...how })
   }
-  const store = new DurableStore({ now, limits, folder, lock: lockJournal, tier: open, bounds, onFault, ...how })
+  const onTakenUp = (): void => { app.log.info('The journal of write_through and write_behind is there: what was left in it has been taken up') }
+  const store = new DurableStore({ now, limits, folder, lock: lockJournal, tier: open, bounds, onFault, onTakenUp, ...how })
   await store.open()
+  // Never required: who takes the place of another may only get the journal when that one ends, and that may wait for this one to be ready.
+  app.health.add('journal', () => { if (store.refusal !== undefined) throw store.refusal }, { required: false })
   return store
 }
 
@@ -70,8 +73,7 @@ async function openFiles (options: FileTierOptions): Promise<FileTier> {
   try {
     return await FileTier.open(options)
   } catch (error) {
-    if (error instanceof FolderInUseError) throw new UnsupportedOperationError(error.message)
-    if (error instanceof FolderUnusableError) throw new BackendUnavailableError(error.message)
+    if (error instanceof FolderInUseError || error instanceof FolderUnusableError) throw new BackendUnavailableError(error.message)
     throw error
   }
 }
@@ -80,12 +82,12 @@ async function lockJournal (folder: string): Promise<FolderLock> {
   try {
     return await FolderLock.acquire(folder, 'journal', refusal)
   } catch (error) {
-    if (error instanceof DataDirLockedError) throw new UnsupportedOperationError(error.message)
+    if (error instanceof DataDirLockedError) throw new BackendUnavailableError(error.message)
     throw error
   }
 }
 
 function refusal (folder: string, holder: string): string {
-  return `The journal of write_through and write_behind in ${folder} is kept by another Larder (${holder}), and takes one process at a time: ` +
-    'give this one a DATA_DIR of its own, or use the redis or database backend, which processes share.'
+  return `The journal of write_through and write_behind in ${folder} is kept by another Larder (${holder}), and takes one process at a time. ` +
+    'It is tried again until that one ends; where both are to run, give this one a DATA_DIR of its own, or use the redis or database backend, which processes share.'
 }

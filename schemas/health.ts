@@ -27,7 +27,7 @@ export type PartHealth = Static<typeof PartHealth>
 
 export const ReadinessReply = Type.Object({
   status: Type.Union([Type.Literal('ready'), Type.Literal('starting'), Type.Literal('stopping'), Type.Literal('unhealthy')]),
-  parts: Type.Record(Type.String(), ref(PartHealth), { description: 'The parts by name: postgres, redis, memcached, cache, file, events' })
+  parts: Type.Record(Type.String(), ref(PartHealth), { description: 'The parts by name: postgres, redis, memcached, cache, file, journal, events' })
 }, {
   $id: 'ReadinessReply',
   additionalProperties: false,

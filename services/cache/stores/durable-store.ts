@@ -9,9 +9,10 @@ import { type Invalidation, Ledger } from '../ledger.js'
 import type { Leases } from '../leases.js'
 import type { Limits } from '../limits.js'
 import type { BreakerState } from '../resilience.js'
+import { Questions } from '../tiers/questions.js'
 import type { Wakeups } from '../wakeups.js'
-import { faultOfDisk } from '../writers/journal.js'
-import { Durability, type DurabilityOptions, hasLeft } from '../writers/durability.js'
+import type { Durability } from '../writers/durability.js'
+import { Opening, type OpeningOptions } from '../writers/opening.js'
 import { DurableView } from './durable-view.js'
 import { LocalStore } from './local-store.js'
 import type { ListQuery, Listing, MaybePromise, Store, Usage, WriteCondition, WriteOutcome } from './store.js'
@@ -19,7 +20,7 @@ import type { ListQuery, Listing, MaybePromise, Store, Usage, WriteCondition, Wr
 /** How long an answer waits for entries to be counted, in milliseconds; the sweep goes on behind it. */
 const COUNTING_TIME = 2000
 
-export interface DurableStoreOptions extends Omit<DurabilityOptions, 'ledger' | 'onFault'> {
+export interface DurableStoreOptions extends Omit<OpeningOptions, 'ledger' | 'onFault'> {
   now: Now
   limits: Limits
   /** Is told of faults in work that nobody waits for. Default: a warning of the process. */
@@ -29,7 +30,8 @@ export interface DurableStoreOptions extends Omit<DurabilityOptions, 'ledger' | 
 /**
  * Memory alone for ordinary entries, and memory in front of a durable tier for those of the strategies write_through and
  * write_behind, which are found there again when memory has let go of them, and after a restart. Until there is such an entry,
- * everything is as without the tier; afterwards only names that the tier may have wait for it.
+ * everything is as without the tier; afterwards only names that the tier may have wait for it. While what an earlier life of the process
+ * has left cannot be had, the tier may have anything: whatever memory alone cannot answer or change fails with BackendUnavailableError.
  *
  * What changes a durable key goes one after the other. What replaces or deletes one goes by the journal, also where the key was written
  * through: it holds as soon as it is there.
@@ -40,46 +42,39 @@ export class DurableStore implements Store {
   readonly memory: MemoryBackend
   readonly leases: Leases
   readonly wakeups: Wakeups
-  #options: DurabilityOptions
   #now: Now
-  #onFault: OnFault
   #ledger = new Ledger()
   #inFlight = new InFlight()
   #local: LocalStore
-  #durability: Durability | undefined
+  #opening: Opening
   #view: DurableView | undefined
-  #opening: Promise<Durability> | undefined
   #turns = new Sequences()
   #fetches = new Map<string, { operation: Operation, result: Promise<StoredEntry | undefined> }>()
-  /** What is asked of the tier at the end of this turn of the event loop, by namespace. */
-  #questions = new Map<string, { keys: string[], answers: Promise<(StoredEntry | undefined)[]> }>()
+  #questions = new Questions()
 
   constructor ({ onFault = warnOfFault, limits, ...options }: DurableStoreOptions) {
     this.#now = options.now
-    this.#onFault = onFault
-    this.#options = { ...options, ledger: this.#ledger, onFault }
+    this.#opening = new Opening({ ...options, ledger: this.#ledger, onFault })
     this.#local = new LocalStore({ now: options.now, limits, ledger: this.#ledger, inFlight: this.#inFlight })
     this.memory = this.#local.memory
     this.leases = this.#local.leases
     this.wakeups = this.#local.wakeups
   }
 
-  /** Takes up what earlier lives of the process have left. Where that cannot be done it is reported, and durable entries are refused. */
-  async open (): Promise<void> {
-    try {
-      if (await hasLeft(this.#options.folder)) await this.#open()
-    } catch (error) {
-      this.#onFault(error)
-    }
-  }
+  /** Takes up what earlier lives of the process have left. Where that cannot be done now it is reported, and tried again. */
+  async open (): Promise<void> { await this.#opening.takeUp() }
 
-  get breaker (): BreakerState | undefined { return this.#durability?.tier.breaker }
+  /** Why what was left cannot be had yet. */
+  get refusal (): Error | undefined { return this.#opening.refusal }
+
+  get breaker (): BreakerState | undefined { return this.#opening.durability?.tier.breaker }
 
   /** What waits to be written; undefined before the first durable entry. */
-  get durability (): Durability['statistics'] | undefined { return this.#durability?.statistics }
+  get durability (): Durability['statistics'] | undefined { return this.#opening.durability?.statistics }
 
   fetch (namespace: string, key: string): MaybePromise<StoredEntry | undefined> {
-    const durability = this.#durability
+    const { durability, refusal } = this.#opening
+    if (refusal !== undefined) return Promise.reject(refusal)
     if (durability === undefined) return undefined
     const name = nameOf(namespace, key)
     const pending = durability.behind.lookup(name)
@@ -175,7 +170,7 @@ export class DurableStore implements Store {
   noteRead (): void {}
 
   async invalidate (namespace: string, what: Invalidation): Promise<number> {
-    const durability = this.#durability
+    const durability = this.#opening.known
     if (durability === undefined || !durability.presence.mayHoldAny(namespace)) return await this.#local.invalidate(namespace, what)
     const marker = this.#ledger.record(namespace, what)
     const { swept, removed } = await durability.invalidate(namespace, what, marker.stamp)
@@ -186,7 +181,7 @@ export class DurableStore implements Store {
   }
 
   async outdate (namespace: string, what: Invalidation): Promise<void> {
-    const durability = this.#durability
+    const durability = this.#opening.known
     if (durability === undefined || !durability.presence.mayHoldAny(namespace)) {
       await this.#local.outdate(namespace, what)
       return
@@ -195,20 +190,22 @@ export class DurableStore implements Store {
   }
 
   async list (namespace: string, query: ListQuery): Promise<Listing> {
-    return this.#isMixed(namespace, query) ? await (this.#view as DurableView).list(namespace, query) : await this.#local.list(namespace, query)
+    const view = this.#behind()
+    return view !== undefined && this.#isMixed(namespace, query) ? await view.list(namespace, query) : await this.#local.list(namespace, query)
   }
 
   async * dump (namespace: string | undefined, matches: Matcher): AsyncIterable<StoredEntry[]> {
     // Durable ones, wherever they are, come from where they cannot move on: between memory and the tier they could be missed in both.
-    const view = this.#view
+    const view = this.#behind()
     for await (const entries of this.#local.dump(namespace, matches)) yield view === undefined ? entries : entries.filter(({ strategy }) => !isDurable(strategy))
     if (view !== undefined) yield * view.dump(namespace, matches)
   }
 
   async usage (namespace?: string): Promise<Usage> {
+    const view = this.#behind()
     const usage = await this.#local.usage(namespace)
-    if (this.#view === undefined) return usage
-    const behind = await this.#view.usage(namespace)
+    if (view === undefined) return usage
+    const behind = await view.usage(namespace)
     return { items: usage.items + behind.items, bytes: usage.bytes + behind.bytes }
   }
 
@@ -217,36 +214,29 @@ export class DurableStore implements Store {
   async settled (): Promise<void> { await this.#local.settled() }
 
   async clean (): Promise<void> {
-    const durability = this.#durability
+    const { durability } = this.#opening
     await this.#local.clean(({ stamp }) => durability?.isInForce(stamp) === true)
     await durability?.clean()
   }
 
   async close (): Promise<void> {
-    await this.#opening?.catch(() => {}) // whoever asked for it was told
-    await this.#durability?.close()
+    await this.#opening.close()
     await this.#local.close()
   }
 
-  /** The part that is behind memory, from the first durable entry on. */
-  async #open (): Promise<Durability> {
-    this.#opening ??= Durability.open(this.#options).then((durability) => {
-      this.#durability = durability
-      this.#view = new DurableView({ durability, local: this.#local, now: this.#now, verdict: (entry) => this.#verdict(entry) })
-      return durability
-    })
-    try {
-      return await this.#opening
-    } catch (error) {
-      this.#opening = undefined
-      throw (error as { statusCode?: number }).statusCode === undefined ? faultOfDisk(error as NodeJS.ErrnoException) : error
-    }
+  /** What there is over memory and the tier; undefined before the first durable entry. */
+  #behind (): DurableView | undefined {
+    const durability = this.#opening.known
+    if (durability === undefined) return undefined
+    this.#view ??= new DurableView({ durability, local: this.#local, now: this.#now, verdict: (entry) => this.#verdict(entry) })
+    return this.#view
   }
 
   /** Whether the tier may have something under the key, now or when what is under way is done. */
   #mayHold (namespace: string, key: string): boolean {
-    const durability = this.#durability
-    if (durability === undefined && this.#opening === undefined) return false
+    const { durability, refusal, isUnderway } = this.#opening
+    if (refusal !== undefined) return true
+    if (durability === undefined && !isUnderway) return false
     const name = nameOf(namespace, key)
     if (this.#turns.has(name)) return true
     if (durability === undefined) return false
@@ -255,7 +245,7 @@ export class DurableStore implements Store {
   }
 
   #isMixed (namespace: string, { cursor }: ListQuery): boolean {
-    return cursor === undefined ? this.#durability?.presence.mayHoldAny(namespace) === true : DurableView.isCursor(cursor) && this.#view !== undefined
+    return cursor === undefined ? this.#opening.durability?.presence.mayHoldAny(namespace) === true : DurableView.isCursor(cursor)
   }
 
   async #inOrder (namespace: string, key: string, change: () => Promise<WriteOutcome>): Promise<WriteOutcome> {
@@ -284,7 +274,7 @@ export class DurableStore implements Store {
   }
 
   async #write (entry: StoredEntry): Promise<void> {
-    const durability = this.#durability ?? await this.#open()
+    const durability = await this.#opening.open()
     // So that no invalidation which comes meanwhile is forgotten before it has been held against the entry.
     const operation = this.#inFlight.begin(nameOf(entry.namespace, entry.key), entry.stamp)
     try {
@@ -302,7 +292,7 @@ export class DurableStore implements Store {
   /** Deletes the key, in the tier as well where that may have it. */
   async #drop (namespace: string, key: string): Promise<void> {
     const name = nameOf(namespace, key)
-    const durability = this.#durability
+    const durability = this.#opening.known
     if (durability !== undefined) {
       const pending = durability.behind.lookup(name)
       if (pending === undefined ? durability.presence.mayHold(name) : pending.entry !== undefined) await durability.writeBehind(namespace, key, undefined)
@@ -337,29 +327,13 @@ export class DurableStore implements Store {
   async #current (namespace: string, key: string): Promise<StoredEntry | undefined> { return await this.latest(namespace, key) }
 
   async #fetch (durability: Durability, namespace: string, key: string, operation: Operation): Promise<StoredEntry | undefined> {
-    const entry = await this.#ask(durability, namespace, key)
+    const entry = await this.#questions.ask(durability.tier, namespace, key)
     const isNewest = operation.supersededAt === 0
     if (entry === undefined) {
       if (isNewest) durability.presence.noteAbsent(operation.name)
       return undefined
     }
     return this.#accepted(entry, isNewest)
-  }
-
-  /** Keys that are asked for in one turn are asked for together. */
-  async #ask (durability: Durability, namespace: string, key: string): Promise<StoredEntry | undefined> {
-    let question = this.#questions.get(namespace)
-    if (question === undefined) {
-      const keys: string[] = []
-      const answers = Promise.resolve().then(async () => {
-        this.#questions.delete(namespace)
-        return await durability.tier.getMany(namespace, keys)
-      })
-      question = { keys, answers }
-      this.#questions.set(namespace, question)
-    }
-    const at = question.keys.push(key) - 1
-    return (await question.answers)[at]
   }
 
   /** The entry from behind memory if it may be seen, put into memory if it may be kept. */

@@ -303,9 +303,28 @@ t.test('a folder has one process', async (t) => {
   await opened.cache.set(NS, 'k', entry(1, 'write_through'))
   const second = await openDurable(t, { folder: opened.folder })
   t.match(second.faults, [{ code: 'ERR_DATA_DIR_LOCKED' }])
-  await t.rejects(second.cache.set(NS, 'k', entry(2, 'write_behind')) as Promise<unknown>, { code: 'ERR_DATA_DIR_LOCKED' })
-  t.match(await second.cache.set(NS, 'k', entry(2)), { value: '2' }, 'ordinary entries are kept all the same')
+  t.match(second.store.refusal, { code: 'ERR_DATA_DIR_LOCKED' })
+  const { cache } = second
+  const refused: Record<string, () => unknown> = {
+    'a durable write': () => cache.set(NS, 'k', entry(2, 'write_behind')),
+    'a write over what may be durable': () => cache.set(NS, 'k', entry(2)),
+    'a deletion': () => cache.delete(NS, 'k'),
+    'deletions of several': () => cache.deleteMany(NS, ['k', 'l']),
+    'an invalidation': () => cache.invalidate(NS, { tags: ['t'] }),
+    'a clear': () => cache.clear(NS),
+    'an increment': () => cache.increment(NS, 'n', 1),
+    'a touch': () => cache.touch(NS, 'k', 5),
+    'a read': () => cache.get(NS, 'k'),
+    'reads of several': () => cache.getMany(NS, ['k', 'l']),
+    'a lease': () => cache.getOrLease(NS, 'k', 1000),
+    'a list': () => cache.list(NS, { limit: 5 }),
+    statistics: () => cache.statistics(NS)
+  }
+  for (const [what, act] of Object.entries(refused)) await t.rejects((async () => await act())(), { code: 'ERR_DATA_DIR_LOCKED' }, what)
+  t.equal(second.faults.length, 1, 'what stays as it is, is reported once')
   await opened.cache.close()
+  await eventually(() => second.store.refusal === undefined, 'it has the folder')
+  t.equal(await valueIn(second.cache, 'k'), 1)
   await second.cache.set(NS, 'k2', entry(3, 'write_behind'))
   t.equal(await valueIn(second.cache, 'k2'), 3, 'and durable ones as soon as the other is gone')
 })
