@@ -4,6 +4,7 @@ import AjvCompiler from '@fastify/ajv-compiler'
 import Fastify, { LogController, type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { initialSettings, type Config } from './config.js'
 import accessLog from './plugins/access-log.js'
+import apiKeys from './plugins/api-keys.js'
 import bodyLimits from './plugins/body-limits.js'
 import cache, { type AtRestOptions } from './plugins/cache.js'
 import cacheDatabase from './plugins/cache-database.js'
@@ -73,6 +74,7 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   const { backend: defaultBackend, fileSync, durableTier: tier, writeBehind, ...limits } = config.cache
   if (config.redis) await app.register(redis, { ...config.redis, required: defaultBackend === 'redis' })
   await app.register(credentials, { shared: databaseUrl !== undefined }) // hears of changes over Redis where there is one
+  await app.register(apiKeys)
   if (config.memcachedUrl !== undefined) await app.register(memcached, { url: config.memcachedUrl, required: defaultBackend === 'memcached' })
   await app.register(cacheDatabase, { databaseUrl })
   // By lower limits than those, or without the quotas, it would give up what it holds.

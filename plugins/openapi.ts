@@ -16,6 +16,7 @@ const TAGS = [
   { name: 'Products', description: 'Products, and what the cache gains them' },
   { name: 'Users', description: 'Users, cached per route' },
   { name: 'Posts', description: 'Posts, cached per route' },
+  { name: 'Keys', description: 'API keys: who may do what, and until when' },
   { name: 'Greetings', description: 'The front page and two greetings' },
   { name: 'Health', description: 'Whether the service and its parts work' },
   { name: 'Observability', description: 'Numbers about the service' },

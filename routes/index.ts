@@ -5,6 +5,7 @@ import docs from './docs.js'
 import health from './health.js'
 import home from './home.js'
 import items from './items.js'
+import keys from './keys.js'
 import metrics from './metrics.js'
 import posts from './posts.js'
 import problems from './problems.js'
@@ -25,6 +26,7 @@ export default async function routes (app: FastifyInstance, options: RoutesOptio
   await app.register(users, { prefix: '/api/users' })
   await app.register(posts, { prefix: '/api/posts' })
   await app.register(cache, { prefix: '/api/cache', ...options.cache })
+  await app.register(keys, { prefix: '/keys' })
   await app.register(metrics, { prefix: '/metrics' })
   await app.register(docs)
   await app.register(problems, { prefix: '/problems' })
