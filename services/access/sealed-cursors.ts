@@ -14,6 +14,8 @@ export const OPEN: Cursors = { seal: (place) => place, open: (cursor) => cursor 
 const ALGORITHM = 'aes-256-gcm'
 const NONCE = 12
 const TAG = 16
+/** Places are filled up to a multiple of so many characters, so that their length tells nothing either. */
+const STEP = 32
 
 /**
  * Makes cursors that tell nothing, and that nobody but the one they were made for can use: the place of an entry among all entries
@@ -29,7 +31,7 @@ export class SealedCursors {
   #seal (place: string, principal: string): string {
     const nonce = randomBytes(NONCE)
     const cipher = createCipheriv(ALGORITHM, this.#key, nonce).setAAD(Buffer.from(principal))
-    return Buffer.concat([nonce, cipher.update(place), cipher.final(), cipher.getAuthTag()]).toString('base64url')
+    return Buffer.concat([nonce, cipher.update(place.padEnd(Math.ceil(place.length / STEP) * STEP)), cipher.final(), cipher.getAuthTag()]).toString('base64url')
   }
 
   #open (cursor: string, principal: string): string {
@@ -38,7 +40,7 @@ export class SealedCursors {
     const decipher = createDecipheriv(ALGORITHM, this.#key, bytes.subarray(0, NONCE), { authTagLength: TAG })
       .setAAD(Buffer.from(principal)).setAuthTag(bytes.subarray(-TAG))
     try {
-      return decipher.update(bytes.subarray(NONCE, -TAG)).toString() + decipher.final().toString()
+      return Buffer.concat([decipher.update(bytes.subarray(NONCE, -TAG)), decipher.final()]).toString().trimEnd()
     } catch {
       throw new InvalidCursorError()
     }
