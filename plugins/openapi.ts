@@ -26,15 +26,34 @@ const TAGS = [
 type Json = Record<string, unknown>
 interface Media { schema?: Json, example?: unknown, examples?: unknown }
 interface Answer { description: string, headers?: Json, content?: Record<string, Media> }
-interface Operation { requestBody?: { content: Record<string, Media> }, responses: Record<string, Answer> }
+interface Operation {
+  description?: string
+  requestBody?: { content: Record<string, Media> }
+  responses: Record<string, Answer>
+  security?: Record<string, string[]>[]
+  'x-scope'?: string
+  /** Only on its way to the document. */
+  'x-unlimited'?: boolean
+}
 type Document = Json & {
   paths?: Record<string, Record<string, Operation>>
-  components?: { schemas?: Record<string, Json>, headers?: Json }
+  components?: { schemas?: Record<string, Json>, headers?: Json, securitySchemes?: Json }
 }
+
+/** Where a credential may be; `services/access/` says what is one. */
+const SECURITY_SCHEMES = {
+  apiKey: { type: 'apiKey', in: 'header', name: 'x-api-key', description: 'An API key, or the administrator\'s (`CACHE_API_KEY`)' },
+  bearer: { type: 'http', scheme: 'bearer', description: 'The same, or a valet key. Send one credential, in one of the two headers.' }
+}
+/** Headers of the problems that guarded operations may answer with, and their components. */
+const CHALLENGE = ['www-authenticate', 'WwwAuthenticate'] as const
+const WAIT = ['retry-after', 'RetryAfter'] as const
+const PROBLEM_HEADERS = { 401: CHALLENGE, 403: CHALLENGE, 429: WAIT, 503: WAIT }
 
 /**
  * OpenAPI 3.1 from the routes' schemas, with Swagger UI at `/docs`. What holds for every operation (the request id, the
- * errors that the frame itself raises, an example wherever a component has one) is added here, once. Registered before any route.
+ * scope and the credentials that it asks for, the errors that the frame itself raises, an example wherever a component has one) is added
+ * here, once. Registered before any route.
  */
 export default fp(async function openapi (app) {
   addComponents(app, ref(Problem))
@@ -55,10 +74,10 @@ export default fp(async function openapi (app) {
     refResolver: {
       buildLocalReference: (schema, _baseUri, _fragment, i) => typeof schema.$id === 'string' ? schema.$id : `schema-${i}`
     },
-    transform: ({ schema, url, route }) => ({
-      schema: { ...documented.get(schema) ?? schema, 'x-scope': (route as { config?: { scope?: string } }).config?.scope } as typeof schema,
-      url
-    }),
+    transform: ({ schema, url, route }) => {
+      const { scope, rateLimit } = (route as { config?: { scope?: string, rateLimit?: unknown } }).config ?? {}
+      return { schema: { ...documented.get(schema) ?? schema, 'x-scope': scope, 'x-unlimited': rateLimit === false } as typeof schema, url }
+    },
     transformObject: (document) =>
       complete((document as { openapiObject: Document }).openapiObject) as ReturnType<NonNullable<FastifyDynamicSwaggerOptions['transformObject']>>
   })
@@ -99,11 +118,19 @@ function complete (document: Document): Document {
       description: 'The id of this request: the caller\'s own when it sent a sane one, else a new one',
       schema: { type: 'string', pattern: '^[A-Za-z0-9_-]{1,64}$' },
       example: 'k3f9-1a'
-    }
+    },
+    WwwAuthenticate: {
+      description: 'What credential to send (RFC 6750), and what is wrong with the one that was sent',
+      schema: { type: 'string' },
+      example: 'Bearer realm="larder", error="insufficient_scope", scope="cache:write"'
+    },
+    RetryAfter: { description: 'Seconds after which it may be tried again', schema: { type: 'integer', minimum: 1 }, example: 1 }
   }
+  components.securitySchemes = SECURITY_SCHEMES
   for (const [path, operations] of Object.entries(document.paths ?? {})) {
     for (const [method, operation] of Object.entries(operations)) {
-      for (const status of always(method, path)) operation.responses[status] ??= problemAnswer(status)
+      for (const status of [...always(method, path), ...guarded(operation)]) operation.responses[status] ??= problemAnswer(status)
+      guard(operation)
       completeOperation(operation, components.schemas ?? {})
     }
   }
@@ -113,6 +140,22 @@ function complete (document: Document): Document {
 /** What the frame answers before the operation is asked: a faulty address or query, a foreign page, a body that is none, too large or not JSON. */
 function always (method: string, path: string): ProblemStatus[] {
   return [400, ...path.includes('{') ? [414 as const] : [], ...method === 'get' ? [] : [403 as const, 413 as const, 415 as const], 500]
+}
+
+/** What the gatekeeper and the limits answer before the operation is asked. On public ones a credential that is sent has to hold as well. */
+function guarded ({ 'x-scope': scope, 'x-unlimited': unlimited }: Operation): ProblemStatus[] {
+  return [401, ...unlimited === true ? [] : [429 as const], ...scope === 'public' ? [] : [403 as const, 503 as const]]
+}
+
+function guard (operation: Operation): void {
+  const { 'x-scope': scope = 'public', description } = operation
+  delete operation['x-unlimited']
+  operation.security = scope === 'public' ? [] : Object.keys(SECURITY_SCHEMES).map((name) => ({ [name]: [scope] }))
+  if (scope !== 'public') operation.description = `${description === undefined ? '' : `${description}\n\n`}Needs the scope \`${scope}\`.`
+  for (const [status, [header, component]] of Object.entries(PROBLEM_HEADERS)) {
+    const answer = operation.responses[status]
+    if (answer !== undefined) answer.headers = { [header]: { $ref: `#/components/headers/${component}` }, ...answer.headers }
+  }
 }
 
 function completeOperation (operation: Operation, schemas: Record<string, Json>): void {

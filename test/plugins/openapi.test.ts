@@ -19,6 +19,8 @@ interface Operation {
   operationId: string
   summary: string
   tags: string[]
+  description?: string
+  security: Record<string, string[]>[]
   'x-scope': string
   requestBody?: { content: Record<string, Media> }
   responses: Record<string, Answer>
@@ -27,7 +29,7 @@ interface Document {
   openapi: string
   tags: { name: string }[]
   paths: Record<string, Record<string, Operation>>
-  components: { schemas: Record<string, { description?: string, examples?: unknown[] }> }
+  components: { schemas: Record<string, { description?: string, examples?: unknown[] }>, securitySchemes: Record<string, unknown> }
 }
 
 async function withRoutes () {
@@ -107,9 +109,28 @@ t.test('every operation is documented, with an example of everything that it tak
   }
   for (const [name, { description, examples }] of Object.entries(schemas)) t.ok(description && examples?.length, `${name} is explained`)
   const post = paths['/deep/cupboards']?.post
-  t.strictSame(Object.keys(post?.responses ?? {}), ['201', '202', '400', '403', '409', '413', '415', '500', '503'])
+  t.strictSame(Object.keys(post?.responses ?? {}), ['201', '202', '400', '401', '403', '409', '413', '415', '429', '500', '503'])
   t.same(post?.responses[202]?.content?.['application/json']?.example, { height: 9 })
   t.match(post?.responses[409]?.content?.['application/problem+json'], { schema: { $ref: '#/components/schemas/Problem' }, example: { status: 409 } })
+  await app.close()
+})
+
+t.test('every operation says what credential it asks for, and what comes of a wrong one', async (t) => {
+  const app = await withRoutes()
+  const { paths, components: { securitySchemes } } = (await app.inject('/openapi.json')).json<Document>()
+  t.match(securitySchemes, { apiKey: { type: 'apiKey', in: 'header', name: 'x-api-key' }, bearer: { type: 'http', scheme: 'bearer' } })
+  for (const operation of Object.values(paths).flatMap((path) => Object.values(path))) {
+    const { operationId: name, 'x-scope': scope, responses, security, description } = operation
+    t.notOk('x-unlimited' in operation)
+    t.ok(responses[401]?.headers?.['www-authenticate'], name)
+    if (scope === 'public') {
+      t.strictSame(security, [], name)
+    } else {
+      t.strictSame(security, [{ apiKey: [scope] }, { bearer: [scope] }], name)
+      t.match(description, new RegExp(`Needs the scope \`${scope}\`\\.$`))
+      t.ok(responses[403]?.headers?.['www-authenticate'] && responses[429]?.headers?.['retry-after'] && responses[503]?.headers?.['retry-after'], name)
+    }
+  }
   await app.close()
 })
 
