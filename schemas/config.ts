@@ -144,6 +144,7 @@ export const RunTimeSettings = Type.Object({
   'cache.redis.max_items': redis.max_items,
   'cache.redis.default_ttl': redis.default_ttl,
   'cache.redis.cleanup_interval': redis.cleanup_interval,
+  'cache.redis.quotas': quotas('redis'),
   'cache.redis.compression_enabled': compression,
   'cache.redis.encryption_enabled': encryption,
   'cache.memcached.default_ttl': memcached.default_ttl,

@@ -148,7 +148,7 @@ void t.test('configuration', async (t) => {
       [other, { max_items: 1, max_memory: 90_001 }, 422, /for max_memory/], [memory, { max_items: 2 }, 422, /come to 3 for max_items, more than the 2/],
       [other, { max_items: 5 }, 400, /has both/], [tenant, { max_items: null }, 400, /has both/], [tenant, { default_ttl: 5 }, 422, /no default_ttl of its own/],
       [tenant, { default_ttl: 5 }, 422, /or the namespace/], [new Api(app, 'database', 'tenant-a'), { max_items: 5, max_memory: 5000 }, 422, /database backend has no quotas/],
-      [new Api(app, 'redis', 'tenant-a'), { max_items: 5, max_memory: 5000 }, 422, /redis backend has no quotas/]
+      [new Api(app, 'redis', 'tenant-a'), { default_ttl: 5 }, 422, /no default_ttl of its own/]
     ] as const) {
       t.match(await cache.post('/config', body), { status, body: { detail: said } }, JSON.stringify(body))
     }
@@ -169,11 +169,12 @@ void t.test('configuration', async (t) => {
     await memory.post('/config', { max_items: 10_000, max_memory: 104857600 })
   })
 
-  await t.test('so has the namespace default, and one on files', async (t) => {
-    for (const backend of ['memory', 'file']) {
+  await t.test('so has the namespace default, and one on files or in redis', async (t) => {
+    for (const backend of ['memory', 'file', 'redis']) {
+      const most = backend === 'redis' ? null : 10_000
       const [named, other] = [new Api(app, backend, 'default'), new Api(app, backend)]
       const changed = await named.post('/config', { max_items: 2, max_memory: 5000 }, { namespace: 'default' })
-      t.match(changed, { status: 200, body: { namespace: 'default', quota: { max_items: 2, max_memory: 5000 }, config: { max_items: 10_000 } } })
+      t.match(changed, { status: 200, body: { namespace: 'default', quota: { max_items: 2, max_memory: 5000 }, config: { max_items: most } } })
       for (let i = 0; i < 4; i++) for (const cache of [named, other]) await cache.set(`quota${i}`, i)
       t.strictSame([(await named.get('/keys')).body.total_keys, (await other.get('/keys')).body.total_keys], [2, 4])
       t.match((await named.get('/stats')).body, { quota: { max_items: 2 }, statistics: { total_items: 2 } })

@@ -17,13 +17,12 @@ export interface Capabilities {
   readonly noQuotas?: string
 }
 
-const TIERED = 'its entries are shared by processes that do not count each other\'s. Use the memory or file backend for that namespace.'
+const TIERED = 'its entries are shared by processes that do not count each other\'s. Use another backend for that namespace.'
 
 /** Of every backend; what each can do is decided here alone. */
 export const capabilities: Readonly<Record<BackendName, Capabilities>> = {
   memory: { strategies: STRATEGIES, noStrategy: '' },
   redis: {
-    noQuotas: TIERED,
     strategies: ['lru', 'lfu', 'fifo', 'ttl'],
     noStrategy: 'its index keeps one number for each entry. Use lru, lfu, fifo or ttl, or the memory backend.',
     withoutLimits: {

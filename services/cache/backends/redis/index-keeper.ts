@@ -1,6 +1,9 @@
 import type { Redis } from 'ioredis'
 import { sizeOf, type Strategy } from '../../entry.js'
-import { isLimited, type Limits } from '../../limits.js'
+import { BackendFullError, EntryTooLargeError } from '../../errors.js'
+import { isOutage, warnOfFault } from '../../faults.js'
+import { isLimited, type Limits, type Quota } from '../../limits.js'
+import { unreserved } from '../../quotas.js'
 import type { ScannedEntry } from '../backend.js'
 import type { EntryScan } from './entry-scan.js'
 import type { Keyspace } from './keyspace.js'
@@ -12,8 +15,12 @@ export const VICTIMS = 500
 const PORTION = 200
 /** After a step that failed, in milliseconds. */
 const TRY_AGAIN = 1000
+/** How long anybody waits for limits to be reached, in milliseconds. */
+const SETTLING_TIME = 5000
 /** Stands for "no such limit" in a script. */
 const UNLIMITED = Number.MAX_SAFE_INTEGER
+
+type IndexLimits = Pick<Limits, 'maxItems' | 'maxMemory' | 'quotas'>
 
 export interface IndexKeeperOptions {
   client: Redis & Scripted
@@ -34,7 +41,7 @@ export interface IndexKeeperOptions {
  */
 export class IndexKeeper {
   #options: IndexKeeperOptions
-  #limits: Pick<Limits, 'maxItems' | 'maxMemory'> = { maxItems: Infinity, maxMemory: Infinity }
+  #limits: IndexLimits = { maxItems: Infinity, maxMemory: Infinity }
   #settling: Promise<void> | undefined
   #isStale = false
   #isClosed = false
@@ -42,30 +49,54 @@ export class IndexKeeper {
 
   constructor (options: IndexKeeperOptions) { this.#options = options }
 
-  get limits (): Pick<Limits, 'maxItems' | 'maxMemory'> { return this.#limits }
+  /** What holds for a namespace: its quota, or what is left for those without one. */
+  boundsOf (namespace: string): Quota { return this.#limits.quotas?.get(namespace) ?? unreserved(this.#limits) }
+
+  /** Why an entry of that size can never be stored; undefined when it can. */
+  refusal (namespace: string, size: number): Error | undefined {
+    const { maxItems, maxMemory } = this.boundsOf(namespace)
+    if (size > maxMemory) return new EntryTooLargeError(size, maxMemory)
+    return maxItems < 1 ? new BackendFullError('redis') : undefined
+  }
 
   /** The limits as scripts take them. */
   get limitArguments (): [items: number | '', bytes: number | ''] {
-    if (!isLimited(this.#limits)) return ['', '']
+    if (!this.#isKept) return ['', '']
     return [Math.min(this.#limits.maxItems, UNLIMITED), Math.min(this.#limits.maxMemory, UNLIMITED)]
   }
 
-  configure ({ maxItems, maxMemory }: Pick<Limits, 'maxItems' | 'maxMemory'>): void {
-    this.#limits = { maxItems, maxMemory }
+  /** Those of a namespace's quota. */
+  quotaArguments (namespace: string): [items: number | '', bytes: number | ''] {
+    const quota = this.#limits.quotas?.get(namespace)
+    return quota === undefined ? ['', ''] : [quota.maxItems, quota.maxMemory]
+  }
+
+  configure ({ maxItems, maxMemory, quotas }: IndexLimits): void {
+    this.#limits = { maxItems, maxMemory, ...quotas === undefined ? {} : { quotas } }
     this.#settle()
+  }
+
+  /** Settles when the limits are reached, when Redis cannot be asked, or after some seconds: the work goes on behind it. */
+  async settled (): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const enough = new Promise<void>((resolve) => { timer = setTimeout(resolve, SETTLING_TIME) })
+    await Promise.race([this.#settling, enough]).finally(() => { clearTimeout(timer) })
   }
 
   /** A write found the index incomplete. Without limits that is for those who have some. */
   noteBuilding (): void {
-    if (isLimited(this.#limits)) this.#settle()
+    if (this.#isKept) this.#settle()
   }
+
+  get #isKept (): boolean { return isLimited(this.#limits) || (this.#limits.quotas?.size ?? 0) > 0 }
 
   /** Does in the background what there is to do, now or as soon as Redis can be asked. */
   #settle (): void {
     this.#isStale = true
     if (this.#settling !== undefined || this.#isClosed) return
     clearTimeout(this.#timer)
-    this.#settling = this.#work().catch(() => {
+    this.#settling = this.#work().catch((error: unknown) => {
+      if (!isOutage(error)) warnOfFault(error)
       // Redis is away, or could not be asked in time: what is left is done later. The writes keep to the limits all the same.
       this.#isStale = true
     }).finally(() => {
@@ -83,7 +114,7 @@ export class IndexKeeper {
 
   /** Entries and bytes of a namespace or of all; undefined where no index tells. */
   async usage (namespace: string | undefined): Promise<{ items: number, bytes: number } | undefined> {
-    if (!isLimited(this.#limits)) return undefined
+    if (!this.#isKept) return undefined
     const { client, keys, run } = this.#options
     for (;;) {
       const [items, bytes] = await run(() => client.larderUsage(keys.counter, keys.index, namespace ?? ''))
@@ -94,7 +125,7 @@ export class IndexKeeper {
 
   /** Takes out of the index what the server has dropped by itself. */
   async mend (): Promise<void> {
-    if (!isLimited(this.#limits)) return
+    if (!this.#isKept) return
     const { client, keys, run } = this.#options
     let cursor = '0'
     do cursor = await run(() => client.larderIndexMend(keys.counter, keys.index, cursor))
@@ -105,13 +136,19 @@ export class IndexKeeper {
     const { client, keys, run } = this.#options
     while (this.#isStale) {
       this.#isStale = false
-      if (!isLimited(this.#limits)) {
+      if (!this.#isKept) {
         await run(() => client.larderIndexDrop(keys.counter, keys.index))
         continue
       }
+      await run(() => client.larderIndexQuotas(keys.counter, keys.index, ...this.#quotas()))
       await this.#build()
+      while (await run(() => client.larderIndexPlace(keys.counter, keys.index)) === 1);
       while (!await this.#shrink());
     }
+  }
+
+  #quotas (): (string | number)[] {
+    return [...this.#limits.quotas ?? []].flatMap(([namespace, { maxItems, maxMemory }]) => [namespace, maxItems, maxMemory])
   }
 
   async #build (): Promise<void> {

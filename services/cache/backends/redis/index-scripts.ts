@@ -56,11 +56,43 @@ drop(KEYS[2])
 return 1
 `
 
-/** Makes room. ARGV channel, source, most items, most bytes, victims at most. Answers whether the limits hold, and who went. */
+/**
+ * Makes room, in each pool by itself. ARGV channel, source, most items, most bytes, victims at most. Answers whether the limits hold,
+ * and who went.
+ */
 const SHRINK = `${COMMON}${INDEX}
-if not isIndexed(KEYS[2]) then return {1, {}} end
-local gone, isEnough = evict(KEYS[2], KEYS[1], ARGV[1], ARGV[2], 'lru', 0, tonumber(ARGV[3]), tonumber(ARGV[4]), nil, tonumber(ARGV[5]))
-return {isEnough and 1 or 0, gone}
+local index, most = KEYS[2], tonumber(ARGV[5])
+if not isIndexed(index) then return {1, {}} end
+local all = {}
+local namespaces = redis.call('HKEYS', index .. ':quotas')
+-- No namespace is called so: for those without a quota.
+namespaces[#namespaces + 1] = ':'
+for _, namespace in ipairs(namespaces) do
+  local home, items, bytes = boundsOf(index, namespace, tonumber(ARGV[3]), tonumber(ARGV[4]))
+  local gone, isEnough = evict(index, KEYS[1], ARGV[1], ARGV[2], home, 'lru', 0, items, bytes, nil, most - #all / 2)
+  for _, each in ipairs(gone) do all[#all + 1] = each end
+  if not isEnough or #all >= 2 * most then return {0, all} end
+end
+return {1, all}
+`
+
+/** Sets the quotas, all there are. ARGV namespace, items and bytes of each. */
+const QUOTAS = `${COMMON}${INDEX}
+local index, given = KEYS[2], {}
+if not isIndexed(index) then restart(index) end
+for at = 1, #ARGV, 3 do
+  given[ARGV[at]] = true
+  openQuota(index, ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]))
+end
+for _, namespace in ipairs(redis.call('HKEYS', index .. ':quotas')) do
+  if not given[namespace] then closeQuota(index, namespace) end
+end
+return 1
+`
+
+/** Brings a portion of entries to where a quota that came or went wants them. Answers whether there may be more. */
+const PLACE = `${COMMON}${INDEX}
+return placeAny(KEYS[2]) and 1 or 0
 `
 
 /** ARGV namespace, or '' for all. Answers items and bytes; one element fewer when there is more to drop first; nothing without an index. */
@@ -87,6 +119,8 @@ export const indexScripts = {
   larderIndexDone: { lua: DONE, numberOfKeys: 2 },
   larderIndexDrop: { lua: DROP, numberOfKeys: 2 },
   larderIndexMend: { lua: MEND, numberOfKeys: 2 },
+  larderIndexQuotas: { lua: QUOTAS, numberOfKeys: 2 },
+  larderIndexPlace: { lua: PLACE, numberOfKeys: 2 },
   larderShrink: { lua: SHRINK, numberOfKeys: 2 },
   larderUsage: { lua: USAGE, numberOfKeys: 2 }
 }
@@ -100,6 +134,8 @@ export interface IndexScripted {
   larderIndexDone (...parameters: Argument[]): Promise<number>
   larderIndexDrop (...parameters: Argument[]): Promise<number>
   larderIndexMend (...parameters: Argument[]): Promise<string>
+  larderIndexQuotas (...parameters: Argument[]): Promise<number>
+  larderIndexPlace (...parameters: Argument[]): Promise<number>
   larderShrink (...parameters: Argument[]): Promise<[isEnough: number, gone: string[]]>
   larderUsage (...parameters: Argument[]): Promise<number[]>
 }

@@ -2,10 +2,11 @@ import type { Cluster, Redis } from 'ioredis'
 import { randomBytes } from 'node:crypto'
 import type { Now } from '../../clock.js'
 import type { StoredEntry } from '../../entry.js'
-import { EntryTooLargeError } from '../../errors.js'
+import { BackendFullError, EntryTooLargeError } from '../../errors.js'
 import { nameOf } from '../../in-flight.js'
 import type { Invalidation } from '../../ledger.js'
 import type { Limits } from '../../limits.js'
+import { checkQuotas } from '../../quotas.js'
 import { packTombstone, versionIn } from '../../record.js'
 import { type PackedRecord, RecordFormat } from '../../record-format.js'
 import type { BreakerState } from '../../resilience.js'
@@ -192,7 +193,13 @@ export class RedisBackend implements SharedBackend {
     this.#reads.note(namespace, key, version, reads, at)
   }
 
-  configure (limits: Limits): void { this.#index.configure(limits) }
+  /** @throws UnsupportedOperationError for quotas that are more than there is; nothing changes then */
+  configure (limits: Pick<Limits, 'maxItems' | 'maxMemory' | 'quotas'>): void {
+    checkQuotas(limits)
+    this.#index.configure(limits)
+  }
+
+  async settled (): Promise<void> { await this.#index.settled() }
 
   evictions (namespace?: string): number { return this.#evictions.read(namespace).evictions }
 
@@ -239,7 +246,7 @@ export class RedisBackend implements SharedBackend {
   }
 
   async #write (entry: StoredEntry, mode: WriteMode, condition?: WriteCondition): Promise<WriteOutcome> {
-    checkStrategy(entry.strategy, this.name, this.#index.limits)
+    checkStrategy(entry.strategy, this.name, this.#index.boundsOf(entry.namespace))
     await this.#knowClock()
     const packed = this.format.pack(entry, this.#skew)
     return await this.#order.take(nameOf(entry.namespace, entry.key), packed, async (ready) => await this.#send(entry, ready, mode, condition))
@@ -248,20 +255,24 @@ export class RedisBackend implements SharedBackend {
   async #send (entry: StoredEntry, { record, size, storedLength }: PackedRecord, mode: WriteMode, condition?: WriteCondition): Promise<WriteOutcome> {
     const { namespace, key, goneAt } = entry
     const { counter, index, channel } = this.#keys
-    const { maxMemory } = this.#index.limits
-    if (size > maxMemory) {
+    const refuse = async (refusal: Error): Promise<never> => {
       // What the origin held before must not stay either.
       if (mode === 'replace') await this.#delete(namespace, key)
-      throw new EntryTooLargeError(size, maxMemory)
+      throw refusal
     }
+    const refusal = this.#index.refusal(namespace, size)
+    if (refusal !== undefined) return await refuse(refusal)
     const [kind, version] = conditionArguments(condition)
     for (;;) {
       const [stamp, existed, gone, state] = await this.#run(() => this.#client.larderSet(
         this.#keys.entry(namespace, key), counter, index, record, this.#lifetime(goneAt), mode, entry.stamp,
         kind, version, channel, this.#announcement({ n: namespace, k: key }), packTombstone(), TOMBSTONE_LIFETIME,
-        size, indexStrategy(entry.strategy), this.#source, ...this.#index.limitArguments, VICTIMS))
+        size, indexStrategy(entry.strategy), this.#source, ...this.#index.limitArguments, VICTIMS, ...this.#index.quotaArguments(namespace)))
       this.#drop(gone)
       if (state === 'building') this.#index.noteBuilding()
+      // As another process has set the quotas.
+      if (stamp === TOO_LARGE) return await refuse(new EntryTooLargeError(size, existed))
+      if (stamp === ALL_RESERVED) return await refuse(new BackendFullError(this.name))
       if (stamp !== MORE_VICTIMS) return outcome([stamp, existed], storedLength)
     }
   }
@@ -335,6 +346,8 @@ export class RedisBackend implements SharedBackend {
 const AWAY = 'Redis does not answer: try again in a moment; if it stays so, check REDIS_URL and the server.'
 /** Answered by a write for which more entries have to go than one script evicts. */
 const MORE_VICTIMS = -3
+const TOO_LARGE = -4
+const ALL_RESERVED = -5
 
 type WriteMode = 'set' | 'fill' | 'replace'
 

@@ -12,8 +12,10 @@ import { type IndexScripted, indexScripts } from './index-scripts.js'
  * Limits hold before and after: what would exceed them is written after its victims are gone.
  *
  * KEYS entry, counter, index. ARGV record, lifetime in ms or '', mode, since, condition, version, channel, message, tombstone, its
- * lifetime; size, strategy, source, most items and most bytes or '', victims at most.
- * Answers stamp (-1 superseded, -2 precondition, -3 there are victims left: once more), whether it existed, who went, and the index's state. */
+ * lifetime; size, strategy, source, most items and most bytes or '', victims at most; most items and bytes of the namespace's quota or ''.
+ * Answers stamp (-1 superseded, -2 precondition, -3 there are victims left: once more, -4 too large, -5 everything is reserved for
+ * others), whether it existed (for -4: what would fit), who went, and the index's state.
+ */
 const SET = `${COMMON}${INDEX}
 local index = KEYS[3]
 local known = redis.call('HMGET', KEYS[2], 'epoch', 'floor')
@@ -40,15 +42,22 @@ if ARGV[3] ~= 'set' then
   end
 end
 local gone = {}
-if ARGV[14] ~= '' then
+local namespace = namespaceOf(name)
+if ARGV[14] ~= '' or (state and quotaOf(index, namespace)) then
   if not state then
     restart(index)
     state = 'building'
   end
+  -- A quota that this process has not heard to be gone comes back for a moment; one that it has not heard of holds all the same.
+  if ARGV[17] ~= '' and not quotaOf(index, namespace) then openQuota(index, namespace, tonumber(ARGV[17]), tonumber(ARGV[18])) end
+  local home, items, bytes = boundsOf(index, namespace, tonumber(ARGV[14]) or 0, tonumber(ARGV[15]) or 0)
+  if home ~= '' and ARGV[17] ~= '' then items, bytes = math.min(items, tonumber(ARGV[17])), math.min(bytes, tonumber(ARGV[18])) end
+  if tonumber(ARGV[11]) > bytes then return {-4, bytes, {}, ''} end
+  if items < 1 then return {-5, 0, {}, ''} end
   if not exists then forget(index, name) end
   lapse(index, 20)
   local isEnough, isLost
-  gone, isEnough, isLost = evict(index, KEYS[2], ARGV[7], ARGV[13], ARGV[12], tonumber(ARGV[11]), tonumber(ARGV[14]), tonumber(ARGV[15]), name, tonumber(ARGV[16]))
+  gone, isEnough, isLost = evict(index, KEYS[2], ARGV[7], ARGV[13], home, ARGV[12], tonumber(ARGV[11]), items, bytes, name, tonumber(ARGV[16]))
   if not isEnough then return {-3, 0, gone, ''} end
   if isLost then state = 'building' end
 end
@@ -62,7 +71,7 @@ if state then
   end
   local strategy, size, uses, tie = fact(index, name)
   if strategy == ARGV[12] then
-    if strategy == 'lfu' then redis.call('ZREM', index .. ':lfu', tie .. name) end
+    if strategy == 'lfu' then unrank(index, name, strategy, tie) end
     count(index, name, 0, ARGV[11] - size)
   else
     forget(index, name)
@@ -113,7 +122,7 @@ local index, name = KEYS[3], nameIn(KEYS[3], KEYS[1])
 local strategy = fact(index, name)
 if strategy then
   if due then redis.call('ZADD', index .. ':due', due, name) else redis.call('ZREM', index .. ':due', name) end
-  if strategy == 'ttl' then redis.call('ZADD', index .. ':ttl', string.format('%.17g', struct.unpack('<d', ARGV[2])), name) end
+  if strategy == 'ttl' then rank(index, name, strategy, nil, string.format('%.17g', struct.unpack('<d', ARGV[2]))) end
 end
 announce(ARGV[4], n, ARGV[5])
 return {n, 1}
@@ -168,10 +177,10 @@ local strategy, size, uses, tie = fact(index, name)
 if strategy == 'lru' or strategy == 'lfu' then
   local moment = whole(struct.unpack('<d', ARGV[3]) * 1000)
   if tonumber(moment) < tonumber(tie) then moment = tie end
-  if strategy == 'lfu' then redis.call('ZREM', index .. ':lfu', tie .. name) end
+  if strategy == 'lfu' then unrank(index, name, strategy, tie) end
   uses = uses + ARGV[2]
   redis.call('HSET', index .. ':entries', name, strategy .. ':' .. whole(size) .. ':' .. whole(uses) .. ':' .. moment)
-  redis.call('ZADD', index .. ':' .. strategy, strategy == 'lru' and moment or uses, member(strategy, moment, name))
+  rank(index, name, strategy, moment, strategy == 'lru' and moment or uses)
 end
 return 1
 `

@@ -121,7 +121,7 @@ async function conforms (t: Test, cache: Cache): Promise<void> {
     await limited(cache, { ...limits, quotas: new Map() })
     for (const i of range(0, 12)) {
       // Memory knows when an entry was used to the millisecond.
-      await delay(1)
+      await delay(3)
       await fill(tenant, i, i + 1)
       await fill(other, i, i + 1)
     }

@@ -39,7 +39,8 @@ async function totals ({ backend, client, cache }: SharedCache): Promise<{ items
     for (const { namespace, key } of entries) found.set(`${namespace}:${key}`, (await cache.peek(namespace, key))?.size ?? NaN)
   }
   const bytes = [...found.values()].reduce((sum, size) => sum + size, 0)
-  const orders = (await Promise.all(['lru', 'lfu', 'fifo', 'ttl'].map(async (name) => await client.zcard(`${INDEX}:${name}`)))).reduce((sum, each) => sum + each, 0)
+  const sets = (await client.keys(`${INDEX}:*`)).filter((name) => /:(lru|lfu|fifo|ttl)(:|$)/.test(name))
+  const orders = (await Promise.all(sets.map(async (name) => await client.zcard(name)))).reduce((sum, each) => sum + each, 0)
   t.strictSame(told, { items: found.size, bytes }, 'the index counts what there is')
   t.equal(orders, found.size, 'each entry is in one order')
   t.equal(await client.hlen(`${INDEX}:entries`), found.size)
@@ -271,6 +272,67 @@ t.test('limits for what is there already', async (t) => {
     await totals(b)
     const all = await scans() - before - made
     t.equal(made, all - 3, `${all} portions in all`)
+  })
+})
+
+t.test('a quota for what is there already', async (t) => {
+  const open = await opener(t)
+  const limits = { maxItems: 20_000, maxMemory: 100_000_000 }
+  const [a, b] = [await open(limits), await open(limits)]
+  const fill = async ({ cache }: SharedCache, namespace: string, from: number, to: number): Promise<void> => {
+    for (let at = from; at < to; at += 100) {
+      await Promise.all(Array.from({ length: 100 }, async (_, i) => await cache.set(namespace, `k${at + i}`, entry(i, { ttl: 600 + i, strategy: (['lru', 'lfu', 'fifo', 'ttl'] as const)[i % 4]! }))))
+    }
+  }
+  const settled = async (limits: Partial<Limits>): Promise<void> => {
+    a.cache.configure(limits)
+    await a.cache.settled()
+  }
+  const items = async (namespace: string): Promise<number> => (await a.backend.usage(namespace))!.items
+  for (let at = 0; at < 4000; at += 1000) for (const namespace of ['tenant', 'other']) await fill(a, namespace, at, at + 1000)
+
+  t.test('is kept from the first write on, by a process that has not heard of it too', async (t) => {
+    const writing = (async () => {
+      await fill(b, 'tenant', 4000, 5000)
+      await fill(b, 'other', 4000, 5000)
+    })()
+    await settled({ quotas: new Map([['tenant', { maxItems: 2500, maxMemory: 10_000_000 }]]) })
+    t.ok(await items('tenant') <= 2500)
+    await writing
+    t.strictSame([await items('tenant'), await items('other')], [2500, 5000])
+    await fill(b, 'tenant', 5000, 5200)
+    t.equal(await items('tenant'), 2500)
+    await totals(a)
+    t.equal(await a.client.hget(`${INDEX}:quotas`, 'tenant'), '2500:10000000:done')
+    await t.rejects(async () => await b.cache.set('tenant', 'large', entry('x'.repeat(10_000_000))), { code: 'ERR_ENTRY_TOO_LARGE', message: /limit of 10000000/ })
+  })
+
+  t.test('outlives an index that is made again', async () => {
+    await a.client.unlink(INDEX)
+    await settled({ maxItems: 7000 })
+    await eventually(async () => await a.client.hget(INDEX, 'state') === 'complete', 'it is complete', 20_000)
+    await a.cache.settled()
+    t.strictSame([await items('tenant'), await items('other')], [2500, 4500])
+    await totals(a)
+  })
+
+  t.test('is given back in portions', async (t) => {
+    await settled({ quotas: new Map() })
+    t.equal(await a.client.exists(`${INDEX}:quotas`), 0)
+    await totals(a)
+    await settled({ maxItems: 100 })
+    t.equal((await a.backend.usage())!.items, 100)
+    await totals(a)
+  })
+
+  t.test('needs no other limits', async (t) => {
+    await settled({ maxItems: Infinity, maxMemory: Infinity, quotas: new Map([['few', { maxItems: 3, maxMemory: 100_000 }]]) })
+    for (let i = 0; i < 9; i++) for (const namespace of ['few', 'other']) await a.cache.set(namespace, `n${i}`, entry(i, { strategy: namespace === 'few' ? 'fifo' : 'lru' }))
+    t.equal(await items('few'), 3)
+    await t.rejects(async () => await a.cache.set('other', 'k', entry(1, { strategy: 'fifo' })), { code: 'ERR_UNSUPPORTED_HERE' }, 'which strategies of others need')
+    await totals(a)
+    await settled({ quotas: new Map() })
+    t.equal((await a.client.keys(`${INDEX}*`)).length, 0, 'without any there is no index')
   })
 })
 
