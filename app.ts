@@ -4,6 +4,7 @@ import AjvCompiler from '@fastify/ajv-compiler'
 import Fastify, { LogController, type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { initialSettings, type Config } from './config.js'
 import accessLog from './plugins/access-log.js'
+import allowances from './plugins/allowances.js'
 import apiKeys from './plugins/api-keys.js'
 import bodyLimits from './plugins/body-limits.js'
 import cache, { type AtRestOptions } from './plugins/cache.js'
@@ -24,6 +25,7 @@ import scopes from './plugins/scopes.js'
 import security from './plugins/security.js'
 import settings from './plugins/settings.js'
 import assets from './plugins/static.js'
+import valetKey from './plugins/valet-key.js'
 import routes from './routes/index.js'
 import { fittingLimits } from './services/quotas.js'
 
@@ -61,6 +63,7 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   await app.register(requests) // counts and logs through the two above
   await app.register(errors)
   await app.register(gatekeeper, config.access) // before the first route, and before any body is read
+  await app.register(allowances) // what some credentials have only so much of
   await app.register(bodyLimits)
   await app.register(security, { allowedOrigins: config.allowedOrigins })
   await app.register(openapi) // describes each route as it comes
@@ -75,6 +78,7 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   if (config.redis) await app.register(redis, { ...config.redis, required: defaultBackend === 'redis' })
   await app.register(credentials, { shared: databaseUrl !== undefined }) // hears of changes over Redis where there is one
   await app.register(apiKeys)
+  await app.register(valetKey, { ...config.valet, dataDir, shared: databaseUrl !== undefined })
   if (config.memcachedUrl !== undefined) await app.register(memcached, { url: config.memcachedUrl, required: defaultBackend === 'memcached' })
   await app.register(cacheDatabase, { databaseUrl })
   // By lower limits than those, or without the quotas, it would give up what it holds.

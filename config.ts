@@ -26,6 +26,13 @@ export interface Config {
     everyoneIsLocal: boolean
     administratorKey?: string
   }
+  valet: {
+    algorithm: Environment['VALET_ALGORITHM']
+    /** Seconds. */
+    defaultTtl: number
+    /** The first one seals; undefined: one under `dataDir`. */
+    secrets?: readonly string[]
+  }
   /** For CORS; empty allows none. */
   allowedOrigins: string[]
   /** Folder of what Larder keeps itself. */
@@ -150,6 +157,7 @@ export function loadConfig (env: Given = readEnvironment()): Config {
     performanceTracking: values.CACHE_PERFORMANCE_TRACKING,
     ...(tls && { tls }),
     access: accessOf(values, warnings),
+    valet: valetOf(values, databaseUrl !== undefined, warnings),
     allowedOrigins: originsOf(values),
     dataDir: values.DATA_DIR,
     ...(databaseUrl !== undefined && { databaseUrl }),
@@ -278,6 +286,27 @@ function accessOf ({ CACHE_AUTH_ENABLED: required, ALLOW_UNAUTHENTICATED: everyo
     if (administratorKey.length < SHORT_SECRET) warnings.push(`CACHE_API_KEY has fewer than ${SHORT_SECRET} characters: make a longer one, with \`openssl rand -base64 32\`.`)
   }
   return { required, everyoneIsLocal, ...(administratorKey !== undefined && { administratorKey }) }
+}
+
+/** Secrets that one list may have: one in use, and those before it that are on their way out. */
+const MAX_SECRETS = 8
+
+function valetOf ({ SECRET_KEY, CACHE_AUTH_ENABLED: required, VALET_ALGORITHM: algorithm, VALET_TOKEN_TTL: defaultTtl, WORKERS }: Environment, isServer: boolean, warnings: string[]): Config['valet'] {
+  const make = 'make one with `openssl rand -base64 32`'
+  if (SECRET_KEY === undefined) {
+    if (required && WORKERS > 1) throw new ConfigError('SECRET_KEY', `CACHE_AUTH_ENABLED=true with several processes needs SECRET_KEY, the same for all: ${make}.`)
+    // Whether other machines use the database too cannot be known: they would each make a file of their own.
+    if (required && isServer) warnings.push(`SECRET_KEY is not given, so one is kept under DATA_DIR: processes on other machines do not accept the valet keys of this one until all get the same SECRET_KEY (${make}).`)
+    return { algorithm, defaultTtl }
+  }
+  const secrets = SECRET_KEY.split(',').map((part) => part.trim())
+  if (secrets.includes('') || new Set(secrets).size < secrets.length || secrets.length > MAX_SECRETS) {
+    throw new ConfigError('SECRET_KEY', `SECRET_KEY must be one secret, or up to ${MAX_SECRETS} different ones with commas between, the new one first.`)
+  }
+  const isSample = secrets.some((secret) => SAMPLE_SECRET.test(secret))
+  if (required && isSample) throw new ConfigError('SECRET_KEY', `SECRET_KEY is a sample that everybody has read: ${make}.`)
+  if (isSample || secrets.some((secret) => secret.length < SHORT_SECRET)) warnings.push(`SECRET_KEY can be guessed: ${make}.`)
+  return { algorithm, defaultTtl, secrets }
 }
 
 const loopback = new BlockList()

@@ -11,6 +11,8 @@ import posts from './posts.js'
 import problems from './problems.js'
 import products from './products.js'
 import users from './users.js'
+import valet from './valet.js'
+import wellKnown from './well-known.js'
 
 export interface RoutesOptions {
   cache: CacheRoutesOptions
@@ -27,6 +29,8 @@ export default async function routes (app: FastifyInstance, options: RoutesOptio
   await app.register(posts, { prefix: '/api/posts' })
   await app.register(cache, { prefix: '/api/cache', ...options.cache })
   await app.register(keys, { prefix: '/keys' })
+  await app.register(valet, { prefix: '/valet' })
+  await app.register(wellKnown, { prefix: '/.well-known' })
   await app.register(metrics, { prefix: '/metrics' })
   await app.register(docs)
   await app.register(problems, { prefix: '/problems' })

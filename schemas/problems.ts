@@ -9,6 +9,7 @@ export const PROBLEMS = {
   'malformed-body': [400, 'Malformed body', 'The body cannot be read as JSON in UTF-8: check its syntax, its encoding and its depth.'],
   'malformed-request': [400, 'Malformed request', 'The request cannot be read as HTTP: check the address, the headers and the length of the body.'],
   unauthorized: [401, 'Unauthorized', 'This operation needs a credential: send one as `x-api-key` or `Authorization: Bearer`.'],
+  'valet-key-exhausted': [401, 'Valet key exhausted', 'The valet key has been used as often as it may be: ask its issuer for another one.'],
   forbidden: [403, 'Forbidden', 'The credential does not permit this: ask for one with the scope that the operation states.'],
   'not-found': [404, 'Not found', 'There is nothing here by that name: list what there is first.'],
   'method-not-allowed': [405, 'Method not allowed', 'Use one of the methods in the Allow header.'],

@@ -157,8 +157,11 @@ t.test('what does not validate is refused in one line that names it', async (t) 
     [{ WORKERS: '2' }, 'WORKERS', /not built yet: give 1/],
     [{ WORKER: 'true' }, 'WORKER', /not built yet/],
     [{ RATE_LIMITS: '10/hour' }, 'RATE_LIMITS', /not built yet/],
-    [{ SECRET_KEY: 's3cret' }, 'SECRET_KEY', /not built yet/],
-    [{ VALET_TOKEN_TTL: '300' }, 'VALET_TOKEN_TTL', /not built yet/],
+    [{ SECRET_KEY: 'one,' }, 'SECRET_KEY', /the new one first/],
+    [{ SECRET_KEY: 'one,one' }, 'SECRET_KEY', /the new one first/],
+    [{ SECRET_KEY: 'one,change-me', CACHE_AUTH_ENABLED: 'true', CACHE_API_KEY: 'k'.repeat(20) }, 'SECRET_KEY', /a sample/],
+    [{ VALET_TOKEN_TTL: '3601' }, 'VALET_TOKEN_TTL', /from 1 to 3600/],
+    [{ VALET_ALGORITHM: 'none' }, 'VALET_ALGORITHM', /one of HS256, EdDSA/],
     [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318' }, 'OTEL_EXPORTER_OTLP_ENDPOINT', /not built yet/],
     // Wrong type, word or range.
     [{ PORT: 'http' }, 'PORT', /whole number from 0 to 65535, not "http"/],

@@ -1,3 +1,4 @@
+import type { AddressList } from './address-list.js'
 import type { ResourceList } from './resources.js'
 import type { ScopeSet } from './scopes.js'
 
@@ -11,6 +12,10 @@ export interface Principal {
   readonly namespaces?: ReadonlySet<string>
   /** What of the resources of their scopes they may touch; undefined: all of it. */
   readonly resources?: ResourceList
+  /** Where they may call from; undefined: anywhere. */
+  readonly addresses?: AddressList
+  /** Of a valet key: the ids of those that it came from, the first one first, and its own. */
+  readonly lineage?: readonly string[]
   /** Requests that they may make, in place of `RATE_LIMITS`; see `services/limits/rates.ts`. */
   readonly rateLimits?: string
   /** Bytes that a body of theirs may have, and that an answer to them may have. */

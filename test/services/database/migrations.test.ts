@@ -21,7 +21,8 @@ t.test('migrations', async (t) => {
     3: ['milestones'],
     4: ['cache_begun', 'cache_counters', 'cache_entries', 'cache_invalidations'],
     6: ['cache_durable'],
-    7: ['api_keys', 'credentials_revision']
+    7: ['api_keys', 'credentials_revision'],
+    8: ['valet_signing_keys', 'valet_tokens']
   }
   const all = Object.values(ofMigrations).flat().sort()
   const versions = readdirSync(new URL('../../../migrations/', import.meta.url))

@@ -1,0 +1,2 @@
+DROP TABLE valet_tokens;
+DROP TABLE valet_signing_keys;

@@ -1,0 +1,148 @@
+import { randomUUID } from 'node:crypto'
+import { UnavailableError, UnsupportedHereError } from '../../errors.js'
+import { AddressList } from '../address-list.js'
+import type { Authenticator, Caller } from '../authenticator.js'
+import type { CredentialStore } from '../credential-store.js'
+import { badCredential, forbidden } from '../errors.js'
+import type { Principal } from '../principal.js'
+import { ResourceList } from '../resources.js'
+import { ScopeSet } from '../scopes.js'
+import { AUDIENCE, checkClaims, ISSUER, SKEW, type Claims } from './claims.js'
+import { grantOf, type Asked, type Grant } from './grant.js'
+import type { Algorithm, Jwt, SigningKey } from './signing-key.js'
+import type { SigningKeys } from './signing-keys.js'
+import { keyIdOf, MAX_LENGTH } from './token-text.js'
+import type { ValetLedger } from './valet-ledger.js'
+
+export interface ValetKeysOptions {
+  jwt: Jwt
+  algorithm: Algorithm
+  keys: SigningKeys
+  ledger: ValetLedger
+  store: Pick<CredentialStore, 'check' | 'epoch' | 'isCurrent'>
+  /** Seconds that a valet key lives when nobody says how long. */
+  defaultTtl: number
+  /** Milliseconds since 1970. */
+  now?: () => number
+}
+
+/** A new valet key. The token is shown this once. */
+export interface IssuedValetKey {
+  readonly id: string
+  readonly token: string
+  readonly grant: Grant
+}
+
+/**
+ * Valet keys: signed tokens that carry a part of their issuer's rights for a few minutes (the valet key pattern). What a token permits
+ * stands in it, so that checking one asks no database; what is revoked is known in memory, and uses are counted in PostgreSQL.
+ */
+export class ValetKeys implements Authenticator {
+  readonly #options: Required<ValetKeysOptions>
+
+  constructor (options: ValetKeysOptions) {
+    this.#options = { now: () => Date.now(), ...options }
+  }
+
+  get epoch (): number {
+    const { store } = this.#options
+    return store.isCurrent ? store.epoch : -1
+  }
+
+  /** Nothing else has a dot in it. */
+  recognises (credential: string): boolean {
+    return credential.includes('.')
+  }
+
+  authenticate (credential: string, caller: Caller): Principal | Promise<Principal> {
+    const { keys, store, algorithm } = this.#options
+    const kid = keyIdOf(credential, algorithm)
+    store.check()
+    const key = keys.find(kid)
+    return key instanceof Promise ? key.then((found) => this.#bearer(credential, found, caller)) : this.#bearer(credential, key, caller)
+  }
+
+  recall (principal: Principal, { address }: Caller): void {
+    if (principal.addresses?.covers(address) === false) throw forbidden('The credential may not be used from this address: ask for one that may.')
+  }
+
+  /**
+   * Issues a valet key with what is asked for.
+   * @throws ForbiddenError for more than the issuer holds
+   * @throws UnsupportedHereError for what cannot be put into a token
+   */
+  async issue (issuer: Principal, asked: Asked): Promise<IssuedValetKey> {
+    const { keys, ledger, jwt, now, defaultTtl } = this.#options
+    const grant = grantOf(issuer, asked, now(), defaultTtl)
+    const id = randomUUID()
+    const claims = claimsOf(id, issuer, grant)
+    for (let attempt = 1; attempt <= 3; attempt++) {
+      const key = await keys.current()
+      const token = key.sign(jwt, claims)
+      if (token.length > MAX_LENGTH) throw new UnsupportedHereError('The valet key would be too long for a header: ask for fewer resources, or shorter ones.')
+      if (await ledger.enter(id, key.kid, issuer, grant)) return { id, token, grant }
+      // Another process has made a new one in this very moment.
+      await keys.refresh()
+    }
+    throw new UnavailableError('The keys that valet keys are signed with change all the time: try again in a moment.')
+  }
+
+  #bearer (token: string, key: SigningKey | undefined, caller: Caller): Principal {
+    const { jwt, ledger, now } = this.#options
+    if (key === undefined) throw badCredential('signed with no key that is known')
+    const claims = checkClaims(key.verify(jwt, token, now()), now())
+    const lineage = [...claims.vk_from ?? [], claims.jti]
+    if (ledger.isRevoked(lineage)) throw badCredential('revoked')
+    const principal = principalOf(claims, lineage, ledger)
+    this.recall(principal, caller)
+    return principal
+  }
+}
+
+function claimsOf (id: string, issuer: Principal, grant: Grant): Claims {
+  const { scopes, namespaces, resources, addresses, maxBytes, maxUses, issuedAt, notBefore, expiresAt } = grant
+  const { rateLimits, lineage } = issuer
+  return {
+    iss: ISSUER,
+    aud: AUDIENCE,
+    sub: issuer.id,
+    jti: id,
+    iat: issuedAt,
+    nbf: notBefore ?? issuedAt - SKEW,
+    exp: expiresAt,
+    scope: [...new Set(scopes)].join(' '),
+    ...(namespaces && { vk_namespaces: namespaces }),
+    ...(resources && { vk_resources: resources }),
+    ...(addresses && { vk_ip: addresses }),
+    ...(maxBytes !== undefined && { vk_max_bytes: maxBytes }),
+    ...(rateLimits !== undefined && { vk_rate: rateLimits }),
+    ...((maxUses !== undefined || issuer.spend !== undefined) && { vk_counted: true as const }),
+    ...(lineage && { vk_from: lineage })
+  }
+}
+
+function principalOf (claims: Claims, lineage: readonly string[], ledger: ValetLedger): Principal {
+  const { jti, exp, scope, vk_namespaces: namespaces, vk_resources: resources, vk_ip: addresses, vk_max_bytes: maxBytes, vk_rate: rateLimits } = claims
+  return Object.freeze({
+    kind: 'valet_key' as const,
+    id: `valet:${jti}`,
+    scopes: scopesOf(scope),
+    lineage,
+    expiresAt: exp * 1000,
+    ...(namespaces && { namespaces: new Set(namespaces) }),
+    ...(resources && { resources: new ResourceList(resources) }),
+    ...(addresses && { addresses: new AddressList(addresses) }),
+    ...(maxBytes !== undefined && { maxBytes }),
+    ...(rateLimits !== undefined && { rateLimits }),
+    ...(claims.vk_counted && { spend: async () => { await ledger.spend(lineage) } })
+  })
+}
+
+/** A release may give up a scope that one before it granted. */
+function scopesOf (scope: string): ScopeSet {
+  try {
+    return ScopeSet.of(scope.split(' '))
+  } catch {
+    throw badCredential('a scope of the token does not exist')
+  }
+}
