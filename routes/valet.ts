@@ -33,11 +33,11 @@ const valet: FastifyPluginAsyncTypebox = async (app) => {
     }
   }, async ({ principal, body }, reply) => {
     const { not_before: notBefore, max_uses: maxUses, ip, max_bytes: maxBytes, ...same } = body
-    const { id, token, grant } = await keys.issue(principal, {
+    const { id, token, expiresIn, grant } = await keys.issue(principal, {
       ...same, notBefore: notBefore === undefined ? undefined : Date.parse(notBefore), maxUses, maxBytes, addresses: typeof ip === 'string' ? [ip] : ip
     })
     reply.header('location', `${app.prefix}/tokens/${id}`)
-    return noStore(reply).code(201).send({ token, token_type: 'Bearer' as const, id, expires_in: grant.expiresAt - grant.issuedAt, ...grantedOf(grant) })
+    return noStore(reply).code(201).send({ token, token_type: 'Bearer' as const, id, expires_in: expiresIn, ...grantedOf(grant) })
   })
 
   app.get('/tokens', {

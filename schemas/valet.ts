@@ -144,7 +144,7 @@ export const SigningKeyListReply = Type.Object({ keys: Type.Array(ref(SigningKey
 export type SigningKeyListReply = Static<typeof SigningKeyListReply>
 
 export const SigningKeyRotation = Type.Object({
-  retire: Type.Optional(Type.Boolean({ default: false, description: 'Make all valet keys that were issued so far void, at once' }))
+  retire: Type.Optional(Type.Boolean({ description: 'Make all valet keys that were issued so far void, at once' }))
 }, { $id: 'SigningKeyRotation', additionalProperties: false, description: 'How to replace the signing key', examples: [{ retire: false }] })
 export type SigningKeyRotation = Static<typeof SigningKeyRotation>
 /** No body says the same as an empty object. */

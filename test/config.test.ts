@@ -30,6 +30,7 @@ t.test('an empty environment', async (t) => {
     metrics: true,
     performanceTracking: true,
     access: { required: false, everyoneIsLocal: false },
+    valet: { algorithm: 'HS256', defaultTtl: 300 },
     allowedOrigins: [],
     dataDir: './data',
     cache: {

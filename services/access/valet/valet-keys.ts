@@ -30,6 +30,8 @@ export interface ValetKeysOptions {
 export interface IssuedValetKey {
   readonly id: string
   readonly token: string
+  /** Whole seconds that it has left. */
+  readonly expiresIn: number
   readonly grant: Grant
 }
 
@@ -73,14 +75,15 @@ export class ValetKeys implements Authenticator {
    */
   async issue (issuer: Principal, asked: Asked): Promise<IssuedValetKey> {
     const { keys, ledger, jwt, now, defaultTtl } = this.#options
-    const grant = grantOf(issuer, asked, now(), defaultTtl)
+    const begun = now()
+    const grant = grantOf(issuer, asked, begun, defaultTtl)
     const id = randomUUID()
     const claims = claimsOf(id, issuer, grant)
     for (let attempt = 1; attempt <= 3; attempt++) {
       const key = await keys.current()
       const token = key.sign(jwt, claims)
       if (token.length > MAX_LENGTH) throw new UnsupportedHereError('The valet key would be too long for a header: ask for fewer resources, or shorter ones.')
-      if (await ledger.enter(id, key.kid, issuer, grant)) return { id, token, grant }
+      if (await ledger.enter(id, key.kid, issuer, grant)) return { id, token, expiresIn: Math.floor(grant.expiresAt - begun / 1000), grant }
       // Another process has made a new one in this very moment.
       await keys.refresh()
     }

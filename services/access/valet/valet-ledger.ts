@@ -34,8 +34,8 @@ export interface ValetKeyStatus {
 
 /** What a list, or a revocation of several, is limited to. */
 export interface ValetKeyFilter {
-  readonly issuer?: string | undefined
-  readonly policy?: string | undefined
+  readonly issuer?: string | null | undefined
+  readonly policy?: string | null | undefined
 }
 
 export interface ValetLedgerOptions {
@@ -109,7 +109,7 @@ export class ValetLedger {
   }
 
   /** Those that the viewer may see, in the order of issue. */
-  async list (viewer: Principal, { issuer, policy }: ValetKeyFilter, { limit = 100, cursor }: PageRequest): Promise<{ tokens: ValetKeyStatus[], next: { next_cursor?: string } }> {
+  async list (viewer: Principal, { issuer = null, policy = null }: ValetKeyFilter, { limit = 100, cursor }: PageRequest): Promise<{ tokens: ValetKeyStatus[], next: { next_cursor?: string } }> {
     const { all, own } = viewOf(viewer)
     const { rows } = await this.#database.query<Row>(SQL`
       SELECT token.*, EXISTS (SELECT FROM valet_tokens AS source WHERE source.id = ANY(token.lineage) AND source.uses >= source.max_uses) AS exhausted
@@ -143,7 +143,7 @@ export class ValetLedger {
   }
 
   /** Revokes those that the filter names, all that come from them included. Answers how many. */
-  async revokeAll (viewer: Principal, { issuer, policy }: ValetKeyFilter): Promise<number> {
+  async revokeAll (viewer: Principal, { issuer = null, policy = null }: ValetKeyFilter): Promise<number> {
     const { all, own } = viewOf(viewer)
     return await this.#store.change(async (transaction, revision) => {
       const { rows } = await transaction.query<{ id: string }>(SQL`
@@ -231,7 +231,8 @@ interface Row {
 
 function entryOf (id: string, kid: string, issuer: string, lineage: readonly string[], grant: Grant) {
   const time = (seconds: number | undefined): Date | null => seconds === undefined ? null : new Date(seconds * 1000)
-  const { scopes, namespaces, resources, addresses, maxBytes, maxUses, policy, description, issuedAt, notBefore, expiresAt } = grant
+  const { scopes, namespaces = null, resources = null, addresses = null, maxBytes = null, maxUses = null, policy = null, description = null } = grant
+  const { issuedAt, notBefore, expiresAt } = grant
   return SQL`
     INSERT INTO valet_tokens (id, kid, issuer, lineage, scopes, namespaces, resources, addresses, max_bytes, max_uses, policy, description,
       issued_at, not_before, expires_at)
