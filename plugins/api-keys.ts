@@ -9,16 +9,19 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** The API keys: to create, list, rotate and revoke them. */
     apiKeys: ApiKeys
+    /** Those that are live. */
+    heldKeys: HeldKeys
   }
 }
 
-/** Lets the bearers of API keys in, and decorates the instance with `apiKeys`. */
+/** Lets the bearers of API keys in, and decorates the instance with `apiKeys` and `heldKeys`. */
 export default fp(async function apiKeys (app) {
   const { credentials, database, log } = app
   const uses = new KeyUses({ database, log })
   const held = new HeldKeys({ credentials, uses, log })
   await credentials.follow(held.load)
   app.gatekeeper.add(held)
+  app.decorate('heldKeys', held)
   app.decorate('apiKeys', new ApiKeys({ credentials, database }))
   app.addHook('onClose', async () => { await uses.close() })
 }, { name: 'api-keys', fastify: '5.x', dependencies: ['credentials', 'gatekeeper', 'postgres'] })

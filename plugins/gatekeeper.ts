@@ -2,7 +2,7 @@ import createError from '@fastify/error'
 import type { FastifyRequest, RouteOptions, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { AdministratorKey } from '../services/access/administrator.js'
-import type { Authenticator } from '../services/access/authenticator.js'
+import type { Authenticator, Caller } from '../services/access/authenticator.js'
 import { denialOf, type Demand, type Touches } from '../services/access/demand.js'
 import { badCredential } from '../services/access/errors.js'
 import type { Principal } from '../services/access/principal.js'
@@ -144,21 +144,21 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
     if (credential === undefined) return required || !(everyoneIsLocal || isLoopback(request.ip)) ? ANONYMOUS : LOCAL
     const known = remembered.get(credential)
     if (known !== undefined) {
-      known.authenticator.recall?.(known.principal, { address: request.ip })
+      known.authenticator.recall?.(known.principal, callerOf(request))
       return known.principal
     }
     const authenticator = authenticators.find((each) => each.recognises(credential))
     if (authenticator === undefined) throw badCredential('of no kind that is known here')
-    return authenticate(authenticator, credential, request.ip)
+    return authenticate(authenticator, credential, callerOf(request))
   }
 
-  function authenticate (authenticator: Authenticator, credential: string, address: string): Principal | Promise<Principal> {
+  function authenticate (authenticator: Authenticator, credential: string, caller: Caller): Principal | Promise<Principal> {
     const { epoch = -1 } = authenticator
     const remember = (principal: Principal): Principal => {
       if (epoch >= 0) remembered.put(credential, principal, authenticator, epoch)
       return principal
     }
-    const found = authenticator.authenticate(credential, { address })
+    const found = authenticator.authenticate(credential, caller)
     return found instanceof Promise ? found.then(remember) : remember(found)
   }
 
@@ -182,6 +182,10 @@ function credentialOf ({ headers }: FastifyRequest): string | undefined {
   }
   // Node joins what came twice with a comma, which no credential has.
   return key === undefined ? undefined : String(key)
+}
+
+function callerOf ({ ip, headers }: FastifyRequest): Caller {
+  return { address: ip, isBearer: headers.authorization !== undefined }
 }
 
 function isLoopback (address: string): boolean {

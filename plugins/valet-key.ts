@@ -7,6 +7,7 @@ import type { Algorithm, Jwt } from '../services/access/valet/signing-key.js'
 import { SigningKeys } from '../services/access/valet/signing-keys.js'
 import { ValetKeys } from '../services/access/valet/valet-keys.js'
 import { ValetLedger } from '../services/access/valet/valet-ledger.js'
+import type {} from './api-keys.js'
 import type {} from './credentials.js'
 import type {} from './gatekeeper.js'
 import type {} from './postgres.js'
@@ -44,7 +45,7 @@ export default fp<ValetKeyOptions>(async function valetKey (app, { algorithm, de
   const ledger = new ValetLedger({ database, store, now })
   await signing.open()
   await ledger.open()
-  const keys = new ValetKeys({ jwt: await library(app), algorithm, keys: signing, ledger, store, defaultTtl, now })
+  const keys = new ValetKeys({ jwt: await library(app), algorithm, keys: signing, ledger, store, issuers: app.heldKeys, defaultTtl, now })
   app.gatekeeper.add(keys)
   app.decorate('valet', { keys, ledger, signing, algorithm })
 
@@ -52,7 +53,7 @@ export default fp<ValetKeyOptions>(async function valetKey (app, { algorithm, de
     ledger.sweep().catch((err: unknown) => { log.warn({ err }, 'Valet keys that have expired could not be swept: they will be later') })
   }, SWEEP_INTERVAL).unref()
   app.addHook('onClose', async () => { clearInterval(timer) })
-}, { name: 'valet-key', fastify: '5.x', dependencies: ['credentials', 'gatekeeper', 'postgres'] })
+}, { name: 'valet-key', fastify: '5.x', dependencies: ['api-keys', 'credentials', 'gatekeeper', 'postgres'] })
 
 /** `@fastify/jwt`, in a context of its own: what it hangs on every request is used nowhere. Each call names its key. */
 async function library (app: FastifyInstance): Promise<Jwt> {

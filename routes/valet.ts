@@ -41,7 +41,7 @@ const valet: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.get('/tokens', {
-    config: { scope: 'valet:read' },
+    config: { scope: 'valet:read', touches: 'handler' },
     schema: {
       operationId: 'listValetKeys',
       summary: 'List valet keys',
@@ -61,7 +61,7 @@ const valet: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.get('/tokens/:id', {
-    config: { scope: 'valet:read' },
+    config: { scope: 'valet:read', touches: 'handler' },
     schema: {
       operationId: 'getValetKey',
       summary: 'Show a valet key',
@@ -72,7 +72,7 @@ const valet: FastifyPluginAsyncTypebox = async (app) => {
   }, async ({ principal, params: { id } }, reply) => noStore(reply).send(statusOf(await ledger.get(principal, id))))
 
   app.delete('/tokens/:id', {
-    config: { scope: 'valet:delete' },
+    config: { scope: 'valet:delete', touches: 'handler' },
     schema: {
       operationId: 'revokeValetKey',
       summary: 'Revoke a valet key',
@@ -87,7 +87,7 @@ const valet: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.delete('/tokens', {
-    config: { scope: 'valet:delete' },
+    config: { scope: 'valet:delete', touches: 'handler' },
     schema: {
       operationId: 'revokeValetKeys',
       summary: 'Revoke the valet keys of an issuer or a policy',
@@ -104,7 +104,7 @@ const valet: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.get('/keys', {
-    config: { scope: 'valet:read' },
+    config: { scope: 'valet:read', touches: 'everything' },
     schema: {
       operationId: 'listSigningKeys',
       summary: 'List the signing keys',
@@ -114,7 +114,7 @@ const valet: FastifyPluginAsyncTypebox = async (app) => {
   }, async (_request, reply) => noStore(reply).send({ keys: (await signing.list(database)).map(signingKeyOf) }))
 
   app.post('/rotate', {
-    config: { scope: 'valet:write' },
+    config: { scope: 'valet:write', touches: 'everything' },
     schema: {
       operationId: 'rotateSigningKey',
       summary: 'Replace the signing key',
@@ -129,7 +129,7 @@ const valet: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.delete('/keys/:kid', {
-    config: { scope: 'valet:delete' },
+    config: { scope: 'valet:delete', touches: 'everything' },
     schema: {
       operationId: 'retireSigningKey',
       summary: 'Retire a signing key',

@@ -4,6 +4,8 @@ import type { Principal } from './principal.js'
 export interface Caller {
   /** The address, from the connection or from a proxy that is trusted; IPv4 in IPv6 unfolded. */
   readonly address: string
+  /** Whether the credential came as `Authorization: Bearer`, and not as `x-api-key`. */
+  readonly isBearer: boolean
 }
 
 /** Tells who holds a kind of credential. */

@@ -61,6 +61,12 @@ export class HeldKeys implements Authenticator {
     return this.#credentials.isCurrent ? this.#credentials.epoch : -1
   }
 
+  /** Until when the key with the id lives, in milliseconds since 1970; Infinity: for ever; undefined: not any more. */
+  endOf (id: string): number | undefined {
+    const held = this.#keys.get(id)
+    return held === undefined ? undefined : held.principal.expiresAt ?? Infinity
+  }
+
   recognises (credential: string): boolean {
     return credential.startsWith(KEY_PREFIX)
   }

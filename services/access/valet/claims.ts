@@ -36,6 +36,8 @@ export interface Claims {
   readonly vk_rate?: string
   /** Whether its uses are counted, its own or those of a valet key that it came from. */
   readonly vk_counted?: true
+  /** The API key that it, or the first one that it came from, was issued with: what is revoked issues nothing that goes on. */
+  readonly vk_key?: string
   /** The valet keys that it came from, the first one first. */
   readonly vk_from?: readonly string[]
 }
@@ -64,6 +66,7 @@ const OPTIONAL: Readonly<Record<string, (value: unknown) => boolean>> = {
   vk_max_bytes: isTime,
   vk_rate: isText,
   vk_counted: (value) => value === true,
+  vk_key: isText,
   vk_from: (value) => Array.isArray(value) && value.length > 0 && value.length <= MAX_DEPTH && value.every(isId)
 }
 

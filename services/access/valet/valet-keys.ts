@@ -4,6 +4,7 @@ import { AddressList } from '../address-list.js'
 import type { Authenticator, Caller } from '../authenticator.js'
 import type { CredentialStore } from '../credential-store.js'
 import { badCredential, forbidden } from '../errors.js'
+import type { HeldKeys } from '../keys/held-keys.js'
 import type { Principal } from '../principal.js'
 import { ResourceList } from '../resources.js'
 import { ScopeSet } from '../scopes.js'
@@ -20,6 +21,8 @@ export interface ValetKeysOptions {
   keys: SigningKeys
   ledger: ValetLedger
   store: Pick<CredentialStore, 'check' | 'epoch' | 'isCurrent'>
+  /** Tells until when API keys live. */
+  issuers: Pick<HeldKeys, 'endOf'>
   /** Seconds that a valet key lives when nobody says how long. */
   defaultTtl: number
   /** Milliseconds since 1970. */
@@ -64,7 +67,8 @@ export class ValetKeys implements Authenticator {
     return key instanceof Promise ? key.then((found) => this.#bearer(credential, found, caller)) : this.#bearer(credential, key, caller)
   }
 
-  recall (principal: Principal, { address }: Caller): void {
+  recall (principal: Principal, { address, isBearer }: Caller): void {
+    if (!isBearer) throw badCredential('a valet key in x-api-key')
     if (principal.addresses?.covers(address) === false) throw forbidden('The credential may not be used from this address: ask for one that may.')
   }
 
@@ -91,12 +95,14 @@ export class ValetKeys implements Authenticator {
   }
 
   #bearer (token: string, key: SigningKey | undefined, caller: Caller): Principal {
-    const { jwt, ledger, now } = this.#options
+    const { jwt, ledger, issuers, now } = this.#options
     if (key === undefined) throw badCredential('signed with no key that is known')
     const claims = checkClaims(key.verify(jwt, token, now()), now())
     const lineage = [...claims.vk_from ?? [], claims.jti]
     if (ledger.isRevoked(lineage)) throw badCredential('revoked')
-    const principal = principalOf(claims, lineage, ledger)
+    const end = claims.vk_key === undefined ? Infinity : issuers.endOf(claims.vk_key) ?? 0
+    if (end <= now()) throw badCredential('the API key that issued it is revoked or has expired')
+    const principal = principalOf(claims, lineage, end, ledger)
     this.recall(principal, caller)
     return principal
   }
@@ -104,7 +110,7 @@ export class ValetKeys implements Authenticator {
 
 function claimsOf (id: string, issuer: Principal, grant: Grant): Claims {
   const { scopes, namespaces, resources, addresses, maxBytes, maxUses, issuedAt, notBefore, expiresAt } = grant
-  const { rateLimits, lineage } = issuer
+  const { kind, rateLimits, lineage, apiKey = kind === 'api_key' ? issuer.id.slice('key:'.length) : undefined } = issuer
   return {
     iss: ISSUER,
     aud: AUDIENCE,
@@ -120,18 +126,20 @@ function claimsOf (id: string, issuer: Principal, grant: Grant): Claims {
     ...(maxBytes !== undefined && { vk_max_bytes: maxBytes }),
     ...(rateLimits !== undefined && { vk_rate: rateLimits }),
     ...((maxUses !== undefined || issuer.spend !== undefined) && { vk_counted: true as const }),
+    ...(apiKey !== undefined && { vk_key: apiKey }),
     ...(lineage && { vk_from: lineage })
   }
 }
 
-function principalOf (claims: Claims, lineage: readonly string[], ledger: ValetLedger): Principal {
-  const { jti, exp, scope, vk_namespaces: namespaces, vk_resources: resources, vk_ip: addresses, vk_max_bytes: maxBytes, vk_rate: rateLimits } = claims
+function principalOf (claims: Claims, lineage: readonly string[], end: number, ledger: ValetLedger): Principal {
+  const { jti, exp, scope, vk_key: apiKey, vk_namespaces: namespaces, vk_resources: resources, vk_ip: addresses, vk_max_bytes: maxBytes, vk_rate: rateLimits } = claims
   return Object.freeze({
     kind: 'valet_key' as const,
     id: `valet:${jti}`,
     scopes: scopesOf(scope),
     lineage,
-    expiresAt: exp * 1000,
+    expiresAt: Math.min(exp * 1000, end),
+    ...(apiKey !== undefined && { apiKey }),
     ...(namespaces && { namespaces: new Set(namespaces) }),
     ...(resources && { resources: new ResourceList(resources) }),
     ...(addresses && { addresses: new AddressList(addresses) }),
