@@ -157,6 +157,7 @@ export const RunTimeSettings = Type.Object({
   'cache.database.max_items': database.max_items,
   'cache.database.default_ttl': database.default_ttl,
   'cache.database.cleanup_interval': database.cleanup_interval,
+  'cache.database.quotas': quotas('database'),
   'cache.database.compression_enabled': compression,
   'cache.database.encryption_enabled': encryption,
   'cache.file.strategy': file.strategy,

@@ -147,7 +147,7 @@ void t.test('configuration', async (t) => {
       [tenant, { max_items: 21 }, 422, /come to 21 for max_items, more than the 20/], [other, { max_items: 18, max_memory: 1 }, 422, /come to 21 for max_items/],
       [other, { max_items: 1, max_memory: 90_001 }, 422, /for max_memory/], [memory, { max_items: 2 }, 422, /come to 3 for max_items, more than the 2/],
       [other, { max_items: 5 }, 400, /has both/], [tenant, { max_items: null }, 400, /has both/], [tenant, { default_ttl: 5 }, 422, /no default_ttl of its own/],
-      [tenant, { default_ttl: 5 }, 422, /or the namespace/], [new Api(app, 'database', 'tenant-a'), { max_items: 5, max_memory: 5000 }, 422, /database backend has no quotas/],
+      [tenant, { default_ttl: 5 }, 422, /or the namespace/], [new Api(app, 'database', 'tenant-a'), { max_items: 10_001, max_memory: 5000 }, 422, /come to 10001 for max_items/],
       [new Api(app, 'redis', 'tenant-a'), { default_ttl: 5 }, 422, /no default_ttl of its own/]
     ] as const) {
       t.match(await cache.post('/config', body), { status, body: { detail: said } }, JSON.stringify(body))
@@ -169,8 +169,8 @@ void t.test('configuration', async (t) => {
     await memory.post('/config', { max_items: 10_000, max_memory: 104857600 })
   })
 
-  await t.test('so has the namespace default, and one on files or in redis', async (t) => {
-    for (const backend of ['memory', 'file', 'redis']) {
+  await t.test('so has the namespace default, on every backend with limits of its own', async (t) => {
+    for (const backend of ['memory', 'file', 'redis', 'database']) {
       const most = backend === 'redis' ? null : 10_000
       const [named, other] = [new Api(app, backend, 'default'), new Api(app, backend)]
       const changed = await named.post('/config', { max_items: 2, max_memory: 5000 }, { namespace: 'default' })

@@ -17,8 +17,6 @@ export interface Capabilities {
   readonly noQuotas?: string
 }
 
-const TIERED = 'its entries are shared by processes that do not count each other\'s. Use another backend for that namespace.'
-
 /** Of every backend; what each can do is decided here alone. */
 export const capabilities: Readonly<Record<BackendName, Capabilities>> = {
   memory: { strategies: STRATEGIES, noStrategy: '' },
@@ -31,13 +29,12 @@ export const capabilities: Readonly<Record<BackendName, Capabilities>> = {
     }
   },
   memcached: {
-    noQuotas: 'its server knows no namespaces. Use the memory or file backend for that namespace.',
+    noQuotas: 'its server knows no namespaces. Use another backend for that namespace.',
     strategies: ['lru'],
     noStrategy: 'its server does so by LRU alone. Leave strategy out, or use another backend.',
     noLimits: 'is its server\'s: start memcached with -m, and leave it out here.'
   },
   database: {
-    noQuotas: TIERED,
     strategies: ['lru', 'lfu', 'fifo', 'ttl'],
     noStrategy: 'that needs more than indexed columns tell. Use lru, lfu, fifo or ttl, or the memory backend.'
   },

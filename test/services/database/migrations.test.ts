@@ -22,7 +22,8 @@ t.test('migrations', async (t) => {
     4: ['cache_begun', 'cache_counters', 'cache_entries', 'cache_invalidations'],
     6: ['cache_durable'],
     7: ['api_keys', 'credentials_revision'],
-    8: ['valet_signing_keys', 'valet_tokens']
+    8: ['valet_signing_keys', 'valet_tokens'],
+    9: ['cache_pools']
   }
   const all = Object.values(ofMigrations).flat().sort()
   const versions = readdirSync(new URL('../../../migrations/', import.meta.url))

@@ -2,12 +2,13 @@ import { randomBytes } from 'node:crypto'
 import type { Now } from '../../clock.js'
 import { withDeadline } from '../../deadline.js'
 import type { StoredEntry } from '../../entry.js'
-import { EntryTooLargeError } from '../../errors.js'
+import { BackendFullError, EntryTooLargeError } from '../../errors.js'
 import { isOutage as isAway } from '../../faults.js'
 import { nameOf as nameOfEntry } from '../../in-flight.js'
 import type { Invalidation } from '../../ledger.js'
 import type { LeaseGiver, LeaseKeeper, Order } from '../../leases.js'
 import type { Limits } from '../../limits.js'
+import { checkQuotas, unreserved } from '../../quotas.js'
 import { type Facts, RecordFormat } from '../../record-format.js'
 import type { BreakerState } from '../../resilience.js'
 import { CountersByNamespace } from '../../statistics.js'
@@ -20,6 +21,7 @@ import { ReadReports, type Reads } from '../reads.js'
 import type { Connections, Queries } from './connections.js'
 import { isFull, isOutage } from './faults.js'
 import { DatabaseLeases } from './leases.js'
+import { Settlement } from '../settlement.js'
 import { Notifications } from './notifications.js'
 import {
   TEXTS, type EntryRow, type OutcomeRow, type PulseRow, type ScannedRow, type ValueRow, type WriteRow
@@ -45,12 +47,14 @@ const CLOCK_INTERVAL = 5000
 const LONGEST_MESSAGE = 7900
 const AWAY = 'The database does not answer: try again in a moment; if it stays so, check DATABASE_URL and the server.'
 
+type QuotaLimits = Pick<Limits, 'maxItems' | 'maxMemory' | 'quotas'>
+
 export interface DatabaseOptions {
   connections: Connections
   /** Tells this cache's rows from those of others: small letters and digits. */
   cache: string
   now: Now
-  limits: Pick<Limits, 'maxItems' | 'maxMemory'>
+  limits: QuotaLimits
   /** Default: JSON text as it is. */
   format?: RecordFormat
   /** Where the leases of all processes are kept. Default: each process has its own. */
@@ -69,7 +73,9 @@ export class DatabaseBackend implements SharedBackend {
   #connections: Connections
   #cache: string
   #now: Now
-  #limits: Pick<Limits, 'maxItems' | 'maxMemory'>
+  #limits: QuotaLimits
+  #settlement = new Settlement(async () => { await this.#settle() })
+  #epoch: string | undefined
   #source: string | null
   #notifications: Notifications | undefined
   #follower: Follower | undefined
@@ -184,19 +190,22 @@ export class DatabaseBackend implements SharedBackend {
 
   evictions (namespace?: string): number { return this.#evictions.read(namespace).evictions }
 
-  configure ({ maxItems, maxMemory }: Limits): void {
-    const isTighter = maxItems < this.#limits.maxItems || maxMemory < this.#limits.maxMemory
-    this.#limits = { maxItems, maxMemory }
-    // Where it fails, the next write makes the room all the same.
-    if (isTighter) this.#shrink().catch(() => {})
+  /** @throws UnsupportedOperationError for quotas that are more than there is; nothing changes then */
+  configure ({ maxItems, maxMemory, quotas }: QuotaLimits): void {
+    const limits = { maxItems, maxMemory, ...quotas === undefined ? {} : { quotas } }
+    checkQuotas(limits)
+    this.#limits = limits
+    this.#settlement.begin()
   }
+
+  async settled (): Promise<void> { await this.#settlement.settled() }
 
   async sweep (): Promise<void> {
     for (;;) {
       const [row] = await this.#ask<{ count: number }>('sweep')
       if (row === undefined || row.count < PAGE) break
     }
-    await this.#shrink()
+    await this.#settle()
   }
 
   async follow (listener: ChangeListener): Promise<void> {
@@ -226,6 +235,7 @@ export class DatabaseBackend implements SharedBackend {
   async close (): Promise<void> {
     this.#follower?.stop()
     clearInterval(this.#clock)
+    this.#settlement.close()
     this.#reads.stop()
     this.#notifications?.close()
   }
@@ -250,14 +260,18 @@ export class DatabaseBackend implements SharedBackend {
     await this.#knowClock()
     const skew = this.#skew
     const { record, headLength, storedLength, size } = await this.format.pack(entry, skew)
-    if (size > maxMemory) {
+    const refuse = async (refusal: Error): Promise<never> => {
       // What the origin held before must not stay either.
       if (mode === 'replace') await this.#delete(namespace, key)
-      throw new EntryTooLargeError(size, maxMemory)
+      throw refusal
     }
+    const { maxMemory: most } = this.#limits.quotas?.get(namespace) ?? unreserved(this.#limits)
+    if (size > most) return await refuse(new EntryTooLargeError(size, most))
     const row = await this.#change<WriteRow>('write', mode, entry.stamp, ...conditionValues(condition), maxItems, maxMemory, TOMBSTONE_LIFETIME,
       namespace, nameOf(key), entry.version, entry.expiresAt + skew, entry.goneAt + skew, entry.accessedAt + skew, entry.accessCount, size, strategy,
       record.subarray(0, headLength), record.subarray(headLength))
+    if (row.stamp === TOO_LARGE) return await refuse(new EntryTooLargeError(size, Number(row.evicted[0])))
+    if (row.stamp === ALL_RESERVED) return await refuse(new BackendFullError(this.name))
     this.#drop(row.evicted)
     return outcome(row, storedLength)
   }
@@ -271,7 +285,15 @@ export class DatabaseBackend implements SharedBackend {
     }
   }
 
-  async #shrink (): Promise<void> {
+  /** What the quotas and limits say, by portions. */
+  async #settle (): Promise<void> {
+    const quotas = [...this.#limits.quotas ?? []]
+    await this.#ask('quotas', quotas.map(([namespace]) => namespace), quotas.map(([, { maxItems }]) => maxItems), quotas.map(([, { maxMemory }]) => maxMemory))
+    for (;;) {
+      const { more, evicted } = await this.#change<{ more: boolean, evicted: string[] }>('place')
+      this.#drop(evicted)
+      if (!more) break
+    }
     for (;;) {
       const { evicted } = await this.#change<{ evicted: string[] }>('shrink', this.#limits.maxItems, this.#limits.maxMemory)
       if (evicted.length === 0) return
@@ -306,6 +328,9 @@ export class DatabaseBackend implements SharedBackend {
     const { stamp, epoch, time } = row as PulseRow
     // The answer was made about half way between question and answer.
     this.#skew = time - (asked + this.#now()) / 2
+    // A server that crashed has lost the quotas with the entries.
+    if (this.#epoch !== undefined && this.#epoch !== epoch && (this.#limits.quotas?.size ?? 0) > 0) this.#settlement.begin()
+    this.#epoch = epoch
     return { stamp, epoch, skew: this.#skew }
   }
 
@@ -354,6 +379,10 @@ export class DatabaseBackend implements SharedBackend {
 }
 
 const newSource = (): string => randomBytes(6).toString('hex')
+
+/** Stamps of writes that the pool of the namespace has no room for. */
+const TOO_LARGE = -3
+const ALL_RESERVED = -4
 
 type WriteMode = 'set' | 'fill' | 'replace'
 

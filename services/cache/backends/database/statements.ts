@@ -20,6 +20,7 @@ export const TEXTS = {
     WHERE cache = $1 AND namespace = $2 AND key = $3 AND gone > cache_now())) AS changed FROM cache_pulse($1)`,
   /** To everybody who listens, the process itself included. */
   tell: "SELECT pg_notify('larder_cache_' || $1, $2)",
+  /** Stamps below 0 are refusals: see `outcome`, and the migrations. */
   write: 'SELECT * FROM cache_write($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)',
   delete: 'SELECT * FROM cache_delete($1, $2, $3, $4, $5, $6, $7)',
   expire: 'SELECT * FROM cache_expire($1, $2, $3, $4, $5, $6, $7)',
@@ -28,6 +29,8 @@ export const TEXTS = {
   discard: 'SELECT cache_discard($1, $2, $3, $4) AS count',
   noteReads: 'SELECT cache_note_reads($1, $2, $3, $4, $5, $6)',
   shrink: 'SELECT cache_shrink($1, $2, $3, $4) AS evicted',
+  quotas: 'SELECT cache_quotas($1, $2::text[], $3::bigint[], $4::bigint[])',
+  place: 'SELECT more, evicted FROM cache_place($1, $2)',
   sweep: 'SELECT cache_sweep($1)::float8 AS count'
 } as const
 

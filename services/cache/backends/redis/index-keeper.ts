@@ -1,10 +1,10 @@
 import type { Redis } from 'ioredis'
 import { sizeOf, type Strategy } from '../../entry.js'
 import { BackendFullError, EntryTooLargeError } from '../../errors.js'
-import { isOutage, warnOfFault } from '../../faults.js'
 import { isLimited, type Limits, type Quota } from '../../limits.js'
 import { unreserved } from '../../quotas.js'
 import type { ScannedEntry } from '../backend.js'
+import { Settlement } from '../settlement.js'
 import type { EntryScan } from './entry-scan.js'
 import type { Keyspace } from './keyspace.js'
 import type { Scripted } from './scripts.js'
@@ -13,10 +13,6 @@ import type { Scripted } from './scripts.js'
 export const VICTIMS = 500
 /** How many entries are taken into the index in one step. */
 const PORTION = 200
-/** After a step that failed, in milliseconds. */
-const TRY_AGAIN = 1000
-/** How long anybody waits for limits to be reached, in milliseconds. */
-const SETTLING_TIME = 5000
 /** Stands for "no such limit" in a script. */
 const UNLIMITED = Number.MAX_SAFE_INTEGER
 
@@ -42,10 +38,7 @@ export interface IndexKeeperOptions {
 export class IndexKeeper {
   #options: IndexKeeperOptions
   #limits: IndexLimits = { maxItems: Infinity, maxMemory: Infinity }
-  #settling: Promise<void> | undefined
-  #isStale = false
-  #isClosed = false
-  #timer: NodeJS.Timeout | undefined
+  #settlement = new Settlement(async () => { await this.#work() })
 
   constructor (options: IndexKeeperOptions) { this.#options = options }
 
@@ -73,44 +66,19 @@ export class IndexKeeper {
 
   configure ({ maxItems, maxMemory, quotas }: IndexLimits): void {
     this.#limits = { maxItems, maxMemory, ...quotas === undefined ? {} : { quotas } }
-    this.#settle()
+    this.#settlement.begin()
   }
 
-  /** Settles when the limits are reached, when Redis cannot be asked, or after some seconds: the work goes on behind it. */
-  async settled (): Promise<void> {
-    let timer: NodeJS.Timeout | undefined
-    const enough = new Promise<void>((resolve) => { timer = setTimeout(resolve, SETTLING_TIME) })
-    await Promise.race([this.#settling, enough]).finally(() => { clearTimeout(timer) })
-  }
+  async settled (): Promise<void> { await this.#settlement.settled() }
 
   /** A write found the index incomplete. Without limits that is for those who have some. */
   noteBuilding (): void {
-    if (this.#isKept) this.#settle()
+    if (this.#isKept) this.#settlement.begin()
   }
 
   get #isKept (): boolean { return isLimited(this.#limits) || (this.#limits.quotas?.size ?? 0) > 0 }
 
-  /** Does in the background what there is to do, now or as soon as Redis can be asked. */
-  #settle (): void {
-    this.#isStale = true
-    if (this.#settling !== undefined || this.#isClosed) return
-    clearTimeout(this.#timer)
-    this.#settling = this.#work().catch((error: unknown) => {
-      if (!isOutage(error)) warnOfFault(error)
-      // Redis is away, or could not be asked in time: what is left is done later. The writes keep to the limits all the same.
-      this.#isStale = true
-    }).finally(() => {
-      this.#settling = undefined
-      if (!this.#isStale || this.#isClosed) return
-      this.#timer = setTimeout(() => { this.#settle() }, TRY_AGAIN)
-      this.#timer.unref()
-    })
-  }
-
-  close (): void {
-    clearTimeout(this.#timer)
-    this.#isClosed = true
-  }
+  close (): void { this.#settlement.close() }
 
   /** Entries and bytes of a namespace or of all; undefined where no index tells. */
   async usage (namespace: string | undefined): Promise<{ items: number, bytes: number } | undefined> {
@@ -134,17 +102,14 @@ export class IndexKeeper {
 
   async #work (): Promise<void> {
     const { client, keys, run } = this.#options
-    while (this.#isStale) {
-      this.#isStale = false
-      if (!this.#isKept) {
-        await run(() => client.larderIndexDrop(keys.counter, keys.index))
-        continue
-      }
-      await run(() => client.larderIndexQuotas(keys.counter, keys.index, ...this.#quotas()))
-      await this.#build()
-      while (await run(() => client.larderIndexPlace(keys.counter, keys.index)) === 1);
-      while (!await this.#shrink());
+    if (!this.#isKept) {
+      await run(() => client.larderIndexDrop(keys.counter, keys.index))
+      return
     }
+    await run(() => client.larderIndexQuotas(keys.counter, keys.index, ...this.#quotas()))
+    await this.#build()
+    while (await run(() => client.larderIndexPlace(keys.counter, keys.index)) === 1);
+    while (!await this.#shrink());
   }
 
   #quotas (): (string | number)[] {
@@ -164,12 +129,12 @@ export class IndexKeeper {
         const mark = isLast && next !== '0' ? `${server} ${next}` : reached
         const isCurrent = await run(() => client.larderIndexAdd(keys.counter, keys.index, generation, mark, ...portion.flatMap(facts)))
         if (isCurrent === 0) {
-          this.#isStale = true
+          this.#settlement.begin()
           return
         }
       }
     }
-    if (await run(() => client.larderIndexDone(keys.counter, keys.index, generation)) === 0) this.#isStale = true
+    if (await run(() => client.larderIndexDone(keys.counter, keys.index, generation)) === 0) this.#settlement.begin()
   }
 
   async #shrink (): Promise<boolean> {

@@ -189,6 +189,57 @@ t.test('5 000 keys', async (t) => {
   })
 })
 
+t.test('quotas of what is there already', async (t) => {
+  const url = await databaseUrl(t)
+  const open = await startDatabaseCaches(t, url)
+  const limits = { maxItems: 20_000, maxMemory: 100_000_000 }
+  const [a, b] = [await open(t, { limits }), await open(t, { limits })]
+  const client = new pg.Client(url)
+  await client.connect()
+  t.teardown(() => client.end())
+  const fill = async (cache: Cache, namespace: string, from: number, to: number): Promise<void> => {
+    for (let at = from; at < to; at += 100) await Promise.all(Array.from({ length: 100 }, async (_, i) => await cache.set(namespace, `k${at + i}`, entry(i))))
+  }
+  const count = async (namespace: string): Promise<number> => {
+    const { rows } = await client.query<{ items: number }>("SELECT count(version)::float8 AS items FROM cache_entries WHERE cache = 'test' AND namespace = $1", [namespace])
+    return rows[0]!.items
+  }
+  /** What is counted is what is there. */
+  const sound = async (): Promise<void> => {
+    const { rows } = await client.query(`
+      SELECT items - counted AS items, own_items - own AS own, bytes - counted_bytes AS bytes, own_bytes - counted_own_bytes AS own_bytes
+      FROM cache_counters, (SELECT count(version) AS counted, count(version) FILTER (WHERE own) AS own, sum(size) AS counted_bytes,
+        coalesce(sum(size) FILTER (WHERE own), 0) AS counted_own_bytes FROM cache_entries WHERE cache = 'test') AS found WHERE cache = 'test'`)
+    t.match(rows[0], { items: '0', own: '0', bytes: '0', own_bytes: '0' })
+  }
+  const settled = async (limits: Parameters<Cache['configure']>[0]): Promise<void> => {
+    a.cache.configure(limits)
+    await a.cache.settled()
+  }
+  await fill(a.cache, 'tenant', 0, 2300)
+  await fill(a.cache, 'other', 0, 500)
+  const writing = fill(b.cache, 'tenant', 2300, 2800)
+  await settled({ quotas: new Map([['tenant', { maxItems: 2000, maxMemory: 10_000_000 }]]) })
+  t.ok(await count('tenant') <= 2000, 'it is in force, over all processes')
+  await writing
+  t.strictSame([await count('tenant'), await count('other')], [2000, 500])
+  await sound()
+  await t.rejects(async () => await b.cache.set('tenant', 'large', entry('x'.repeat(10_000_000))), { code: 'ERR_ENTRY_TOO_LARGE', message: /limit of 10000000/ }, 'also where it was not heard of')
+  await b.cache.invalidate('tenant', { pattern: 'k1*' })
+  for (let i = 0; i < 20; i++) await b.cache.delete('tenant', `k${2700 + i}`)
+  await b.cache.set('tenant', 'brief', entry(1, { ttl: 0.01 }))
+  await eventually(async () => await b.cache.get('tenant', 'brief') === undefined, 'it is gone')
+  await b.cache.set('tenant', 'brief', entry(2))
+  await b.backend.sweep()
+  await sound()
+  await settled({ quotas: new Map() })
+  t.equal((await client.query('SELECT FROM cache_pools')).rowCount, 0)
+  await sound()
+  await settled({ maxItems: 100 })
+  t.equal(await count('tenant') + await count('other'), 100)
+  await sound()
+})
+
 t.test('what is expired or deleted is reclaimed', async (t) => {
   const url = await databaseUrl(t)
   const { cache, backend } = await (await startDatabaseCaches(t, url))(t)
@@ -243,6 +294,21 @@ t.test('PostgreSQL in trouble', async (t) => {
     }, 'memory holds what the database does, also of writes that were carried out late')
     await a.cache.set(NS, 'k', entry('after'))
     await eventually(async () => await valueIn(b.cache, 'k') === 'after', 'life goes on')
+  })
+
+  t.test('crashed: quotas are set again', async (t) => {
+    const server = await startPostgres(t)
+    const { cache } = await (await startDatabaseCaches(t, server.url))(t)
+    cache.configure({ maxItems: 10, quotas: new Map([['tenant', { maxItems: 3, maxMemory: 100_000 }]]) })
+    await cache.settled()
+    await server.kill()
+    await server.restart()
+    const client = new pg.Client(server.url)
+    await client.connect()
+    t.teardown(() => client.end())
+    await eventually(async () => (await client.query('SELECT FROM cache_pools')).rowCount === 1, 'it is there', 20_000)
+    for (let i = 0; i < 20; i++) for (const namespace of ['tenant', 'other']) await cache.set(namespace, `k${i}`, entry(i))
+    t.strictSame([(await cache.list('tenant', { limit: 20 })).total, (await cache.list('other', { limit: 20 })).total], [3, 7])
   })
 
   t.test('crashed: it comes back empty, memory is void, and a load from before is not kept', async (t) => {
