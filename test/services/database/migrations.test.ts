@@ -23,7 +23,7 @@ t.test('migrations', async (t) => {
     6: ['cache_durable'],
     7: ['api_keys', 'credentials_revision'],
     8: ['valet_signing_keys', 'valet_tokens'],
-    9: ['cache_pools']
+    13: ['cache_pools']
   }
   const all = Object.values(ofMigrations).flat().sort()
   const versions = readdirSync(new URL('../../../migrations/', import.meta.url))
