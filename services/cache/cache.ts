@@ -58,6 +58,8 @@ const INCREMENT_TRIES = 100
 export class Cache {
   readonly namespace: string
   #store: Store
+  /** Whether there is a backend behind memory that wants to know of reads. */
+  #isShared: boolean
   #now: Now
   #limits: Limits
   #version: () => number
@@ -74,6 +76,7 @@ export class Cache {
     this.#observer = observer
     this.#onFault = onFault
     this.#store = store
+    this.#isShared = store.name !== 'memory'
     this.#now = now
     this.#limits = { ...limits }
     this.#version = versionSource(now)
@@ -315,14 +318,13 @@ export class Cache {
   #get (namespace: string, key: string): MaybePromise<Entry | undefined> {
     const counters = this.#statistics.of(namespace)
     const { memory } = this.#store
-    const slot = this.#store.isTrusted ? memory.find(namespace, key) : -1
-    if (slot !== -1 && memory.isFresh(slot)) {
-      memory.touch(slot)
+    const slot = this.#store.isTrusted ? memory.hit(namespace, key) : -1
+    if (slot !== -1) {
       counters.hits++
       counters.memoryHits++
       const entry = memory.entry(slot)
       this.#observer?.hit(entry)
-      this.#store.noteRead(entry, memory.versionAt(slot))
+      if (this.#isShared) this.#store.noteRead(entry, memory.versionAt(slot))
       return entry
     }
     const fetched = this.#store.fetch(namespace, key)

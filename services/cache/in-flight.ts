@@ -26,6 +26,9 @@ export class InFlight {
   /** How many changes of a key are being made. */
   #changes = new Map<string, number>()
 
+  /** Whether nothing is under way. */
+  get isIdle (): boolean { return this.#operations.size === 0 }
+
   begin (name: string, stamp: number, isOrdered = true, claim?: Claim): Operation {
     const operation: Operation = { name, stamp, claim, isOrdered, supersededAt: 0 }
     const others = this.#operations.get(name)
@@ -64,7 +67,7 @@ export class InFlight {
 
   /** The key was changed, at a stamp if it has one: whatever is under way for it (but the one that changes it) is too old for it. */
   supersede (name: string, by?: Operation, stamp = Infinity): void {
-    if (this.#operations.size === 0) return
+    if (this.isIdle) return
     const operations = this.#operations.get(name)
     if (operations === undefined) return
     for (const operation of operations) if (operation !== by) operation.supersededAt = Math.max(operation.supersededAt, stamp)

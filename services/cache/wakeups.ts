@@ -5,6 +5,9 @@ const LONGEST_TIMER = 2 ** 31 - 1
 export class Wakeups {
   #waiting = new Map<string, Set<() => void>>()
 
+  /** Whether nobody waits. */
+  get isIdle (): boolean { return this.#waiting.size === 0 }
+
   /**
    * Begins to wait: what happens from now on counts.
    * @returns a wait, of which `end` must be called

@@ -27,8 +27,6 @@ const PORTION = 1024
 const PORTION_BYTES = 1024 * 1024
 /** Where a key is that has to be looked up. */
 const UNKNOWN = -2
-/** Revisions of the ledger that are told apart. */
-const REVISIONS = 2 ** 32 - 1
 /** When a limit is lowered nobody has just written: the default strategy's segment gives first. */
 const FIRST_SEGMENT = 0
 /** Segments that are in the order of the last use. */
@@ -78,8 +76,6 @@ export class MemoryBackend {
   #decoded!: DecodedValues
   #items = 0
   #bytes = 0
-  /** The revision that the entries' `checked` counts from. */
-  #firstRevision = 0
   /** What was looked up last: whoever writes has looked before. */
   #lastKey = ''
   #lastSalt = 0
@@ -157,8 +153,7 @@ export class MemoryBackend {
     const sample = sampleKey(key, space.salt)
     const slot = this.#recent.guess(sample)
     if (slot !== -1) {
-      const { revision } = space.ledger
-      const flags = this.#slots.hit(slot, space.number, key, this.#now(), revision === 0 ? 0 : this.#relative(revision))
+      const flags = this.#slots.hit(slot, space.number, key, this.#now(), space.ledger.revision)
       if (flags !== NOT_USED) {
         this.#touch(slot, flags)
         return slot
@@ -200,10 +195,11 @@ export class MemoryBackend {
 
   /**
    * Stores an entry, evicting others as the limits demand; the segment of the entry's own strategy gives first.
+   * @param stamp the entry's, unless it is another
    * @throws EntryTooLargeError when it can never fit; nothing changes then
    * @throws BackendFullError when all of the limits is reserved for other namespaces
    */
-  put (entry: StoredEntry): number {
+  put (entry: StoredEntry, stamp = entry.stamp): number {
     const size = sizeOf(entry.key, entry.value, entry.tags, entry.metadata)
     const pool = this.#pools.of(entry.namespace)
     const refusal = this.#refusal(size, pool)
@@ -224,7 +220,7 @@ export class MemoryBackend {
       this.#replace(slot, pool, segment, size, entry.expiresAt)
       if (most !== undefined) this.#makeRoomElsewhere(most, growth, 0, slot)
     }
-    this.#write(slot, pool, size, entry)
+    this.#write(slot, pool, size, entry, stamp)
     return slot
   }
 
@@ -361,8 +357,7 @@ export class MemoryBackend {
     let slot = this.#recent.find(space.number, key, sample)
     if (slot === -1) slot = this.#search(space, key, sample)
     const now = this.#now()
-    if (slot === -1 || !this.#slots.isFresh(slot, now)) return -1
-    if (space.ledger.revision !== 0 && !(this.#stands(slot, space) && this.isFresh(slot))) return -1
+    if (slot === -1 || !this.#stands(slot, space) || !this.#slots.isFresh(slot, now)) return -1
     this.#touch(slot, this.#slots.use(slot, now))
     return slot
   }
@@ -412,26 +407,14 @@ export class MemoryBackend {
       return false
     }
     const { revision } = space.ledger
-    return revision === 0 || this.#slots.checked(slot) >= this.#relative(revision) || this.#passes(slot, space)
-  }
-
-  /** A revision as slots have it, in 32 bits: 0 is before the first, 1 is the base or before it. */
-  #relative (revision: number): number {
-    const relative = revision - this.#firstRevision + 1
-    if (relative < REVISIONS) return Math.max(1, relative)
-    // To hold an entry against an invalidation once more does no harm.
-    this.#firstRevision = revision
-    this.#slots.uncheckAll()
-    return 1
+    return revision === 0 || this.#slots.checked(slot) >= revision || this.#passes(slot, space)
   }
 
   /** Holds the entry against the invalidations that came since it was last held against them. */
   #passes (slot: number, space: Space): boolean {
     const slots = this.#slots
-    const checked = slots.checked(slot)
-    const last = checked === 0 ? 0 : checked - 1 + this.#firstRevision
-    const marker = space.ledger.verdict(slots.key(slot), slots.tags(slot), slots.stamp(slot), last)
-    slots.setChecked(slot, this.#relative(space.ledger.revision))
+    const marker = space.ledger.verdict(slots.key(slot), slots.tags(slot), slots.stamp(slot), slots.checked(slot))
+    slots.setChecked(slot, space.ledger.revision)
     if (marker === undefined) return true
     // What the durable tier has as well is counted there.
     if (this.isFresh(slot) && !isDurable(STRATEGIES[slots.strategy(slot)]!)) marker.removed++
@@ -484,13 +467,13 @@ export class MemoryBackend {
     this.#slots.setInOwnPool(slot, to !== this.#pools.common)
   }
 
-  #write (slot: number, pool: Pool, size: number, entry: StoredEntry): void {
+  #write (slot: number, pool: Pool, size: number, entry: StoredEntry, stamp: number): void {
     const slots = this.#slots
     const growth = size - slots.size(slot)
     this.#bytes += growth
     pool.bytes += growth
     this.#spaceOf(slot).bytes += growth
-    slots.write(slot, entry, size)
+    slots.write(slot, entry, size, stamp)
     this.#decoded.drop(slot)
   }
 

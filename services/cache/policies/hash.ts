@@ -20,8 +20,8 @@ export function hashKey (key: string, salt = SEED): number {
 export function sampleKey (key: string, salt: number): number {
   const { length } = key
   if (length < 4) return hashKey(key, salt)
-  const end = key.charCodeAt(length - 1) | key.charCodeAt(length - 2) << 8 | key.charCodeAt(length - 3) << 16
-  const rest = key.charCodeAt(length - 4) | key.charCodeAt(length >>> 1) << 8 | length << 16
-  const sample = Math.imul(Math.imul(end ^ salt, 0x9e3779b1) ^ rest, 0x85ebca6b)
+  const end = key.charCodeAt(length - 1) ^ key.charCodeAt(length - 2) << 8 ^ key.charCodeAt(length - 3) << 16
+  const rest = key.charCodeAt(length - 4) ^ key.charCodeAt(length >>> 1) << 8 ^ length << 16
+  const sample = Math.imul(end ^ salt, 0x9e3779b1) ^ Math.imul(rest, 0x85ebca6b)
   return sample ^ (sample >>> 15)
 }

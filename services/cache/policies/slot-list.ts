@@ -45,17 +45,20 @@ export class SlotList {
   moveToTail (slot: number): void {
     const { tail } = this
     if (slot === tail) return
-    // The two above in one: it is part of every read.
+    // The two above in one, and as short as can be: it is part of every read.
+    const rows = this.#rows
+    const before = this.#previous
+    const after = this.#next
+    const row = rows.chunk(slot)
     const at = placeOf(slot) << this.#shift
-    const row = this.#rows.chunk(slot)
-    const next = row[at + this.#next] as number
-    const previous = row[at + this.#previous] as number
+    const next = row[at + after] as number
+    const previous = row[at + before] as number
+    row[at + before] = tail
+    row[at + after] = -1
     if (previous === -1) this.head = next
-    else this.#rows.chunk(previous)[(placeOf(previous) << this.#shift) + this.#next] = next
-    this.#rows.chunk(next)[(placeOf(next) << this.#shift) + this.#previous] = previous
-    row[at + this.#previous] = tail
-    row[at + this.#next] = -1
-    this.#rows.chunk(tail)[(placeOf(tail) << this.#shift) + this.#next] = slot
+    else rows.set(previous, after, next)
+    rows.set(next, before, previous)
+    rows.set(tail, after, slot)
     this.tail = slot
   }
 }

@@ -67,17 +67,15 @@ export class LocalStore implements Store {
     const slot = this.memory.find(entry.namespace, entry.key)
     if (condition !== undefined && !this.#permits(slot, condition)) return 'precondition'
     const existed = slot !== -1
-    this.memory.put({ ...entry, stamp: this.#ledger.stamp })
-    const name = nameOf(entry.namespace, entry.key)
-    this.#inFlight.supersede(name)
-    this.wakeups.wake(name)
+    this.memory.put(entry, this.#ledger.stamp)
+    this.#changed(entry.namespace, entry.key)
     return { stamp: this.#ledger.stamp, existed }
   }
 
   fill (operation: Operation, entry: StoredEntry): WriteOutcome {
     if (isDurable(entry.strategy)) throw new UnsupportedOperationError(NO_TIER)
     if (operation.supersededAt > 0 || this.#hasFallen(entry, operation)) return 'superseded'
-    this.memory.put({ ...entry, stamp: operation.stamp })
+    this.memory.put(entry, operation.stamp)
     this.#inFlight.supersedeOlder(operation)
     this.wakeups.wake(operation.name)
     return { stamp: operation.stamp, existed: false }
@@ -90,17 +88,15 @@ export class LocalStore implements Store {
       this.memory.delete(entry.namespace, entry.key)
       return 'superseded'
     }
-    this.memory.put({ ...entry, stamp: operation.stamp })
+    this.memory.put(entry, operation.stamp)
     this.wakeups.wake(operation.name)
     return { stamp: operation.stamp, existed: false }
   }
 
   delete (namespace: string, key: string, condition?: WriteCondition): WriteOutcome {
     if (condition !== undefined && !this.#permits(this.memory.find(namespace, key), condition)) return 'precondition'
-    const name = nameOf(namespace, key)
-    this.#inFlight.supersede(name)
     const existed = this.memory.delete(namespace, key)
-    this.wakeups.wake(name)
+    this.#changed(namespace, key)
     return { stamp: this.#ledger.stamp, existed }
   }
 
@@ -153,6 +149,14 @@ export class LocalStore implements Store {
   }
 
   async close (): Promise<void> {}
+
+  /** Tells whoever loads the key or waits for it. Mostly nobody does, and then it is not even named. */
+  #changed (namespace: string, key: string): void {
+    if (this.#inFlight.isIdle && this.wakeups.isIdle) return
+    const name = nameOf(namespace, key)
+    this.#inFlight.supersede(name)
+    this.wakeups.wake(name)
+  }
 
   /** Whether a hard invalidation came since the operation began. (After a soft one the value is kept, as stale.) */
   #hasFallen ({ namespace, key, tags }: StoredEntry, { stamp }: Operation): boolean {

@@ -39,6 +39,8 @@ const HALF = 2 ** 32
 /** The largest number in 48 bits; as a time, never. */
 const MOST = 2 ** 48 - 1
 const NOWHERE = -1
+/** Revisions of the ledger that are told apart. */
+const REVISIONS = 2 ** 32 - 1
 
 /** The words that eviction policies use. */
 export const POLICY_WORDS = { previous: PREVIOUS, next: NEXT, hash: HASH }
@@ -73,6 +75,8 @@ export class Slots {
   /** For chunks with an entry that has a grace. */
   #goneAt: (Float64Array<ArrayBuffer> | undefined)[] = []
   #free = NOWHERE
+  /** What `CHECKED` counts from. */
+  #firstRevision = 0
   #onGrow: (capacity: number) => void
 
   /** @param onGrow told of the new capacity, before a slot beyond the old one is given out */
@@ -134,10 +138,20 @@ export class Slots {
   /** See `StoredEntry`. */
   storedLength (slot: number): number | undefined { return this.#extras(slot)?.storedLength }
 
-  /** The ledger's revision, less a base, at which the entry was last held against it. */
-  checked (slot: number): number { return this.#word(slot, CHECKED) >>> 0 }
-  setChecked (slot: number, revision: number): void { this.#set(slot, CHECKED, revision) }
-  uncheckAll (): void { this.rows.fill(CHECKED, 0) }
+  /** The ledger's revision at which the entry was last held against it, 0 for never. */
+  checked (slot: number): number {
+    const relative = this.#word(slot, CHECKED) >>> 0
+    return relative === 0 ? 0 : relative + this.#firstRevision
+  }
+
+  setChecked (slot: number, revision: number): void {
+    if (revision - this.#firstRevision > REVISIONS) {
+      // To hold an entry against an invalidation once more does no harm.
+      this.#firstRevision = revision - 1
+      this.rows.fill(CHECKED, 0)
+    }
+    this.#set(slot, CHECKED, Math.max(1, revision - this.#firstRevision))
+  }
 
   /** Whether the entry counts against the pool of its namespace, not against that of all others. */
   isInOwnPool (slot: number): boolean { return (this.#word(slot, VERSION_HIGH) & IN_OWN_POOL) !== 0 }
@@ -216,13 +230,13 @@ export class Slots {
   }
 
   /** Puts an entry into the slot, over what was there; it is in the same pool as before, and is held against no invalidation yet. */
-  write (slot: number, entry: StoredEntry, size: number): void {
+  write (slot: number, entry: StoredEntry, size: number, itsStamp = entry.stamp): void {
     const row = this.rows.chunk(slot)
     const at = placeOf(slot) << SHIFT
     const { version, expiresAt, goneAt } = entry
     const isPlain = entry.tags.length === 0 && entry.metadata === undefined && entry.storedLength === undefined
     this.#values[chunkOf(slot)]![placeOf(slot)] = isPlain ? entry.value : new Extras(entry)
-    const stamp = bounded(entry.stamp)
+    const stamp = bounded(itsStamp)
     const created = bounded(entry.createdAt)
     const accessed = bounded(entry.accessedAt)
     const expires = wholeUp(expiresAt)
@@ -269,7 +283,7 @@ export class Slots {
     const nowHigh = (now / HALF) | 0
     const expiresHigh = times & 0xffff
     if (expiresHigh === nowHigh ? (row[at + EXPIRES_LOW] as number) >>> 0 <= now >>> 0 : expiresHigh < nowHigh) return NOT_USED
-    if ((row[at + CHECKED] as number) >>> 0 < revision) return NOT_USED
+    if (revision !== 0 && this.checked(slot) < revision) return NOT_USED
     const count = row[at + ACCESS_COUNT] as number
     if (count !== -1) row[at + ACCESS_COUNT] = count + 1
     row[at + ACCESSED_LOW] = now

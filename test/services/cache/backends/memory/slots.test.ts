@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { KeyIndex } from '../../../../../services/cache/backends/memory/key-index.js'
 import { inSlices, sortedInSlices } from '../../../../../services/cache/backends/memory/slices.js'
-import { POLICY_WORDS, Slots } from '../../../../../services/cache/backends/memory/slots.js'
+import { NOT_USED, POLICY_WORDS, Slots } from '../../../../../services/cache/backends/memory/slots.js'
 import { DATA_TYPES, NO_TAGS, STRATEGIES } from '../../../../../services/cache/entry.js'
 import { chunkOf, placeOf } from '../../../../../services/cache/rows.js'
 
@@ -89,6 +89,38 @@ t.test('the index and the slots grow without moving what is there', async (t) =>
   t.strictSame([index.find(0, 'k5000', hashOf(5000)), index.find(1, 'k1', hashOf(1))], [-1, -1])
   t.strictSame([chunkOf(2047), placeOf(2047)], [1, 1023])
   t.equal(slots.rows.get(7, POLICY_WORDS.hash), hashOf(7))
+})
+
+t.test('revisions that are further apart than a row can tell begin anew: what was checked is checked once more', async (t) => {
+  const slots = new Slots(() => {})
+  const [old, young] = [slots.take('old', 1, 0), slots.take('young', 2, 0)]
+  for (const slot of [old, young]) {
+    slots.write(slot, { ...ENTRY, expiresAt: Infinity, goneAt: Infinity }, 1)
+    t.equal(slots.checked(slot), 0)
+  }
+  slots.setChecked(old, 7)
+  slots.setChecked(young, 2 ** 32 - 1)
+  t.strictSame([slots.checked(old), slots.checked(young)], [7, 2 ** 32 - 1])
+  slots.setChecked(young, 2 ** 32 + 7)
+  t.strictSame([slots.checked(old), slots.checked(young)], [0, 2 ** 32 + 7])
+  t.equal(slots.hit(old, 0, 'old', 1000, 7), NOT_USED)
+  t.not(slots.hit(young, 0, 'young', 1000, 2 ** 32 + 7), NOT_USED)
+  t.equal(slots.hit(young, 0, 'young', 1000, 2 ** 32 + 8), NOT_USED)
+  t.not(slots.hit(old, 0, 'old', 1000, 0), NOT_USED, 'nothing was ever invalidated')
+  t.equal(slots.accessCount(old), 1)
+})
+
+t.test('a hit is a use of a fresh entry with that very key', async (t) => {
+  const slots = new Slots(() => {})
+  const slot = slots.take('k', 1, 3)
+  const expiresAt = 5 * 2 ** 32 + 10
+  slots.write(slot, { ...ENTRY, expiresAt, goneAt: expiresAt, accessCount: 0 }, 1)
+  for (const now of [1, expiresAt - 1, expiresAt - 2 ** 32]) t.not(slots.hit(slot, 3, 'k', now, 0), NOT_USED, `at ${now}`)
+  t.strictSame([slots.accessCount(slot), slots.accessedAt(slot)], [3, expiresAt - 2 ** 32])
+  for (const now of [expiresAt, expiresAt + 1, expiresAt + 2 ** 32]) t.equal(slots.hit(slot, 3, 'k', now, 0), NOT_USED, `at ${now}`)
+  t.equal(slots.hit(slot, 3, 'j', 1, 0), NOT_USED)
+  t.equal(slots.hit(slot, 4, 'k', 1, 0), NOT_USED)
+  t.strictSame([slots.accessCount(slot), slots.accessedAt(slot), slots.expiresAt(slot)], [3, expiresAt - 2 ** 32, expiresAt])
 })
 
 t.test('a sort in slices orders by rank, and leaves equals as they stood', async () => {
