@@ -5,6 +5,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { PROBLEM_BY_STATUS, PROBLEMS, type ProblemSlug } from '../schemas/problems.js'
 import type { Problem, ValidationIssue } from '../schemas/common.js'
 import { requestId } from './requests.js'
+import { leaveUnread } from './unread-body.js'
 
 /** What an error may carry beyond Fastify's own members. */
 export interface ReportedError extends Partial<FastifyError> {
@@ -28,6 +29,9 @@ const MAX_NAME = 100
  * in place of the answer. Past this, and where the length is not said, the connection is closed.
  */
 const MAX_DISCARDED = 64 * 1024 * 1024
+
+/** Who is turned away before the body is looked at does not get it read. */
+const TURNED_AWAY = new Set([401, 403, 429])
 
 /** Fastify's own errors whose kind is not simply that of their status. */
 const FRAMEWORK_KINDS: Record<string, ProblemSlug> = {
@@ -117,6 +121,7 @@ function sendProblem (error: unknown, request: FastifyRequest, reply: FastifyRep
   if (fault.retryAfter !== undefined || status === 503 || status === 429) {
     reply.header('retry-after', String(Math.max(1, Math.ceil(fault.retryAfter ?? 1))))
   }
+  if (TURNED_AWAY.has(status)) leaveUnread(request, reply)
   const issues = fault.validation === undefined ? undefined : issuesOf(fault)
   return send(request, reply, status, slug, detailOf(fault, status, slug, issues), issues ?? fieldOf(fault, request))
 }

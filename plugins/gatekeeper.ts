@@ -37,6 +37,16 @@ export interface Gatekeeper {
   onDenial (listener: (denial: Denial) => void): void
   /** Tells of a denial that a handler has found, once it knew what the request was about. */
   denied (request: FastifyRequest, error: Error): void
+  /** Every route and what it asks for, once the service is ready. */
+  readonly routes: readonly GuardedRoute[]
+}
+
+/** A route that the gatekeeper stands before. */
+export interface GuardedRoute {
+  readonly methods: readonly string[]
+  /** As it was registered, with parameters: `/items/:id`. */
+  readonly url: string
+  readonly permission: Permission | 'public'
 }
 
 declare module 'fastify' {
@@ -76,12 +86,14 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
   const listeners: ((denial: Denial) => void)[] = []
   const told = new WeakSet<Error>()
   const demands: { route: RouteOptions, demand: Demand }[] = []
+  const routes: GuardedRoute[] = []
 
   app.decorate('gatekeeper', {
     add: (authenticator) => { authenticators.push(authenticator) },
     before: (check) => { checks.push(check) },
     onDenial: (listener) => { listeners.push(listener) },
-    denied: (request, error) => { tell(request, request.routeOptions.config.scope ?? 'public', error) }
+    denied: (request, error) => { tell(request, request.routeOptions.config.scope ?? 'public', error) },
+    routes
   })
   app.decorateRequest('identified', null)
   app.decorateRequest('principal', {
@@ -99,6 +111,7 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
     for (const { route, demand } of demands.splice(0)) {
       demand.permission = route.config?.scope ?? 'public'
       demand.index = permissionIndex(demand.permission) ?? -1
+      routes.push({ methods: [route.method].flat(), url: route.url, permission: demand.permission })
       // What is issued is held to the issuer by whoever issues it.
       demand.touches = route.config?.touches ?? (demand.permission === 'valet:issue' ? 'handler' : undefined)
     }
