@@ -74,18 +74,23 @@ export class NamespaceLedger {
       const marker = this.#tags.get(tag)
       if (marker !== undefined && concerns(marker, stamp, checked)) return marker
     }
-    let soft = this.#softAll !== undefined && concerns(this.#softAll, stamp, checked) ? this.#softAll : undefined
+    for (const { marker, matches } of this.#bans.values()) {
+      if (!marker.soft && concerns(marker, stamp, checked) && matches(key)) return marker
+    }
+    return this.softVerdict(key, tags, stamp, checked)
+  }
+
+  /** The same of soft ones alone. */
+  softVerdict (key: string, tags: readonly string[], stamp: number, checked: number): Marker | undefined {
+    if (this.#softAll !== undefined && concerns(this.#softAll, stamp, checked)) return this.#softAll
     for (const tag of tags) {
       const marker = this.#softTags.get(tag)
-      if (marker !== undefined && concerns(marker, stamp, checked)) soft = marker
+      if (marker !== undefined && concerns(marker, stamp, checked)) return marker
     }
     for (const { marker, matches } of this.#bans.values()) {
-      if (concerns(marker, stamp, checked) && matches(key)) {
-        if (!marker.soft) return marker
-        soft = marker
-      }
+      if (marker.soft && concerns(marker, stamp, checked) && matches(key)) return marker
     }
-    return soft
+    return undefined
   }
 
   /** Whether a value known to be true at the stamp is so still. Its tags may not be known yet (undefined): then any tag counts. */

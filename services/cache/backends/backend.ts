@@ -112,6 +112,9 @@ export interface SharedBackend {
   /** The same in outline, without reading any entry: where the backend has an index. */
   outline? (namespace: string | undefined): AsyncIterable<Outline[]>
 
+  /** Entries that were scanned, with their reads: where those are kept apart and a scan leaves them out. */
+  counted? (namespace: string, entries: readonly ScannedEntry[]): Promise<ScannedEntry[]>
+
   /** A page of a namespace without a look at the pages before it: where the backend keeps entries in an order. */
   page? (namespace: string, query: PageQuery): Promise<Page>
 

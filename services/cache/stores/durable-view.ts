@@ -6,6 +6,7 @@ import type { Marker } from '../ledger.js'
 import { formatVersion } from '../version.js'
 import type { Durability } from '../writers/durability.js'
 import type { LocalStore } from './local-store.js'
+import { PageOfNames } from './page-of-names.js'
 import type { ListQuery, Listing, Usage } from './store.js'
 
 /** What tells the cursors of these pages from those of pages over memory alone. */
@@ -35,20 +36,16 @@ export class DurableView {
   async list (namespace: string, query: ListQuery): Promise<Listing> {
     const { limit, offset = 0, cursor } = query
     const matches = matcherOf(query) ?? (() => true)
-    const found = new Map<string, Facts | undefined>()
-    for await (const portion of this.#durable(namespace)) for (const facts of portion) if (matches(facts.key)) found.set(facts.key, facts)
-    // Of those in memory only the key, until the page is known.
-    for await (const entries of this.#options.local.dump(namespace, matches)) for (const { key } of entries) if (!found.has(key)) found.set(key, undefined)
-    // By name, so that a page boundary loses none and repeats none while others write.
-    const keys = [...found.keys()].sort()
     const after = cursor === undefined ? undefined : Buffer.from(cursor.slice(CURSOR.length), 'base64url').toString()
-    const start = after === undefined ? offset : keys.findIndex((key) => key > after)
-    const page = start === -1 ? [] : keys.slice(start, start + limit)
-    const more = start !== -1 && start + limit < keys.length
+    const found = new PageOfNames<Facts | undefined>({ after, offset, limit })
+    for await (const portion of this.#durable(namespace)) for (const facts of portion) if (matches(facts.key)) found.add(facts.key, facts)
+    // Of those in memory only the key, until the page is known.
+    for await (const entries of this.#options.local.dump(namespace, matches)) for (const { key } of entries) if (!found.has(key)) found.add(key, undefined)
+    const { names, next } = found.page()
     return {
-      total: keys.length,
-      entries: page.flatMap((key) => this.#listed(namespace, key, found.get(key)) ?? []),
-      cursor: more ? CURSOR + Buffer.from(page.at(-1) as string).toString('base64url') : undefined
+      total: found.total,
+      entries: names.flatMap(([key, facts]) => this.#listed(namespace, key, facts) ?? []),
+      cursor: next === undefined ? undefined : CURSOR + Buffer.from(next).toString('base64url')
     }
   }
 

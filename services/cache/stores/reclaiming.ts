@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { SharedBackend } from '../backends/backend.js'
+import type { Outline, SharedBackend } from '../backends/backend.js'
 import { outlinesIn } from '../backends/outline.js'
+import type { Now } from '../clock.js'
 import { isOutage } from '../faults.js'
-import type { Ledger } from '../ledger.js'
+import type { Ledger, NamespaceLedger } from '../ledger.js'
 
 /** How often a sweep begins anew when the backend went away in the middle of it, and how long it waits before, in milliseconds. */
 const TRIES = 20
@@ -24,13 +25,15 @@ interface Sweep { callers: Map<number, Progress>, done: Promise<void> }
 export class Reclaiming {
   #backend: SharedBackend
   #ledger: Ledger
+  #now: Now
   /** By namespace, what settles when the last sweep asked for is over, and the sweep that has not begun. */
   #last = new Map<string, Promise<void>>()
   #waiting = new Map<string, Sweep>()
 
-  constructor (backend: SharedBackend, ledger: Ledger) {
+  constructor (backend: SharedBackend, ledger: Ledger, now: Now) {
     this.#backend = backend
     this.#ledger = ledger
+    this.#now = now
   }
 
   /** @param stamp of the invalidation, whose entries are counted in `progress` as they go */
@@ -52,6 +55,11 @@ export class Reclaiming {
     await done
   }
 
+  /** Whether callers could see the entry until it fell to the invalidation with that stamp. */
+  #wasVisible (ledger: NamespaceLedger, { key, tags, stamp, expiresAt, isUnreadable }: Outline, until: number): boolean {
+    return isUnreadable === undefined && expiresAt > this.#now() && (ledger.softVerdict(key, tags, stamp, 0)?.stamp ?? Infinity) > until
+  }
+
   async #sweep (namespace: string, callers: ReadonlyMap<number, Progress>): Promise<void> {
     for (let tries = 1; ; tries++) {
       try {
@@ -59,8 +67,11 @@ export class Reclaiming {
           const ledger = this.#ledger.namespace(namespace)
           const fallen = entries.map((entry) => ({ entry, stamp: ledger.verdict(entry.key, entry.tags, entry.stamp, 0)?.stamp }))
           for (const [stamp, progress] of callers) {
-            const own = fallen.filter((each) => each.stamp === stamp)
-            if (own.length > 0) progress.count += await this.#backend.discard(namespace, own.map(({ entry }) => entry))
+            const own = fallen.filter((each) => each.stamp === stamp).map(({ entry }) => entry)
+            // Nobody could see the others any more: what was stale goes, and counts for nothing.
+            const seen = new Set(own.filter((entry) => this.#wasVisible(ledger, entry, stamp)))
+            if (seen.size > 0) progress.count += await this.#backend.discard(namespace, [...seen])
+            if (seen.size < own.length) await this.#backend.discard(namespace, own.filter((entry) => !seen.has(entry)))
           }
         }
         return

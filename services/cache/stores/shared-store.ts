@@ -1,33 +1,31 @@
-import type { Change, ChangeListener, InForce, PageQuery, ScannedEntry, SharedBackend } from '../backends/backend.js'
-import { outlinesIn } from '../backends/outline.js'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Change, ChangeListener, InForce, Outline, ScannedEntry, SharedBackend } from '../backends/backend.js'
 import { MemoryBackend } from '../backends/memory.js'
 import type { Now } from '../clock.js'
 import { goneAfterSoft, sizeOf, type StoredEntry } from '../entry.js'
 import { isOutage, type OnFault, warnOfFault } from '../faults.js'
-import { matcherOf, type Matcher } from '../glob.js'
+import type { Matcher } from '../glob.js'
 import { type Claim, InFlight, nameOf, type Operation } from '../in-flight.js'
 import { type Leases, LocalLeases } from '../leases.js'
 import { type Invalidation, Ledger, type Marker } from '../ledger.js'
 import type { Limits } from '../limits.js'
 import type { BreakerState } from '../resilience.js'
-import type { Facts, RecordFormat } from '../record-format.js'
-import { formatVersion } from '../version.js'
+import type { RecordFormat } from '../record-format.js'
 import { Wakeups } from '../wakeups.js'
+import { Debts } from './debts.js'
 import { type Progress, Reclaiming } from './reclaiming.js'
 import { Retirement } from './retirement.js'
 import { SharedLeases } from './shared-leases.js'
+import { SharedView } from './shared-view.js'
 import type { ListQuery, Listing, Store, Usage, WriteCondition, WriteOutcome } from './store.js'
 
-/** Entries that are read at once for a dump, and about the bytes of their values. */
-const PORTION = 256
-const PORTION_BYTES = 4 * 1024 * 1024
 /** How long an answer waits for entries to be counted, in milliseconds; reclaiming goes on behind it. */
 const COUNTING_TIME = 2000
 const RETIRE_AFTER = 120_000
-/** Deletions and invalidations that are remembered one by one while the backend is away. */
-const DEBTS = 10_000
 /** Between two tries to pay what the backend is owed, in milliseconds. */
 const SETTLE_INTERVAL = 250
+/** How long an end waits for it, in milliseconds. */
+const CLOSE_WITHIN = 2000
 
 export interface SharedStoreOptions {
   backend: SharedBackend
@@ -54,11 +52,9 @@ export class SharedStore implements Store, ChangeListener {
   #ledger = new Ledger()
   #inFlight = new InFlight()
   #fetches = new Map<string, Promise<StoredEntry | undefined>>()
-  /** Deletions that the backend could not be told of, by the entry's name; the last one of a key counts. */
-  #owedKeys = new Map<string, { namespace: string, key: string }>()
-  #owedInvalidations = new Set<{ namespace: string, what: Invalidation, marker: Marker }>()
+  #debts: Debts
+  #view: SharedView
   #settling: NodeJS.Timeout
-  #isSettling = false
   #retireAfter: number
   #retirement: Retirement
   #reclaiming: Reclaiming
@@ -80,9 +76,19 @@ export class SharedStore implements Store, ChangeListener {
       ? alone
       : new SharedLeases({ giver: backend.leases, backend, inFlight: this.#inFlight, wakeups: this.wakeups, alone })
     this.#retirement = new Retirement({ backend, ledger: this.#ledger, now, after: retireAfter, onFault })
-    this.#reclaiming = new Reclaiming(backend, this.#ledger)
+    this.#reclaiming = new Reclaiming(backend, this.#ledger, now)
+    this.#debts = new Debts({
+      backend,
+      ledger: this.#ledger,
+      inFlight: this.#inFlight,
+      onPaid: (namespace, what, stamp, inForce) => {
+        this.#retirement.add(namespace, what, stamp)
+        this.#apply(inForce)
+      }
+    })
+    this.#view = new SharedView({ backend, isVisible: (entry) => this.#isVisible(entry), catchUp: async () => { await this.#catchUp() } })
     this.#settling = setInterval(() => {
-      void this.#settle()
+      void this.#debts.pay()
       void this.#retirement.run()
     }, SETTLE_INTERVAL)
     this.#settling.unref()
@@ -186,8 +192,7 @@ export class SharedStore implements Store, ChangeListener {
       await this.delete(namespace, key)
     } catch (error) {
       if (!isOutage(error)) throw error
-      this.#owedKeys.set(nameOf(namespace, key), { namespace, key })
-      this.#boundDebts()
+      this.#debts.oweDeletion(namespace, key)
     }
   }
 
@@ -218,70 +223,14 @@ export class SharedStore implements Store, ChangeListener {
       await this.#record(namespace, what)
     } catch (error) {
       if (!isOutage(error)) throw error
-      this.#owe(namespace, what)
-      this.#boundDebts()
+      this.#debts.oweInvalidation(namespace, what)
     }
   }
 
-  async list (namespace: string, query: ListQuery): Promise<Listing> {
-    const { limit, offset = 0, cursor } = query
-    const matches = matcherOf(query) ?? (() => true)
-    if (this.#backend.page !== undefined) {
-      await this.#catchUp()
-      const isVisible = (entry: Parameters<PageQuery['isVisible']>[0]): boolean => this.#isVisible(entry)
-      const page = await this.#backend.page(namespace, { matches, isVisible, limit, offset: cursor === undefined ? offset : 0, cursor })
-      return { ...page, entries: page.entries.map(listed) }
-    }
-    const found = new Map<string, ScannedEntry>()
-    for await (const entries of this.scan(namespace)) {
-      for (const entry of entries) if (matches(entry.key)) found.set(entry.key, entry)
-    }
-    // By name, so that a page boundary loses none and repeats none while others write.
-    const keys = [...found.keys()].sort()
-    const after = cursor === undefined ? undefined : Buffer.from(cursor, 'base64url').toString()
-    const start = after === undefined ? offset : keys.findIndex((key) => key > after)
-    const page = start === -1 ? [] : keys.slice(start, start + limit)
-    const more = start !== -1 && start + limit < keys.length
-    return {
-      total: keys.length,
-      entries: page.map((key) => listed(found.get(key) as ScannedEntry)),
-      cursor: more ? Buffer.from(page.at(-1) as string).toString('base64url') : undefined
-    }
-  }
-
-  async * dump (namespace: string | undefined, matches: Matcher): AsyncIterable<StoredEntry[]> {
-    for await (const scanned of this.scan(namespace)) {
-      for (const [name, found] of portions(scanned.filter(({ key }) => matches(key)))) {
-        const entries = await this.#backend.getMany(name, found)
-        yield entries.flatMap((entry) => entry === undefined || !this.#isVisible(entry) ? [] : [entry])
-      }
-    }
-  }
-
-  async usage (namespace?: string): Promise<Usage> {
-    const told = await this.#backend.usage?.(namespace)
-    if (told !== undefined) return told
-    const usage = { items: 0, bytes: 0 }
-    const seen = new Set<string>()
-    await this.#catchUp()
-    for await (const entries of outlinesIn(this.#backend, namespace)) {
-      for (const entry of entries) {
-        const name = nameOf(entry.namespace, entry.key)
-        if (seen.has(name) || !this.#isVisible(entry)) continue
-        seen.add(name)
-        usage.items++
-        usage.bytes += entry.size
-      }
-    }
-    return usage
-  }
-
-  async * scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> {
-    await this.#catchUp()
-    for await (const entries of this.#backend.scan(namespace)) {
-      yield entries.filter((entry) => this.#isVisible(entry))
-    }
-  }
+  async list (namespace: string, query: ListQuery): Promise<Listing> { return await this.#view.list(namespace, query) }
+  dump (namespace: string | undefined, matches: Matcher): AsyncIterable<StoredEntry[]> { return this.#view.dump(namespace, matches) }
+  async usage (namespace?: string): Promise<Usage> { return await this.#view.usage(namespace) }
+  scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> { return this.#view.scan(namespace) }
 
   /** The memory tier has limits of its own. */
   configure (limits: Limits): void { this.#backend.configure?.(limits) }
@@ -296,7 +245,7 @@ export class SharedStore implements Store, ChangeListener {
     const { revision } = this.#ledger
     await this.memory.sweep()
     // While it cannot be asked, or is owed an invalidation, nothing here may be forgotten.
-    if (!this.isTrusted || this.#owedInvalidations.size > 0) return
+    if (!this.isTrusted || this.#debts.hasInvalidations) return
     await this.#backend.sweep?.()
     const inForce = await this.#backend.inForce()
     // What the backend has forgotten, no entry there can fall to; and every entry here has just been held against it.
@@ -308,6 +257,8 @@ export class SharedStore implements Store, ChangeListener {
 
   async close (): Promise<void> {
     clearInterval(this.#settling)
+    // What is still owed would be lost. Where the backend is away that takes no time.
+    await Promise.race([this.#debts.pay(), delay(CLOSE_WITHIN, undefined, { ref: false })])
     await this.#backend.close()
   }
 
@@ -362,7 +313,7 @@ export class SharedStore implements Store, ChangeListener {
 
   /** The fetched entry if it may be seen, put into the memory tier if it may be kept. */
   #accept (entry: StoredEntry | undefined, operation: Operation): StoredEntry | undefined {
-    if (entry === undefined || this.#owedKeys.has(operation.name)) return undefined
+    if (entry === undefined || this.#debts.has(operation.name)) return undefined
     const marker = this.#ledger.namespace(entry.namespace).verdict(entry.key, entry.tags, entry.stamp, 0)
     if (marker !== undefined && !marker.soft) return undefined
     const accepted = marker === undefined
@@ -374,7 +325,7 @@ export class SharedStore implements Store, ChangeListener {
   }
 
   #keep (entry: StoredEntry, operation: Operation): void {
-    if (operation.supersededAt > entry.stamp || !this.isTrusted || this.#owedKeys.has(operation.name)) return
+    if (operation.supersededAt > entry.stamp || !this.isTrusted || this.#debts.has(operation.name)) return
     if (sizeOf(entry.key, entry.value, entry.tags, entry.metadata) <= this.memory.maxMemory) this.memory.put(entry)
     else this.memory.delete(entry.namespace, entry.key)
   }
@@ -386,7 +337,7 @@ export class SharedStore implements Store, ChangeListener {
     try {
       const outcome = await this.#changing(operation, namespace, key, write)
       if (typeof outcome === 'object') {
-        this.#owedKeys.delete(name)
+        this.#debts.forgive(name)
         if (entry !== undefined) this.#keep({ ...entry, stamp: outcome.stamp, storedLength: outcome.storedLength }, operation)
       }
       return outcome
@@ -430,80 +381,8 @@ export class SharedStore implements Store, ChangeListener {
   }
 
   /** Whether callers may see an entry that the backend holds. */
-  #isVisible ({ namespace, key, tags, stamp, expiresAt, isUnreadable }: Pick<Facts, 'namespace' | 'key' | 'tags' | 'stamp' | 'expiresAt' | 'isUnreadable'>): boolean {
-    return isUnreadable === undefined && expiresAt > this.#now() && !this.#owedKeys.has(nameOf(namespace, key)) &&
+  #isVisible ({ namespace, key, tags, stamp, expiresAt, isUnreadable }: Omit<Outline, 'size'>): boolean {
+    return isUnreadable === undefined && expiresAt > this.#now() && !this.#debts.has(nameOf(namespace, key)) &&
       this.#ledger.namespace(namespace).verdict(key, tags, stamp, 0) === undefined
   }
-
-  #owe (namespace: string, what: Invalidation): void {
-    // No stamp can be had, so everything counts as older until the backend knows of it.
-    const marker = this.#ledger.record(namespace, what, Number.MAX_VALUE)
-    this.#owedInvalidations.add({ namespace, what, marker })
-  }
-
-  /** An outage may last: what is too much to be remembered one by one is owed as all of its namespace. */
-  #boundDebts (): void {
-    if (this.#owedKeys.size + this.#owedInvalidations.size <= DEBTS) return
-    const namespaces = new Set([...this.#owedKeys.values(), ...this.#owedInvalidations].map(({ namespace }) => namespace))
-    for (const { namespace, marker } of this.#owedInvalidations) this.#ledger.withdraw(namespace, marker)
-    this.#owedKeys.clear()
-    this.#owedInvalidations.clear()
-    for (const namespace of namespaces) this.#owe(namespace, { all: true })
-  }
-
-  /** Tells the backend what it could not be told before. */
-  async #settle (): Promise<void> {
-    if (this.#isSettling || (this.#owedKeys.size === 0 && this.#owedInvalidations.size === 0)) return
-    this.#isSettling = true
-    await this.#payOff().finally(() => { this.#isSettling = false })
-  }
-
-  async #payOff (): Promise<void> {
-    for (const [name, owed] of this.#owedKeys) {
-      try {
-        await this.#backend.delete(owed.namespace, owed.key)
-        // A read under way may be about to bring the value that has just gone.
-        this.#inFlight.supersede(name)
-        if (this.#owedKeys.get(name) === owed) this.#owedKeys.delete(name)
-      } catch {
-        return // Still away: the next round tries again.
-      }
-    }
-    for (const owed of this.#owedInvalidations) {
-      try {
-        this.#retirement.add(owed.namespace, owed.what, await this.#backend.invalidate(owed.namespace, owed.what))
-        const inForce = await this.#backend.inForce()
-        // First the provisional marker goes: being the newest of all, it leaves no room for others of its tag.
-        this.#ledger.withdraw(owed.namespace, owed.marker)
-        this.#apply(inForce)
-        this.#owedInvalidations.delete(owed)
-      } catch {
-        return
-      }
-    }
-  }
-}
-
-/** The keys of scanned entries by namespace, as many at once as hold about PORTION_BYTES of values. */
-function * portions (entries: readonly ScannedEntry[]): Generator<[namespace: string, keys: string[]]> {
-  const namespaces = new Set(entries.map(({ namespace }) => namespace))
-  for (const namespace of namespaces) {
-    let keys: string[] = []
-    let bytes = 0
-    for (const { namespace: own, key, valueLength } of entries) {
-      if (own !== namespace) continue
-      keys.push(key)
-      bytes += valueLength
-      if (bytes < PORTION_BYTES && keys.length < PORTION) continue
-      yield [namespace, keys]
-      keys = []
-      bytes = 0
-    }
-    if (keys.length > 0) yield [namespace, keys]
-  }
-}
-
-/** A listing shows everything about an entry but its value. */
-function listed ({ valueLength: length, version, stamp: _, storedLength: __, ...facts }: ScannedEntry): Listing['entries'][number] {
-  return { ...facts, value: '', version: formatVersion(version), size: sizeOf(facts.key, { length }, facts.tags, facts.metadata) }
 }

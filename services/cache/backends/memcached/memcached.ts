@@ -252,6 +252,18 @@ export class MemcachedBackend implements SharedBackend {
     }
   }
 
+  async counted (namespace: string, entries: readonly ScannedEntry[]): Promise<ScannedEntry[]> {
+    const place = await this.coordination.place()
+    const names = this.#names(place)
+    const counted: ScannedEntry[] = []
+    for (let from = 0; from < entries.length; from += PORTION) {
+      const portion = entries.slice(from, from + PORTION)
+      const reads = await this.#run(async () => await this.#client.getMany(portion.map(({ key }) => names.of(namespace, key, 'reads'))), SCAN_FACTOR)
+      counted.push(...portion.map((entry, at) => withReads(entry, reads[at], place)))
+    }
+    return counted
+  }
+
   async discard (namespace: string, entries: readonly Discarded[]): Promise<number> {
     let count = 0
     for (let from = 0; from < entries.length; from += BATCH) {
@@ -386,12 +398,9 @@ export class MemcachedBackend implements SharedBackend {
       const live = this.#live(namespace, itsKey, item, place)
       return live === undefined ? [] : [{ ...live, name, seen: { cas: item.cas, connection: item.connection } }]
     })
-    const reads = await this.#run(async () => await this.#client.getMany(
-      found.map(({ facts: { namespace, key } }) => names.of(namespace, key, 'reads'))), SCAN_FACTOR)
-    return found.map(({ facts, record, name, seen }, at) => {
-      const entry = { ...withReads(facts, reads[at], place), valueLength: record.length - (prefixLength(record) as number) }
+    return found.map(({ facts, record, name, seen }) => {
       this.#remember(facts, { version: facts.version, name, seen })
-      return entry
+      return { ...facts, valueLength: record.length - (prefixLength(record) as number) }
     })
   }
 

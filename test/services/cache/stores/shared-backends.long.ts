@@ -140,6 +140,19 @@ for (const [kind, start] of Object.entries(kinds)) {
         })
       }
 
+      t.test('counts what could be seen until then, not what was stale already', async (t) => {
+        await a.cache.getOrSet('soft:1', () => 1, { tags: ['soft'], grace: 600 })
+        await a.cache.getOrSet('soft:2', () => 2, { tags: ['soft'], grace: 600 })
+        await a.store.outdate(NS, { pattern: 'soft:1', soft: true })
+        t.equal(await valueIn(a.cache, 'soft:1'), undefined, 'it is stale')
+        await a.cache.set(NS, 'soft:3', entry(3, { ttl: 0.05, grace: 600, tags: ['soft'] }))
+        await eventually(async () => await valueIn(a.cache, 'soft:3') === undefined, 'that one too, by its TTL')
+        t.equal(await a.cache.invalidate(NS, { tags: ['soft'] }), 1)
+        const left: string[] = []
+        for await (const entries of a.backend.scan(NS)) left.push(...entries.map(({ key }) => key).filter((key) => key.startsWith('soft:')))
+        t.strictSame(left, [], 'all of them have gone')
+      })
+
       t.test('concerns its own namespace, also of names that begin alike', async (t) => {
         await a.cache.set('n', 'k', entry(1, { tags: ['t'] }))
         await a.cache.set('nn', 'k', entry(2, { tags: ['t'] }))

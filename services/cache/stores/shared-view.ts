@@ -1,0 +1,112 @@
+import type { Outline, PageQuery, ScannedEntry, SharedBackend } from '../backends/backend.js'
+import { outlinesIn } from '../backends/outline.js'
+import { sizeOf, type StoredEntry } from '../entry.js'
+import { matcherOf, type Matcher } from '../glob.js'
+import { nameOf } from '../in-flight.js'
+import { formatVersion } from '../version.js'
+import { PageOfNames } from './page-of-names.js'
+import type { ListQuery, Listing, Usage } from './store.js'
+
+/** Entries that are read at once for a dump, and about the bytes of their values. */
+const PORTION = 256
+const PORTION_BYTES = 4 * 1024 * 1024
+
+export interface SharedViewOptions {
+  backend: SharedBackend
+  /** Whether callers may see an entry. */
+  isVisible: (entry: Omit<Outline, 'size'>) => boolean
+  /** Learns of the invalidations that entries have to be held against. */
+  catchUp: () => Promise<void>
+}
+
+/** What can be asked about many entries of a shared backend at once. */
+export class SharedView {
+  #options: SharedViewOptions
+
+  constructor (options: SharedViewOptions) { this.#options = options }
+
+  async list (namespace: string, query: ListQuery): Promise<Listing> {
+    const { backend, isVisible, catchUp } = this.#options
+    const { limit, offset = 0, cursor } = query
+    const matches = matcherOf(query) ?? (() => true)
+    if (backend.page !== undefined) {
+      await catchUp()
+      const visible: PageQuery['isVisible'] = (entry) => isVisible(entry)
+      const page = await backend.page(namespace, { matches, isVisible: visible, limit, offset: cursor === undefined ? offset : 0, cursor })
+      return { ...page, entries: page.entries.map(listed) }
+    }
+    const after = cursor === undefined ? undefined : Buffer.from(cursor, 'base64url').toString()
+    const found = new PageOfNames<ScannedEntry>({ after, offset, limit })
+    for await (const entries of this.scan(namespace)) {
+      for (const entry of entries) if (matches(entry.key)) found.add(entry.key, entry)
+    }
+    const { names, next } = found.page()
+    const entries = names.map(([, entry]) => entry)
+    return {
+      total: found.total,
+      entries: (await backend.counted?.(namespace, entries) ?? entries).map(listed),
+      cursor: next === undefined ? undefined : Buffer.from(next).toString('base64url')
+    }
+  }
+
+  async * dump (namespace: string | undefined, matches: Matcher): AsyncIterable<StoredEntry[]> {
+    const { backend, isVisible } = this.#options
+    for await (const scanned of this.scan(namespace)) {
+      for (const [name, found] of portions(scanned.filter(({ key }) => matches(key)))) {
+        const entries = await backend.getMany(name, found)
+        yield entries.flatMap((entry) => entry === undefined || !isVisible(entry) ? [] : [entry])
+      }
+    }
+  }
+
+  async usage (namespace?: string): Promise<Usage> {
+    const { backend, isVisible, catchUp } = this.#options
+    const told = await backend.usage?.(namespace)
+    if (told !== undefined) return told
+    const usage = { items: 0, bytes: 0 }
+    const seen = new Set<string>()
+    await catchUp()
+    for await (const entries of outlinesIn(backend, namespace)) {
+      for (const entry of entries) {
+        const name = nameOf(entry.namespace, entry.key)
+        if (seen.has(name) || !isVisible(entry)) continue
+        seen.add(name)
+        usage.items++
+        usage.bytes += entry.size
+      }
+    }
+    return usage
+  }
+
+  async * scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> {
+    const { backend, isVisible, catchUp } = this.#options
+    await catchUp()
+    for await (const entries of backend.scan(namespace)) {
+      yield entries.filter((entry) => isVisible(entry))
+    }
+  }
+}
+
+/** The keys of scanned entries by namespace, as many at once as hold about PORTION_BYTES of values. */
+function * portions (entries: readonly ScannedEntry[]): Generator<[namespace: string, keys: string[]]> {
+  const namespaces = new Set(entries.map(({ namespace }) => namespace))
+  for (const namespace of namespaces) {
+    let keys: string[] = []
+    let bytes = 0
+    for (const { namespace: own, key, valueLength } of entries) {
+      if (own !== namespace) continue
+      keys.push(key)
+      bytes += valueLength
+      if (bytes < PORTION_BYTES && keys.length < PORTION) continue
+      yield [namespace, keys]
+      keys = []
+      bytes = 0
+    }
+    if (keys.length > 0) yield [namespace, keys]
+  }
+}
+
+/** A listing shows everything about an entry but its value. */
+function listed ({ valueLength: length, version, stamp: _, storedLength: __, ...facts }: ScannedEntry): Listing['entries'][number] {
+  return { ...facts, value: '', version: formatVersion(version), size: sizeOf(facts.key, { length }, facts.tags, facts.metadata) }
+}
