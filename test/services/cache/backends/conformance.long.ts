@@ -206,7 +206,11 @@ async function conforms (t: Test, cache: Cache): Promise<void> {
     let dumped = 0
     for await (const entries of cache.dump(ns, 'key:*')) dumped += entries.length
     t.ok(dumped >= keys.length)
-    t.equal(await cache.clear(ns, 'key:*'), keys.length, 'and clear counts them')
+    const began = performance.now()
+    const cleared = await cache.clear(ns, 'key:*')
+    const isWhole = cleared === keys.length || (cleared < keys.length && performance.now() - began > 1900)
+    t.ok(isWhole, `clear counts them, as far as it comes in the two seconds that an answer waits for it: ${cleared}`)
+    t.equal((await cache.list(ns, { pattern: 'key:*', limit: 1 })).total, 0)
   })
 
   await t.test('what is counted is what is there', async (t) => {
