@@ -6,6 +6,7 @@ import { initialSettings, type Config } from './config.js'
 import accessLog from './plugins/access-log.js'
 import allowances from './plugins/allowances.js'
 import apiKeys from './plugins/api-keys.js'
+import audit from './plugins/audit.js'
 import bodyLimits from './plugins/body-limits.js'
 import cache, { type AtRestOptions } from './plugins/cache.js'
 import cacheDatabase from './plugins/cache-database.js'
@@ -79,6 +80,7 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   await app.register(credentials, { shared: databaseUrl !== undefined }) // hears of changes over Redis where there is one
   await app.register(apiKeys)
   await app.register(valetKey, { ...config.valet, dataDir, shared: databaseUrl !== undefined })
+  await app.register(audit, { retention: config.auditRetention }) // hears of every route after it
   if (config.memcachedUrl !== undefined) await app.register(memcached, { url: config.memcachedUrl, required: defaultBackend === 'memcached' })
   await app.register(cacheDatabase, { databaseUrl })
   // By lower limits than those, or without the quotas, it would give up what it holds.

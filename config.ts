@@ -33,6 +33,8 @@ export interface Config {
     /** The first one seals; undefined: one under `dataDir`. */
     secrets?: readonly string[]
   }
+  /** Days that an entry of the audit log is kept. */
+  auditRetention: number
   /** For CORS; empty allows none. */
   allowedOrigins: string[]
   /** Folder of what Larder keeps itself. */
@@ -158,6 +160,7 @@ export function loadConfig (env: Given = readEnvironment()): Config {
     ...(tls && { tls }),
     access: accessOf(values, warnings),
     valet: valetOf(values, databaseUrl !== undefined, warnings),
+    auditRetention: values.AUDIT_RETENTION,
     allowedOrigins: originsOf(values),
     dataDir: values.DATA_DIR,
     ...(databaseUrl !== undefined && { databaseUrl }),

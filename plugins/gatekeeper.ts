@@ -31,6 +31,8 @@ export interface Denial {
 export interface Gatekeeper {
   /** Adds a kind of credential. */
   add (authenticator: Authenticator): void
+  /** Whether the text looks like a credential, and so belongs in no log. */
+  isCredential (text: string): boolean
   /** Adds what is asked before a credential is looked at: an error that it returns is the answer. */
   before (check: (request: FastifyRequest) => Error | undefined): void
   /** Tells of every 401 and 403 that the gatekeeper gives. */
@@ -90,6 +92,7 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
 
   app.decorate('gatekeeper', {
     add: (authenticator) => { authenticators.push(authenticator) },
+    isCredential: (text) => authenticators.some((each) => each.recognises(text)),
     before: (check) => { checks.push(check) },
     onDenial: (listener) => { listeners.push(listener) },
     denied: (request, error) => { tell(request, request.routeOptions.config.scope ?? 'public', error) },

@@ -18,6 +18,7 @@ const TAGS = [
   { name: 'Posts', description: 'Posts, cached per route' },
   { name: 'Keys', description: 'API keys: who may do what, and until when' },
   { name: 'Valet keys', description: 'Tokens that carry a part of their issuer’s rights for a few minutes, and the keys that they are signed with' },
+  { name: 'Audit', description: 'Who did what, who was turned away, and why' },
   { name: 'Greetings', description: 'The front page and two greetings' },
   { name: 'Health', description: 'Whether the service and its parts work' },
   { name: 'Observability', description: 'Numbers about the service' },

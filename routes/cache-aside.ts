@@ -37,7 +37,7 @@ const cacheAside: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.post('/clear', {
-    config: { scope: 'cache:delete', touches: 'everything' },
+    config: { scope: 'cache:delete', touches: 'everything', audit: 'cache.clear' },
     schema: {
       operationId: 'clearCacheAside',
       summary: 'Clear the cache of the sample resources',

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import audit from './audit.js'
 import cache, { type CacheRoutesOptions } from './cache.js'
 import cacheAside from './cache-aside.js'
 import docs from './docs.js'
@@ -31,6 +32,7 @@ export default async function routes (app: FastifyInstance, options: RoutesOptio
   await app.register(keys, { prefix: '/keys' })
   await app.register(valet, { prefix: '/valet' })
   await app.register(wellKnown, { prefix: '/.well-known' })
+  await app.register(audit, { prefix: '/audit' })
   await app.register(metrics, { prefix: '/metrics' })
   await app.register(docs)
   await app.register(problems, { prefix: '/problems' })

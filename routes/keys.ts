@@ -46,7 +46,7 @@ const keys: FastifyPluginAsyncTypebox = async (app) => {
   }, async (request) => await apiKeys.get(request.principal, request.params.id))
 
   app.post('', {
-    config: { scope: 'keys:write' },
+    config: { scope: 'keys:write', audit: 'key.issue' },
     schema: {
       operationId: 'createApiKey',
       summary: 'Create an API key',
@@ -61,7 +61,7 @@ const keys: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.post('/:id/rotate', {
-    config: { scope: 'keys:write' },
+    config: { scope: 'keys:write', audit: 'key.rotate' },
     schema: {
       operationId: 'rotateApiKey',
       summary: 'Replace an API key by a new one with the same rights',
@@ -79,7 +79,7 @@ const keys: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.delete('/:id', {
-    config: { scope: 'keys:delete' },
+    config: { scope: 'keys:delete', audit: 'key.revoke' },
     schema: {
       operationId: 'revokeApiKey',
       summary: 'Revoke an API key',

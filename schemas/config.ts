@@ -93,6 +93,7 @@ export const Environment = Type.Object({
   SECRET_KEY: Type.Optional(text({ group: 'Security', secret: true, description: 'Secret under which the keys are sealed that valet keys are signed with; or several, `new,old`, of which the first seals and all open. Absent: one is made under `DATA_DIR`. All processes on one database need the same.' })),
   VALET_ALGORITHM: words(['HS256', 'EdDSA'], { group: 'Security', default: 'HS256', description: 'What valet keys are signed with: a shared secret, or Ed25519, whose public keys stand at `/.well-known/jwks.json`.' }),
   VALET_TOKEN_TTL: whole(1, 3600, { group: 'Security', default: 300, description: 'Seconds that a valet key lives when nobody says how long.' }),
+  AUDIT_RETENTION: whole(1, 3650, { group: 'Security', default: 90, description: 'Days that entries of the audit log are kept.' }),
   RATE_LIMITS: Type.Optional(text({ group: 'Security', built: [], examples: ['6000/minute'], description: 'Requests that one caller may make.' })),
 
   WORKERS: whole(1, 1024, { group: 'Processes', default: 1, built: [1], description: 'Processes that serve.' }),

@@ -113,7 +113,7 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.post('/config', {
-    config: { scope: 'config:write' },
+    config: { scope: 'config:write', audit: 'cache.config' },
     schema: {
       operationId: 'changeCacheConfig',
       summary: 'Change how a backend is set up',

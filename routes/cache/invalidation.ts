@@ -15,7 +15,7 @@ const invalidation: FastifyPluginAsyncTypebox = async (app) => {
   const { caches } = app
 
   app.post('/clear', {
-    config: { scope: 'cache:delete', touches: 'handler' },
+    config: { scope: 'cache:delete', touches: 'handler', audit: 'cache.clear' },
     schema: {
       operationId: 'clearCache',
       summary: 'Delete all entries, or those that match',
@@ -35,7 +35,7 @@ const invalidation: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.post('/invalidate', {
-    config: { scope: 'cache:delete', touches: 'handler' },
+    config: { scope: 'cache:delete', touches: 'handler', audit: 'cache.invalidate' },
     schema: {
       operationId: 'invalidateCache',
       summary: 'Delete entries by tag or pattern',

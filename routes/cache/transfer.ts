@@ -46,7 +46,7 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
   let imports = 0
 
   app.get('/export', {
-    config: { scope: 'cache:read', touches: 'handler' },
+    config: { scope: 'cache:read', touches: 'handler', audit: 'cache.export' },
     exposeHeadRoute: false,
     schema: {
       operationId: 'exportCache',
@@ -84,7 +84,7 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
     app.addContentTypeParser(Object.keys(TYPES), (_request, payload, done) => { done(null, payload) })
 
     app.post('/import', {
-      config: { scope: 'cache:write', touches: 'handler' },
+      config: { scope: 'cache:write', touches: 'handler', audit: 'cache.import' },
       bodyLimit: maxImportSize,
       validatorCompiler: bodyless(app),
       schema: {

@@ -1,0 +1,110 @@
+import type { FastifyReply, FastifyRequest, onResponseHookHandler } from 'fastify'
+import fp from 'fastify-plugin'
+import { keyHashOf, type AuditEvent } from '../services/access/audit-event.js'
+import { AuditLog } from '../services/access/audit-log.js'
+import { thingOf } from '../services/access/demand.js'
+import type {} from './gatekeeper.js'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Makes every use of the route an administrative act of this name, `cache.clear` for instance, that the audit log keeps. */
+    audit?: string
+  }
+  interface FastifyInstance {
+    audit: AuditLog
+  }
+}
+
+export interface AuditOptions {
+  /** Days that an entry is kept. */
+  retention: number
+}
+
+const HOUR = 3_600_000
+/** As for what no administrative act is. */
+const ACCESS = 'access'
+const NAMESPACE = /^[A-Za-z0-9_.-]{1,64}$/
+
+/**
+ * Decorates the instance with `audit`, and writes into it: what is done on routes that state `config.audit`, whoever is turned away,
+ * and what valet keys are used for. Registered before any route that is to be heard of.
+ */
+export default fp<AuditOptions>(async function audit (app, { retention }) {
+  const { database, log } = app
+  const audit = new AuditLog({ database, log, retention })
+  app.decorate('audit', audit)
+
+  app.gatekeeper.onDenial(({ request, error }) => {
+    const reason = error.why ?? error.message
+    audit.count({ ...eventOf(request), outcome: 'denied', status: error.statusCode, reason })
+  })
+
+  app.addHook('onRoute', (route) => {
+    const observe = route.config?.audit === undefined ? observeUse : observeAct
+    route.onResponse = [route.onResponse ?? []].flat().concat(observe)
+  })
+
+  const observeAct: onResponseHookHandler = (request, reply, done) => {
+    if (!isDenied(reply)) audit.record(outcomeOf(request, reply))
+    done()
+  }
+  const observeUse: onResponseHookHandler = (request, reply, done) => {
+    if (request.principal.kind === 'valet_key' && !isDenied(reply)) audit.count(outcomeOf(request, reply))
+    done()
+  }
+
+  const prune = (): void => {
+    audit.prune().catch((error: unknown) => { log.warn({ err: error }, 'old entries of the audit log could not be removed: tried again in an hour') })
+  }
+  const pruning = setInterval(prune, HOUR).unref()
+  app.addHook('onReady', async () => { prune() })
+  app.addHook('onClose', async () => {
+    clearInterval(pruning)
+    await audit.close()
+  })
+}, { name: 'audit', fastify: '5.x', dependencies: ['gatekeeper', 'postgres'] })
+
+/** Who was turned away has been told of by the gatekeeper. */
+const isDenied = ({ statusCode }: FastifyReply): boolean => statusCode === 401 || statusCode === 403
+
+function outcomeOf (request: FastifyRequest, reply: FastifyReply): AuditEvent {
+  const { statusCode } = reply
+  const event = eventOf(request)
+  const location = reply.getHeader('location')
+  return {
+    ...event,
+    outcome: statusCode < 400 ? 'success' : 'failure',
+    status: statusCode,
+    // What was made is named where it can be found.
+    ...(statusCode === 201 && typeof location === 'string' && { resource: location.replace(/^\//, '') })
+  }
+}
+
+function eventOf (request: FastifyRequest): Omit<AuditEvent, 'outcome'> {
+  const { principal, params, query, body, routeOptions: { config: { scope = 'public', audit = ACCESS, touches }, url = '' } } = request
+  const said = (name: string): string | undefined => [params, query, body].map((part) => textIn(part, name)).find((text) => text !== undefined)
+  const namespace = said('namespace') ?? (url.startsWith('/api/cache/') ? 'default' : undefined)
+  const key = said('key')
+  const { gatekeeper } = request.server
+  // Whoever takes an id for the credential sends that in the path.
+  const resource = scope === 'public' || touches !== undefined ? undefined : thingOf({ permission: scope, index: 0 }, params as Record<string, string>)
+  return {
+    at: Date.now(),
+    principal: principal.id,
+    kind: principal.kind,
+    action: audit,
+    scope,
+    resource: resource?.split('/').some((part) => gatekeeper.isCredential(part)) === true ? undefined : resource,
+    keyHash: key === undefined ? undefined : keyHashOf(key),
+    // What nobody checked yet may be anything, a credential included.
+    namespace: namespace !== undefined && NAMESPACE.test(namespace) ? namespace : undefined,
+    address: request.ip,
+    requestId: request.id
+  }
+}
+
+function textIn (part: unknown, name: string): string | undefined {
+  if (typeof part !== 'object' || part === null || !Object.hasOwn(part, name)) return undefined
+  const value = (part as Record<string, unknown>)[name]
+  return typeof value === 'string' ? value : undefined
+}
