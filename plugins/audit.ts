@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest, onResponseHookHandler } from 'fastif
 import fp from 'fastify-plugin'
 import { keyHashOf, type AuditEvent } from '../services/access/audit-event.js'
 import { AuditLog } from '../services/access/audit-log.js'
-import { thingOf } from '../services/access/demand.js'
+import { thingOf, type Demand } from '../services/access/demand.js'
 import type {} from './gatekeeper.js'
 
 declare module 'fastify' {
@@ -87,7 +87,7 @@ function eventOf (request: FastifyRequest): Omit<AuditEvent, 'outcome'> {
   const key = said('key')
   const { gatekeeper } = request.server
   // Whoever takes an id for the credential sends that in the path.
-  const resource = scope === 'public' || touches !== undefined ? undefined : thingOf({ permission: scope, index: 0 }, params as Record<string, string>)
+  const resource = resourceOf({ permission: scope, index: 0, touches }, params as Record<string, string>)
   return {
     at: Date.now(),
     principal: principal.id,
@@ -101,6 +101,13 @@ function eventOf (request: FastifyRequest): Omit<AuditEvent, 'outcome'> {
     address: request.ip,
     requestId: request.id
   }
+}
+
+/** The entries of the cache are named by namespace and key instead. */
+function resourceOf (demand: Demand, params: Readonly<Record<string, string>>): string | undefined {
+  const { permission, touches } = demand
+  if (permission === 'public') return undefined
+  return touches === undefined || typeof touches === 'function' || params['id'] !== undefined ? thingOf(demand, params) : undefined
 }
 
 function textIn (part: unknown, name: string): string | undefined {

@@ -20,7 +20,7 @@ const valet: FastifyPluginAsyncTypebox = async (app) => {
   const { database, valet: { keys, ledger, signing } } = app
 
   app.post('/token', {
-    config: { scope: 'valet:issue' },
+    config: { scope: 'valet:issue', audit: 'valet.issue' },
     schema: {
       operationId: 'issueValetKey',
       summary: 'Issue a valet key',
@@ -72,7 +72,7 @@ const valet: FastifyPluginAsyncTypebox = async (app) => {
   }, async ({ principal, params: { id } }, reply) => noStore(reply).send(statusOf(await ledger.get(principal, id))))
 
   app.delete('/tokens/:id', {
-    config: { scope: 'valet:delete', touches: 'handler' },
+    config: { scope: 'valet:delete', touches: 'handler', audit: 'valet.revoke' },
     schema: {
       operationId: 'revokeValetKey',
       summary: 'Revoke a valet key',
@@ -87,7 +87,7 @@ const valet: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.delete('/tokens', {
-    config: { scope: 'valet:delete', touches: 'handler' },
+    config: { scope: 'valet:delete', touches: 'handler', audit: 'valet.revoke' },
     schema: {
       operationId: 'revokeValetKeys',
       summary: 'Revoke the valet keys of an issuer or a policy',
@@ -114,7 +114,7 @@ const valet: FastifyPluginAsyncTypebox = async (app) => {
   }, async (_request, reply) => noStore(reply).send({ keys: (await signing.list(database)).map(signingKeyOf) }))
 
   app.post('/rotate', {
-    config: { scope: 'valet:write', touches: 'everything' },
+    config: { scope: 'valet:write', touches: 'everything', audit: 'valet.rotate' },
     schema: {
       operationId: 'rotateSigningKey',
       summary: 'Replace the signing key',
@@ -129,7 +129,7 @@ const valet: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.delete('/keys/:kid', {
-    config: { scope: 'valet:delete', touches: 'everything' },
+    config: { scope: 'valet:delete', touches: 'everything', audit: 'valet.retire' },
     schema: {
       operationId: 'retireSigningKey',
       summary: 'Retire a signing key',

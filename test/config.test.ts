@@ -31,6 +31,7 @@ t.test('an empty environment', async (t) => {
     performanceTracking: true,
     access: { required: false, everyoneIsLocal: false },
     valet: { algorithm: 'HS256', defaultTtl: 300 },
+    auditRetention: 90,
     allowedOrigins: [],
     dataDir: './data',
     cache: {

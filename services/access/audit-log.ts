@@ -86,7 +86,9 @@ export class AuditLog {
     const { action, outcome, credential_id: id, since, until, limit = MAX_PAGE, cursor } = query
     const principal = seesAll(viewer) ? query.principal : viewer.id
     if (principal !== undefined && query.principal !== undefined && principal !== query.principal) return { entries: [] }
-    const statement = SQL`SELECT * FROM audit_log WHERE true`
+    const statement = SQL`
+      SELECT id, at, until, count, principal, kind, action, scope, resource, key_hash, namespace, address, outcome, status, request_id, reason
+      FROM audit_log WHERE true`
     if (cursor !== undefined) statement.append(SQL` AND id < ${positionOf(cursor)}::bigint`)
     if (principal !== undefined) statement.append(SQL` AND principal = ${principal}`)
     if (action !== undefined) statement.append(SQL` AND action = ${action}`)
@@ -94,7 +96,7 @@ export class AuditLog {
     if (since !== undefined) statement.append(SQL` AND until >= ${new Date(since)}`)
     if (until !== undefined) statement.append(SQL` AND at < ${new Date(until)}`)
     if (id !== undefined) {
-      statement.append(SQL` AND (principal = ANY(${[`key:${id}`, `valet:${id}`]}) OR resource = ANY(${[`keys/${id}`, `valet/${id}`]}))`)
+      statement.append(SQL` AND (principal = ANY(${[`key:${id}`, `valet:${id}`]}) OR resource = ANY(${[`keys/${id}`, `valet/${id}`, `valet/tokens/${id}`]}))`)
     }
     statement.append(SQL` ORDER BY id DESC LIMIT ${limit + 1}`)
     const { rows } = await this.#options.database.query<StoredRow>(statement)
@@ -211,37 +213,24 @@ export class AuditLog {
   #lossOf (count: number): AuditRow {
     const at = this.#options.now()
     return {
-      event: randomUUID(), at, until: at, count, principal: '', kind: 'anonymous', action: 'audit.lost', scope: 'audit:write', outcome: 'failure',
+      event: randomUUID(),
+      at,
+      until: at,
+      count,
+      principal: '',
+      kind: 'anonymous',
+      action: 'audit.lost',
+      scope: 'audit:write',
+      outcome: 'failure',
       reason: 'So many rows were dropped while they could not be written.'
     }
   }
 }
 
-interface StoredRow {
-  id: string
-  at: Date
-  until: Date
-  count: string
-  principal: string
-  kind: AuditEntry['kind']
-  action: string
-  scope: string
-  resource: string | null
-  key_hash: string | null
-  namespace: string | null
-  address: string | null
-  outcome: AuditOutcome
-  status: number | null
-  request_id: string | null
-  reason: string | null
-}
+type StoredRow = Omit<AuditEntry, 'time' | 'until' | 'count'> & { at: Date, until: Date, count: string }
 
-function entryOf ({ id, at, until, count, ...rest }: StoredRow): AuditEntry {
-  const { principal, kind, action, scope, resource, key_hash, namespace, address, outcome, status, request_id, reason } = rest
-  return {
-    id, time: at.toISOString(), until: until.toISOString(), count: Number(count),
-    principal, kind, action, scope, resource, key_hash, namespace, address, outcome, status, request_id, reason
-  }
+function entryOf ({ at, until, count, ...rest }: StoredRow): AuditEntry {
+  return { ...rest, time: at.toISOString(), until: until.toISOString(), count: Number(count) }
 }
 
 /** PostgreSQL takes neither NUL nor halves of surrogate pairs, and a request may hold both. */

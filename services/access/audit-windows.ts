@@ -50,7 +50,7 @@ export class AuditWindows {
   /** Windows that are open. */
   get size (): number { return this.#windows.size }
 
-    /** Ends the windows whose time is over, or all of them, and answers what was counted in them. */
+  /** Ends the windows whose time is over, or all of them, and answers what was counted in them. */
   close (now = Infinity): Counted[] {
     const counted: Counted[] = []
     for (const [name, window] of this.#windows) {

@@ -23,6 +23,7 @@ t.test('migrations', async (t) => {
     6: ['cache_durable'],
     7: ['api_keys', 'credentials_revision'],
     8: ['valet_signing_keys', 'valet_tokens'],
+    9: ['audit_log'],
     13: ['cache_pools']
   }
   const all = Object.values(ofMigrations).flat().sort()
