@@ -4,7 +4,7 @@ import fp from 'fastify-plugin'
 import { secretOf } from '../services/access/secret-file.js'
 import { Sealer } from '../services/access/valet/sealer.js'
 import type { Algorithm, Jwt } from '../services/access/valet/signing-key.js'
-import { SigningKeys } from '../services/access/valet/signing-keys.js'
+import { PURPOSE, SigningKeys } from '../services/access/valet/signing-keys.js'
 import { ValetKeys } from '../services/access/valet/valet-keys.js'
 import { ValetLedger } from '../services/access/valet/valet-ledger.js'
 import type {} from './api-keys.js'
@@ -32,8 +32,6 @@ export interface ValetKeyOptions {
   now?: () => number
 }
 
-/** What the keys derived from SECRET_KEY are for. */
-const PURPOSE = 'larder: signing keys of valet keys, AES-256-GCM'
 /** Milliseconds between sweeps for valet keys that expired long ago. */
 const SWEEP_INTERVAL = 600_000
 

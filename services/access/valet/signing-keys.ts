@@ -42,6 +42,8 @@ interface Known {
 const PACE = 50
 /** Seconds that a key verifies for longer than any valet key lives: another process may have signed with it a moment ago. */
 const MARGIN = 60
+/** What the keys derived from SECRET_KEY are for. */
+export const PURPOSE = 'larder: signing keys of valet keys, AES-256-GCM'
 /** How long keys that are over stay listed, in PostgreSQL's words. */
 const KEPT = '1 day'
 
@@ -221,4 +223,5 @@ interface Row {
   retired_at: Date | null
 }
 
-const boundTo = (kid: string, algorithm: string): string => `valet signing key ${kid} ${algorithm}`
+/** What a sealed key can only be opened together with. */
+export const boundTo = (kid: string, algorithm: string): string => `valet signing key ${kid} ${algorithm}`
