@@ -87,7 +87,7 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   const file = { folder: join(dataDir, 'cache'), sync: fileSync, limits: fittingLimits(app.configStore.all(), 'file') }
   const durable = { folder: join(dataDir, 'journal'), tier, files: join(dataDir, 'durable'), bounds: writeBehind }
   await app.register(cache, { defaultBackend, limits, file, durable, atRest: storedAtRest(config, app.configStore), deadline: config.cache.deadline, timed: config.performanceTracking }) // over Redis where there is one
-  await app.register(settings) // what is stored wins over the environment
+  await app.register(settings, { initial: initialSettings(config) }) // what is stored wins over the environment
 
   const { maxKeyLength, maxImportSize } = config.cache
   await app.register(routes, { cache: { maxKeyLength, maxImportSize, spoolDirectory: join(dataDir, 'spool') } })

@@ -46,7 +46,6 @@ const FRAMEWORK_DETAILS: Record<string, string> = {
   FST_ERR_BAD_URL: 'The path holds a percent sign that begins no valid escape of UTF-8: write %25 for the sign itself.',
   FST_ERR_CTP_INVALID_JSON_BODY: 'The body is not valid JSON, or names a field __proto__ or constructor.prototype: correct it.',
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'The body is not as long as Content-Length says: send the right length.',
-  FST_ERR_CTP_BODY_TOO_LARGE: 'The body is larger than this operation takes: send less in one request.',
   FST_ERR_MAX_PARAM_LENGTH: 'A part of the path is too long: shorten it, or say it in a body.'
 }
 
@@ -123,7 +122,7 @@ function sendProblem (error: unknown, request: FastifyRequest, reply: FastifyRep
   }
   if (TURNED_AWAY.has(status)) leaveUnread(request, reply)
   const issues = fault.validation === undefined ? undefined : issuesOf(fault)
-  return send(request, reply, status, slug, detailOf(fault, status, slug, issues), issues ?? fieldOf(fault, request))
+  return send(request, reply, status, slug, detailOf(fault, status, slug, issues, request.routeOptions.bodyLimit), issues ?? fieldOf(fault, request))
 }
 
 /** Only a number that an error answer can have counts; a bug has none. */
@@ -144,10 +143,11 @@ function isOurs (fault: ReportedError): fault is ReportedError & { code: string 
   return fault.code !== undefined && /^ERR_[A-Z0-9_]+$/.test(fault.code) && fault.statusCode !== undefined
 }
 
-function detailOf (fault: ReportedError, status: number, slug: string, issues: ValidationIssue[] | undefined): string {
+function detailOf (fault: ReportedError, status: number, slug: string, issues: ValidationIssue[] | undefined, bodyLimit: number): string {
   if (issues?.[0] !== undefined) return `${issues[0].path} ${issues[0].message}. Correct it and send the request again.`
   if (isOurs(fault) && fault.message) return status >= 500 ? withoutAddresses(fault.message) : fault.message
   if (status >= 500) return PROBLEMS[slug as ProblemSlug]?.[2] ?? PROBLEMS['internal-error'][2]
+  if (fault.code === 'FST_ERR_CTP_BODY_TOO_LARGE') return `The body is larger than the ${bodyLimit} bytes that this operation takes: send less in one request.`
   return FRAMEWORK_DETAILS[fault.code ?? ''] ?? PROBLEMS[slug as ProblemSlug]?.[2] ?? PROBLEMS['invalid-request'][2]
 }
 

@@ -8,8 +8,13 @@ import { type QuotaSetting, quotasOf } from '../services/quotas.js'
 import type {} from './cache.js'
 import type {} from './config-store.js'
 
+export interface SettingsPluginOptions {
+  /** What the environment says. */
+  initial: SettingChanges
+}
+
 /** Applies the run-time settings to what they are about: at the start, and at each change. */
-export default fp(async function settings (app) {
+export default fp<SettingsPluginOptions>(async function settings (app, { initial }) {
   const apply = (changes: SettingChanges) => {
     if (changes['log.level'] !== undefined) app.log.level = changes['log.level']
     for (const cache of app.caches.all()) {
@@ -31,6 +36,11 @@ export default fp(async function settings (app) {
   const keyless = () => app.formats.filter(({ format }) => format.atRest.encryption && !format.hasKeys).map(({ backend }) => `cache.${backend}.encryption_enabled`)
 
   apply(app.configStore.all())
+  const unheeded = app.formats.flatMap(({ backend }) => unheededFor(backend, initial, app.configStore.all()))
+  if (unheeded.length > 0) {
+    app.log.warn({ settings: unheeded.map(({ setting }) => setting) },
+      `What is stored wins over the environment: ${unheeded.map(({ text }) => text).join('; ')} (POST /api/cache/config changes what is stored)`)
+  }
   app.addHook('onClose', app.configStore.on((changes) => {
     apply(changes)
     for (const setting of keyless()) app.log.error({ setting }, 'nothing is stored there: entries are to be encrypted, and this process has no key (set CACHE_ENCRYPTION_KEY and restart)')
@@ -49,6 +59,15 @@ function limitsFor (backend: Cache['backend'], changes: SettingChanges): Partial
     quotas: given[`cache.${backend}.quotas`] === undefined ? undefined : quotasOf(given[`cache.${backend}.quotas`] as QuotaSetting)
   }
   return Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined))
+}
+
+/** What somebody who reads the environment alone would believe to be done to entries outside the process, and is not. */
+function unheededFor (backend: Cache['backend'], initial: SettingChanges, stored: SettingChanges): { setting: string, text: string }[] {
+  const [wanted, applied] = [atRestFor(backend, initial), atRestFor(backend, stored)]
+  return (['compression', 'encryption'] as const).filter((name) => wanted[name] === true && applied[name] === false).map((name) => {
+    const setting = `cache.${backend}.${name}_enabled`
+    return { setting, text: `${setting}=false over CACHE_${name.toUpperCase()}_ENABLED=true` }
+  })
 }
 
 /** Null stands for no limit. */

@@ -74,3 +74,21 @@ t.test('secrets stay out of the log', async (t) => {
   t.match(lines.join(''), /headers/)
   t.notMatch(lines.join(''), /s3cret/)
 })
+
+t.test('what is stored wins over the environment, and is told at the start where that leaves entries as they are', async (t) => {
+  const env = { DATABASE_URL: await databaseUrl(t), DATA_DIR: temporaryFolder(t), CACHE_COMPRESSION_ENABLED: 'true', CACHE_ENCRYPTION_ENABLED: 'true', CACHE_ENCRYPTION_KEY: 'k'.repeat(43) + '=' }
+  const warningsOf = async (change?: object): Promise<string[]> => {
+    const lines: { level: number, msg: string }[] = []
+    const stream = { write: (line: string) => { lines.push(JSON.parse(line) as typeof lines[number]) } }
+    const app = await buildApp(loadConfig(env), { logger: { stream } })
+    await app.ready()
+    if (change !== undefined) t.equal((await app.inject({ method: 'POST', url: '/api/cache/config', payload: change })).statusCode, 200)
+    await app.close()
+    return lines.filter(({ level, msg }) => level === 40 && /wins over the environment/.test(msg)).map(({ msg }) => msg)
+  }
+  t.strictSame(await warningsOf({ backend: 'database', encryption_enabled: false }), [])
+  const told = await warningsOf({ backend: 'database', encryption_enabled: true })
+  t.equal(told.length, 1)
+  t.match(told[0], /: cache\.database\.encryption_enabled=false over CACHE_ENCRYPTION_ENABLED=true \(/)
+  t.strictSame(await warningsOf(), [])
+})

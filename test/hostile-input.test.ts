@@ -91,7 +91,11 @@ for (const [way, ask] of both) {
 
   t.test(`a body that is too large over ${way}`, async (t) => {
     const large = JSON.stringify({ key: 'a', value: 'x'.repeat(10 * 1024 * 1024) })
-    for (const path of ['/echo', SET, '/echo', SET]) isProblem(t, await ask('POST', path, large), 413, path)
+    for (const path of ['/echo', SET, '/echo', SET]) {
+      const answer = await ask('POST', path, large)
+      isProblem(t, answer, 413, path)
+      t.match(JSON.parse(answer.body), { detail: /larger than the 1048576 bytes/ })
+    }
   })
 
   t.test(`an empty body over ${way}`, async (t) => {

@@ -130,6 +130,9 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
     const cache = cacheOf(caches, backend)
     // Of what one namespace reserves, the others have less.
     checkCacheAccess(principal)
+    if (Object.keys(body).every((name) => name === 'backend' || name === 'namespace')) {
+      throw new InvalidInputError('The body names nothing to change: give one of the settings of GET /api/cache/config, such as {"max_items": 5000}.')
+    }
     if (namespace !== undefined) {
       checkNamespaceLimits(cache.backend)
       const changes = quotaChanges(body)

@@ -36,6 +36,8 @@ const TYPES: Record<string, ImportFormat> = {
 const BusyError = createError('ERR_UNAVAILABLE', 'Other imports are under way: try again when they are done.', 503)
 const StalledError = createError('ERR_REQUEST_TIMEOUT', 'The body stopped coming: send it again.', 408)
 const EncodedError = createError('ERR_UNSUPPORTED_MEDIA_TYPE', 'The body is compressed: send it as it is, without Content-Encoding.', 415)
+const CsvError = createError(
+  'ERR_UNSUPPORTED_MEDIA_TYPE', 'CSV is for export only, as it cannot tell a whole file from a part of one: export as JSON or NDJSON, and import that.', 415)
 
 const tags = ['Cache']
 
@@ -81,6 +83,7 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
   await app.register(async (app) => {
     app.removeAllContentTypeParsers()
     // The body is no value but a stream, which the handler puts on disk.
+    app.addContentTypeParser('text/csv', (_request, _payload, done) => { done(new CsvError()) })
     app.addContentTypeParser(Object.keys(TYPES), (_request, payload, done) => { done(null, payload) })
 
     app.post('/import', {

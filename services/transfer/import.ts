@@ -3,6 +3,8 @@ import createError from '@fastify/error'
 import { capabilities } from '../cache/backends/capabilities.js'
 import type { Cache } from '../cache/cache.js'
 import { type NewEntry, sizeOf } from '../cache/entry.js'
+import type { Quota } from '../cache/limits.js'
+import { unreserved } from '../cache/quotas.js'
 import type { ImportFormat } from './format.js'
 import { faultAt, readRows, type Row } from './rows.js'
 import type { Spool } from './spool.js'
@@ -48,20 +50,47 @@ export async function importInto (cache: Cache, spool: Spool, { format, check }:
 }
 
 async function judge (cache: Cache, spool: Spool, format: ImportFormat, check: ImportOptions['check']): Promise<number> {
-  const { maxItems, maxMemory } = cache.limits
-  let items = 0
-  let bytes = 0
+  const pools = new Pools(cache)
+  let total = 0
   await eachRow(spool, format, (row) => {
-    const { key, entry } = checked(row, check)
+    const { namespace, key, entry } = checked(row, check)
     const size = sizeOf(key, entry.value, entry.tags ?? [], entry.metadata)
-    if (size > maxMemory) throw new ImportDoesNotFitError(`an entry of ${size} bytes at line ${row.line}, and max_memory is ${maxMemory}`)
-    items++
-    bytes += size
+    const pool = pools.of(namespace)
+    const { maxMemory } = pool.limits
+    if (size > maxMemory) throw new ImportDoesNotFitError(`an entry of ${size} bytes at line ${row.line}, and max_memory ${pool.owner}is ${maxMemory}`)
+    total++
+    pool.items++
+    pool.bytes += size
   })
-  if (capabilities[cache.backend].noLimits !== undefined) return items
-  if (items > maxItems) throw new ImportDoesNotFitError(`${items} entries, and max_items is ${maxItems}`)
-  if (bytes > maxMemory) throw new ImportDoesNotFitError(`${bytes} bytes of entries, and max_memory is ${maxMemory}`)
-  return items
+  if (capabilities[cache.backend].noLimits !== undefined) return total
+  for (const { owner, items, bytes, limits: { maxItems, maxMemory } } of pools.all()) {
+    if (items > maxItems) throw new ImportDoesNotFitError(`${items} entries, and max_items ${owner}is ${maxItems}`)
+    if (bytes > maxMemory) throw new ImportDoesNotFitError(`${bytes} bytes of entries, and max_memory ${owner}is ${maxMemory}`)
+  }
+  return total
+}
+
+interface Pool { readonly owner: string, readonly limits: Quota, items: number, bytes: number }
+
+/** What a file brings to each namespace with a quota, and to all others together. */
+class Pools {
+  #cache: Cache
+  #pools = new Map<string | undefined, Pool>()
+
+  constructor (cache: Cache) { this.#cache = cache }
+
+  of (namespace: string): Pool {
+    const quota = this.#cache.limits.quotas?.get(namespace)
+    const name = quota === undefined ? undefined : namespace
+    let pool = this.#pools.get(name)
+    if (pool === undefined) {
+      pool = { owner: name === undefined ? '' : `of the namespace ${name} `, limits: quota ?? unreserved(this.#cache.limits), items: 0, bytes: 0 }
+      this.#pools.set(name, pool)
+    }
+    return pool
+  }
+
+  all (): Iterable<Pool> { return this.#pools.values() }
 }
 
 async function store (cache: Cache, spool: Spool, undo: Undo | undefined, { format, check }: ImportOptions): Promise<void> {

@@ -50,7 +50,7 @@ void t.test('configuration', async (t) => {
     t.match((await redis.set('a', 1)).body, { ttl: 3600, strategy: 'lru' }, 'another backend keeps its own')
     await redis.post('/config', { default_ttl: 0 })
     t.match((await redis.set('a', 1)).body, { ttl: 0, strategy: 'lru' })
-    t.strictSame((await memory.post('/config', {})).body.config, { ...MEMORY, default_ttl: 60, strategy: 'fifo' })
+    t.strictSame((await memory.post('/config', { default_ttl: 60 })).body.config, { ...MEMORY, default_ttl: 60, strategy: 'fifo' })
   })
 
   await t.test('a new limit evicts what it has no room for, and nothing else', async (t) => {
@@ -122,6 +122,22 @@ void t.test('configuration', async (t) => {
     }
     t.strictSame((await memory.get('/config')).body, before)
     t.equal((await memory.post('/config', { compression_enabled: false })).status, 200)
+  })
+
+  await t.test('to change nothing is refused, and one backend is meant', async (t) => {
+    for (const body of [{}, { backend: 'memory' }, { namespace: 'n' }]) {
+      t.match(await new Api(app, 'memory', 'n').post('/config', body), { status: 400, body: { detail: /names nothing to change/ } }, JSON.stringify(body))
+    }
+    const all = new Api(app, '*')
+    for (const answer of [
+      await all.read('a'), await all.set('a', 1), await all.get('/keys'), await all.get('/stats'), await all.get('/config'), await all.get('/exists/a'), await all.get('/export'),
+      await all.get('/analytics'), await all.delete('/delete/a'), await all.post('/get-batch', ['a']), await all.post('/delete-batch', ['a']), await all.post('/warm', { a: 1 }),
+      await all.post('/touch', { key: 'a', ttl: 1 }), await all.post('/increment', { key: 'a' }), await all.post('/config', { default_ttl: 1 }), await all.post('/import', '')
+    ]) {
+      t.match(answer, { status: 400, body: { detail: /query\/backend must be one of memory, redis, memcached, database, file\./ } })
+    }
+    t.equal((await all.post('/clear', undefined, { pattern: 'nothing' })).status, 200)
+    t.equal((await all.post('/invalidate', { pattern: 'nothing' })).status, 200)
   })
 
   await t.test('a namespace has a quota, which others cannot take and it cannot exceed', async (t) => {

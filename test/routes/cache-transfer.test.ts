@@ -89,7 +89,7 @@ await t.test('CSV has a header, a line for each entry, and no formulas', async (
   t.equal(head, 'key,namespace,value,data_type,ttl,created_at,accessed_at,access_count,size,metadata,strategy,version')
   t.ok(row!.startsWith(`'=1+1,${api.namespace},"""a \\""b\\"",\\nc""",string,`), String(row))
   t.equal(rest, '')
-  t.match(await upload(api, text, {}, 'text/csv'), { status: 415 })
+  t.match(await upload(api, text, {}, 'text/csv'), { status: 415, body: { type: '/problems/unsupported-media-type', detail: /CSV is for export only.*JSON or NDJSON/ } })
 })
 
 await t.test('a file at fault is refused as a whole, with the line', async (t) => {
@@ -153,6 +153,23 @@ await t.test('what does not fit is refused before anything is stored', async (t)
   await source.set('k0', 'x'.repeat(3500))
   t.match(await upload(to, (await source.get('/export', { format: 'ndjson' })).text), { status: 413, body: { detail: /an entry of \d+ bytes at line 1/ } })
   t.match(await to.get('/keys'), { body: { total_keys: 1 } }, 'what was there still is')
+
+  await t.test('also into a namespace with a quota, and into what quotas leave', async (t) => {
+    const limits = new Api(small, 'memory', 'default')
+    await limits.post('/config', { max_items: 10, max_memory: 30_000 })
+    await to.post('/config', { max_items: 2, max_memory: 2000 })
+    const file = async (): Promise<string> => (await source.get('/export', { format: 'ndjson' })).text
+    const whose = `of the namespace ${to.namespace} `
+    await source.set('k0', 0)
+    t.match(await upload(to, await file()), { status: 413, body: { detail: new RegExp(`3 entries, and max_items ${whose}is 2`) } })
+    await source.delete('/delete/k2')
+    await source.set('k0', 'x'.repeat(1900))
+    t.match(await upload(to, await file()), { status: 413, body: { detail: new RegExp(`max_memory ${whose}is 2000`) } })
+    await to.post('/config', { max_items: 9, max_memory: 20_000 })
+    t.match(await upload(new Api(small, 'memory'), await file()), { status: 413, body: { detail: /2 entries, and max_items is 1/ } })
+    t.match(await upload(to, await file()), { status: 200, body: { total_items: 2 } })
+    await to.post('/config', { max_items: null, max_memory: null })
+  })
 })
 
 await t.test('an import has a limit of its own, far above that of other bodies', async (t) => {
