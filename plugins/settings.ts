@@ -36,7 +36,7 @@ export default fp<SettingsPluginOptions>(async function settings (app, { initial
   const keyless = () => app.formats.filter(({ format }) => format.atRest.encryption && !format.hasKeys).map(({ backend }) => `cache.${backend}.encryption_enabled`)
 
   apply(app.configStore.all())
-  const unheeded = app.formats.flatMap(({ backend }) => unheededFor(backend, initial, app.configStore.all()))
+  const unheeded = [...new Set(app.formats.map(({ backend }) => backend))].flatMap((backend) => unheededFor(backend, initial, app.configStore.all()))
   if (unheeded.length > 0) {
     app.log.warn({ settings: unheeded.map(({ setting }) => setting) },
       `What is stored wins over the environment: ${unheeded.map(({ text }) => text).join('; ')} (POST /api/cache/config changes what is stored)`)

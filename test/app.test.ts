@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { buildApp } from '../app.js'
@@ -76,7 +77,7 @@ t.test('secrets stay out of the log', async (t) => {
 })
 
 t.test('what is stored wins over the environment, and is told at the start where that leaves entries as they are', async (t) => {
-  const env = { DATABASE_URL: await databaseUrl(t), DATA_DIR: temporaryFolder(t), CACHE_COMPRESSION_ENABLED: 'true', CACHE_ENCRYPTION_ENABLED: 'true', CACHE_ENCRYPTION_KEY: 'k'.repeat(43) + '=' }
+  const env = { DATABASE_URL: await databaseUrl(t), DATA_DIR: temporaryFolder(t), CACHE_COMPRESSION_ENABLED: 'true', CACHE_ENCRYPTION_ENABLED: 'true', CACHE_ENCRYPTION_KEY: randomBytes(32).toString('base64') }
   const warningsOf = async (change?: object): Promise<string[]> => {
     const lines: { level: number, msg: string }[] = []
     const stream = { write: (line: string) => { lines.push(JSON.parse(line) as typeof lines[number]) } }
