@@ -20,6 +20,7 @@ import memcached from './plugins/memcached.js'
 import metrics from './plugins/metrics.js'
 import openapi from './plugins/openapi.js'
 import postgres from './plugins/postgres.js'
+import rateLimit from './plugins/rate-limit.js'
 import redis from './plugins/redis.js'
 import requests, { requestId } from './plugins/requests.js'
 import scopes from './plugins/scopes.js'
@@ -64,6 +65,7 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   await app.register(requests) // counts and logs through the two above
   await app.register(errors)
   await app.register(gatekeeper, config.access) // before the first route, and before any body is read
+  await app.register(rateLimit, { ...config.rateLimits, deadline: config.cache.deadline }) // once it is known who asks; over Redis where there is one
   await app.register(allowances) // what some credentials have only so much of
   await app.register(bodyLimits)
   await app.register(security, { allowedOrigins: config.allowedOrigins })
@@ -119,6 +121,7 @@ function create (config: Config, { logger }: BuildOptions): FastifyInstance {
     frameworkErrors,
     clientErrorHandler,
     bodyLimit: 1024 * 1024,
+    trustProxy: config.trustedProxies.length === 0 ? false : config.trustedProxies,
     return503OnClosing: false, // /health/ready says it, in the form of every other answer
     forceCloseConnections: 'idle', // requests in flight are finished, kept-alive connections are not waited for
     schemaController: { compilersFactory: { buildValidator: validators() } },

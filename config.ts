@@ -7,6 +7,7 @@ import { Value } from '@sinclair/typebox/value'
 import type { CacheBackend } from './schemas/cache.js'
 import { DatabaseStrategies, Environment, type RunTimeSettings, type MemoryStrategies, type Setting, Strategies } from './schemas/config.js'
 import { type KeySource, KeyTextError, parseKeys } from './services/cache/codec/key-source.js'
+import { parseRates, type Rate, RateTextError } from './services/limits/rates.js'
 
 /** Everything the environment decides. Read once, at the start; passed on as an argument. */
 export interface Config {
@@ -35,6 +36,14 @@ export interface Config {
   }
   /** Days that an entry of the audit log is kept. */
   auditRetention: number
+  rateLimits: {
+    /** Of each caller. */
+    requests: readonly Rate[]
+    /** Of each address, and each key. */
+    failedLogins: readonly Rate[]
+  }
+  /** Addresses and networks whose `X-Forwarded-For` is believed. */
+  trustedProxies: string[]
   /** For CORS; empty allows none. */
   allowedOrigins: string[]
   /** Folder of what Larder keeps itself. */
@@ -161,6 +170,8 @@ export function loadConfig (env: Given = readEnvironment()): Config {
     access: accessOf(values, warnings),
     valet: valetOf(values, databaseUrl !== undefined, warnings),
     auditRetention: values.AUDIT_RETENTION,
+    rateLimits: { requests: ratesOf('RATE_LIMITS', values), failedLogins: ratesOf('FAILED_LOGIN_LIMITS', values) },
+    trustedProxies: proxiesOf(values),
     allowedOrigins: originsOf(values),
     dataDir: values.DATA_DIR,
     ...(databaseUrl !== undefined && { databaseUrl }),
@@ -328,6 +339,28 @@ function hostOf ({ HOST, ALLOW_UNAUTHENTICATED, CACHE_AUTH_ENABLED }: Environmen
     throw new ConfigError('HOST', `HOST=${host} can be reached from other machines, and authentication is off: give a loopback address such as 127.0.0.1, set CACHE_AUTH_ENABLED=true, or set ALLOW_UNAUTHENTICATED=true where only trusted callers get through.`)
   }
   return host
+}
+
+function ratesOf (name: 'RATE_LIMITS' | 'FAILED_LOGIN_LIMITS', { [name]: text }: Environment): Rate[] {
+  try {
+    return parseRates(text)
+  } catch (error) {
+    if (error instanceof RateTextError) throw new ConfigError(name, `${name} ${error.message}.`)
+    throw error
+  }
+}
+
+/** Networks, and nothing that would believe everybody: a number of hops is no address, and whoever is near could lie. */
+function proxiesOf ({ TRUSTED_PROXIES = '' }: Environment): string[] {
+  return TRUSTED_PROXIES.split(',').map((part) => part.trim()).filter((part) => part !== '').map((proxy) => {
+    const [address = '', bits, ...more] = proxy.split('/')
+    const family = isIP(address)
+    const isNetwork = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) >= 1 && Number(bits) <= (family === 6 ? 128 : 32))
+    if (family === 0 || !isNetwork || more.length > 0) {
+      throw new ConfigError('TRUSTED_PROXIES', `TRUSTED_PROXIES must list addresses and networks of proxies, like 10.0.0.0/8,192.0.2.7, not ${JSON.stringify(proxy)}: numbers of hops and \`true\` would believe what anybody writes.`)
+    }
+    return proxy
+  })
 }
 
 function originsOf ({ ALLOWED_ORIGINS = '', CACHE_AUTH_ENABLED }: Environment): string[] {

@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { PROBLEM_BY_STATUS, PROBLEMS, type ProblemSlug } from '../schemas/problems.js'
 import type { Problem, ValidationIssue } from '../schemas/common.js'
+import type {} from './rate-limit.js'
 import { requestId } from './requests.js'
 import { leaveUnread } from './unread-body.js'
 
@@ -13,6 +14,8 @@ export interface ReportedError extends Partial<FastifyError> {
   retryAfter?: number
   /** Headers that the answer needs, `www-authenticate` for instance. */
   headers?: Record<string, string>
+  /** Members of the problem beyond the common ones. */
+  members?: Record<string, unknown>
   /** The one field that is at fault, and what is wrong with it: see `invalidField`. */
   field?: string
   fault?: string
@@ -61,10 +64,15 @@ export default fp(async function errors (app) {
   app.setErrorHandler(sendProblem)
   app.setNotFoundHandler(function (request, reply) {
     this.observeUnrouted?.(request, reply)
-    const allowed = allowedMethods(this, request)
-    if (allowed.length === 0) return send(request, reply, 404, 'not-found', 'There is nothing at this path: /docs lists what there is.')
-    reply.header('allow', allowed.join(', '))
-    return send(request, reply, 405, 'method-not-allowed', `This path does not take ${request.method}: use ${allowed.join(' or ')}.`)
+    limited(request, reply, undefined, () => {
+      const allowed = allowedMethods(this, request)
+      if (allowed.length === 0) {
+        send(request, reply, 404, 'not-found', 'There is nothing at this path: /docs lists what there is.')
+        return
+      }
+      reply.header('allow', allowed.join(', '))
+      send(request, reply, 405, 'method-not-allowed', `This path does not take ${request.method}: use ${allowed.join(' or ')}.`)
+    })
   })
   // Node answers an expectation that it does not know by itself, with nothing but the status.
   app.server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
@@ -81,7 +89,17 @@ export default fp(async function errors (app) {
 export function frameworkErrors (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
   reply.header('x-request-id', request.id)
   request.server.observeUnrouted?.(request, reply)
-  sendProblem(error, request, reply)
+  limited(request, reply, error, () => { sendProblem(error, request, reply) })
+}
+
+/** Answers what went wrong before a route was asked, or that there was too much of it. */
+function limited (request: FastifyRequest, reply: FastifyReply, fault: Error | undefined, answer: () => void): void {
+  const { limitFault } = request.server
+  if (limitFault === undefined) return answer()
+  limitFault(request, reply, fault, (error) => {
+    if (error === undefined || error === fault) answer()
+    else sendProblem(error, request, reply)
+  })
 }
 
 /** Fastify's `clientErrorHandler` option: what is not HTTP, too large, or too slow. There is no request yet, only a socket. */
@@ -122,7 +140,7 @@ function sendProblem (error: unknown, request: FastifyRequest, reply: FastifyRep
   }
   if (TURNED_AWAY.has(status)) leaveUnread(request, reply)
   const issues = fault.validation === undefined ? undefined : issuesOf(fault)
-  return send(request, reply, status, slug, detailOf(fault, status, slug, issues, request.routeOptions.bodyLimit), issues ?? fieldOf(fault, request))
+  return send(request, reply, status, slug, detailOf(fault, status, slug, issues, request.routeOptions.bodyLimit), issues ?? fieldOf(fault, request), fault.members)
 }
 
 /** Only a number that an error answer can have counts; a bug has none. */
@@ -180,12 +198,12 @@ function fieldOf ({ field, fault }: ReportedError, { params, query }: FastifyReq
 }
 
 function send (
-  request: FastifyRequest, reply: FastifyReply, status: number, slug: string, detail: string, errors?: ValidationIssue[]
+  request: FastifyRequest, reply: FastifyReply, status: number, slug: string, detail: string, errors?: ValidationIssue[], members?: Record<string, unknown>
 ): FastifyReply {
   // The failed operation may have described the answer that it meant to give.
   for (const name of ['etag', 'last-modified', 'age', 'cache-status', 'content-encoding', 'content-disposition']) reply.removeHeader(name)
   return reply.code(status).header('content-type', CONTENT_TYPE).header('cache-control', 'no-store')
-    .send(JSON.stringify(problem(request.id, status, slug, detail, errors)))
+    .send(JSON.stringify({ ...problem(request.id, status, slug, detail, errors), ...members }))
 }
 
 function problem (instance: string, status: number, slug: string, detail: string, errors?: ValidationIssue[]): Problem {

@@ -8,6 +8,7 @@ import { badCredential } from '../services/access/errors.js'
 import type { Principal } from '../services/access/principal.js'
 import { Remembered } from '../services/access/remembered.js'
 import { permissionIndex, RESOURCES, ScopeSet, type Permission } from '../services/access/scopes.js'
+import type {} from './rate-limit.js'
 import './scopes.js'
 
 export interface GatekeeperOptions {
@@ -128,18 +129,24 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
 
   function gate (demand: Demand): onRequestHookHandler {
     // Synchronous wherever the credential is known: a promise costs more than the lookup.
-    return function gatekeeper (request, _reply, done) {
+    return function gatekeeper (request, reply, done) {
+      // Whoever is turned away uses up limits, too.
+      const turnAway = (error: Error): void => {
+        if (app.limitFault === undefined) done(error)
+        else app.limitFault(request, reply, error, done)
+      }
       const settle = (principal: Principal): void => {
         request.principal = principal
         const error = denialOf(principal, demand, request.params)
-        if (error !== undefined) tell(request, demand.permission, error)
-        done(error)
+        if (error === undefined) return done()
+        tell(request, demand.permission, error)
+        turnAway(error)
       }
       const refuse = (error: Error & { statusCode?: number }): void => {
         // A public answer is for everybody: it does not depend on who can be told apart just now.
         if (demand.index === -1 && error.statusCode === 503) return done()
         tell(request, demand.permission, error)
-        done(error)
+        turnAway(error)
       }
       try {
         for (const check of checks) {

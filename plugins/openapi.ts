@@ -126,7 +126,17 @@ function complete (document: Document): Document {
       schema: { type: 'string' },
       example: 'Bearer realm="larder", error="insufficient_scope", scope="cache:write"'
     },
-    RetryAfter: { description: 'Seconds after which it may be tried again', schema: { type: 'integer', minimum: 1 }, example: 1 }
+    RetryAfter: { description: 'Seconds after which it may be tried again', schema: { type: 'integer', minimum: 1 }, example: 1 },
+    RateLimitPolicy: {
+      description: 'The limits that hold for the caller: requests (`q`) in seconds (`w`); draft-ietf-httpapi-ratelimit-headers-10',
+      schema: { type: 'string' },
+      example: '"per-minute";q=6000;w=60'
+    },
+    RateLimit: {
+      description: 'What is left of each: requests (`r`), and the seconds after which there are more (`t`)',
+      schema: { type: 'string' },
+      example: '"per-minute";r=5999;t=1'
+    }
   }
   components.securitySchemes = SECURITY_SCHEMES
   for (const [path, operations] of Object.entries(document.paths ?? {})) {
@@ -151,12 +161,21 @@ function guarded ({ 'x-scope': scope, 'x-unlimited': unlimited }: Operation): Pr
 
 function guard (operation: Operation): void {
   const { 'x-scope': scope = 'public', description } = operation
+  if (operation['x-unlimited'] !== true) limitAnswers(operation)
   delete operation['x-unlimited']
   operation.security = scope === 'public' ? [] : Object.keys(SECURITY_SCHEMES).map((name) => ({ [name]: [scope] }))
   if (scope !== 'public') operation.description = `${description === undefined ? '' : `${description}\n\n`}Needs the scope \`${scope}\`.`
   for (const [status, [header, component]] of Object.entries(PROBLEM_HEADERS)) {
     const answer = operation.responses[status]
     if (answer !== undefined) answer.headers = { [header]: { $ref: `#/components/headers/${component}` }, ...answer.headers }
+  }
+}
+
+function limitAnswers ({ responses }: Operation): void {
+  for (const answer of Object.values(responses)) {
+    answer.headers = {
+      'ratelimit-policy': { $ref: '#/components/headers/RateLimitPolicy' }, ratelimit: { $ref: '#/components/headers/RateLimit' }, ...answer.headers
+    }
   }
 }
 

@@ -7,6 +7,7 @@ import type { FastifyReply, FastifyRequest, RouteOptions, onResponseHookHandler 
 import '../services/tick-shape.js' // makes every request cheaper
 import type {} from './metrics.js'
 import type {} from './access-log.js'
+import type {} from './rate-limit.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -48,10 +49,10 @@ export default fp(async function requests (app) {
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id)
     const raw = request.raw
-    const fault = faultInHeaders(raw)
-    if (fault !== undefined) return done(fault)
-    if (raw.url!.includes('?')) return done(faultInQuery(request))
-    done()
+    const fault = faultInHeaders(raw) ?? (raw.url!.includes('?') ? faultInQuery(request) : undefined)
+    if (fault === undefined) return done()
+    if (app.limitFault === undefined) return done(fault)
+    app.limitFault(request, reply, fault, done)
   })
 
   const { metrics, accessLog } = app

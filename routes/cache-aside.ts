@@ -4,6 +4,7 @@ import { CacheAsideStatistics, CacheClearedReply, CachePerformance } from '../sc
 import { problems, ref } from '../schemas/common.js'
 import { comparePerformance } from '../services/cache-performance.js'
 import { PRODUCTS_KEY, ProductService } from '../services/products.js'
+import { SWEEP } from './cache/costs.js'
 
 const tags = ['Products']
 
@@ -37,7 +38,7 @@ const cacheAside: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.post('/clear', {
-    config: { scope: 'cache:delete', touches: 'everything', audit: 'cache.clear' },
+    config: { scope: 'cache:delete', touches: 'everything', audit: 'cache.clear', rateLimit: { cost: SWEEP } },
     schema: {
       operationId: 'clearCacheAside',
       summary: 'Clear the cache of the sample resources',
@@ -50,7 +51,7 @@ const cacheAside: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.get('/performance', {
-    config: { scope: 'cache:read', touches: 'everything' },
+    config: { scope: 'cache:read', touches: 'everything', rateLimit: { cost: SWEEP } },
     schema: {
       operationId: 'measureCachePerformance',
       summary: 'Compare the cache with the database, now',

@@ -2,10 +2,10 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { answer, ref } from '../schemas/common.js'
 import { HealthReply, LivenessReply, ReadinessReply } from '../schemas/health.js'
 
-/** How the service is. Prefix: `/health`. */
+/** How the service is. Prefix: `/health`. Probes have no rate limit: who is turned away would restart the process. */
 const health: FastifyPluginAsyncTypebox = async (app) => {
   app.get('', {
-    config: { scope: 'public' },
+    config: { scope: 'public', rateLimit: false },
     schema: {
       operationId: 'getHealth',
       tags: ['Health'],
@@ -19,7 +19,7 @@ const health: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.get('/live', {
-    config: { scope: 'public' },
+    config: { scope: 'public', rateLimit: false },
     schema: {
       operationId: 'getLiveness',
       tags: ['Health'],
@@ -31,7 +31,7 @@ const health: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.get('/ready', {
-    config: { scope: 'public' },
+    config: { scope: 'public', rateLimit: false },
     schema: {
       operationId: 'getReadiness',
       tags: ['Health'],

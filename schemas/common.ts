@@ -47,7 +47,8 @@ export const Problem = Type.Object({
   status: Type.Integer({ minimum: 400, maximum: 599, description: 'The status of the response' }),
   detail: Type.String({ description: 'What happened this time, and what to do next' }),
   instance: Type.String({ description: 'The request id, as in the `x-request-id` header and in the logs' }),
-  errors: Type.Optional(Type.Array(ref(ValidationIssue), { description: 'Each fault, where the request did not validate' }))
+  errors: Type.Optional(Type.Array(ref(ValidationIssue), { description: 'Each fault, where the request did not validate' })),
+  'violated-policies': Type.Optional(Type.Array(Type.String(), { description: 'Which of the limits in `RateLimit-Policy` were reached, where there were too many requests' }))
 }, {
   $id: 'Problem',
   description: 'An error (RFC 9457)',

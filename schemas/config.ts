@@ -94,7 +94,9 @@ export const Environment = Type.Object({
   VALET_ALGORITHM: words(['HS256', 'EdDSA'], { group: 'Security', default: 'HS256', description: 'What valet keys are signed with: a shared secret, or Ed25519, whose public keys stand at `/.well-known/jwks.json`.' }),
   VALET_TOKEN_TTL: whole(1, 3600, { group: 'Security', default: 300, description: 'Seconds that a valet key lives when nobody says how long.' }),
   AUDIT_RETENTION: whole(1, 3650, { group: 'Security', default: 90, description: 'Days that entries of the audit log are kept.' }),
-  RATE_LIMITS: Type.Optional(text({ group: 'Security', built: [], examples: ['6000/minute'], description: 'Requests that one caller may make.' })),
+  RATE_LIMITS: text({ group: 'Security', default: '6000/minute', examples: ['10/hour'], description: 'Requests that one caller may make: `10/hour`, or several that hold together, `100/second, 6000/hour`. A caller is a credential, or an address without one. Shared by all processes over Redis; without it, or while it is away, of each process.' }),
+  FAILED_LOGIN_LIMITS: text({ group: 'Security', default: '60/minute', examples: ['60/minute'], description: 'Credentials that do not hold which one address may present, and which may be presented of one key. What was valid lately is let through.' }),
+  TRUSTED_PROXIES: Type.Optional(text({ group: 'Security', examples: ['10.0.0.0/8,192.0.2.7'], description: 'Addresses and networks of the proxies in front, separated by commas: what they say in `X-Forwarded-For` is believed. Nobody else is.' })),
 
   WORKERS: whole(1, 1024, { group: 'Processes', default: 1, built: [1], description: 'Processes that serve.' }),
   WORKER: Type.Optional(flag({ group: 'Processes', built: [false], description: 'Run the event worker inside this process.' }))

@@ -32,6 +32,11 @@ t.test('an empty environment', async (t) => {
     access: { required: false, everyoneIsLocal: false },
     valet: { algorithm: 'HS256', defaultTtl: 300 },
     auditRetention: 90,
+    rateLimits: {
+      requests: [{ quota: 6000, window: 60_000, name: 'per-minute' }],
+      failedLogins: [{ quota: 60, window: 60_000, name: 'per-minute' }]
+    },
+    trustedProxies: [],
     allowedOrigins: [],
     dataDir: './data',
     cache: {
@@ -158,13 +163,17 @@ t.test('what does not validate is refused in one line that names it', async (t) 
     [{ CACHE_WRITE_BEHIND_MAX_ENTRIES: '0' }, 'CACHE_WRITE_BEHIND_MAX_ENTRIES', /1/],
     [{ WORKERS: '2' }, 'WORKERS', /not built yet: give 1/],
     [{ WORKER: 'true' }, 'WORKER', /not built yet/],
-    [{ RATE_LIMITS: '10/hour' }, 'RATE_LIMITS', /not built yet/],
     [{ SECRET_KEY: 'one,' }, 'SECRET_KEY', /the new one first/],
     [{ SECRET_KEY: 'one,one' }, 'SECRET_KEY', /the new one first/],
     [{ SECRET_KEY: 'one,change-me', CACHE_AUTH_ENABLED: 'true', CACHE_API_KEY: 'k'.repeat(20) }, 'SECRET_KEY', /a sample/],
     [{ VALET_TOKEN_TTL: '3601' }, 'VALET_TOKEN_TTL', /from 1 to 3600/],
     [{ VALET_ALGORITHM: 'none' }, 'VALET_ALGORITHM', /one of HS256, EdDSA/],
     [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318' }, 'OTEL_EXPORTER_OTLP_ENDPOINT', /not built yet/],
+    ...['10', '/hour', '0/hour', '-1/hour', '1.5/hour', '10/fortnight', '10/hour,', '10 hour', '10/hour, 5/hour', '1/s,1/m,1/h,1/d,1/month', '9999999/second', '1/2 years']
+      .map((text): [Record<string, string>, string, RegExp] => [{ RATE_LIMITS: text }, 'RATE_LIMITS', /^RATE_LIMITS (?:must|limits|holds)[^\n]*\.$/]),
+    [{ FAILED_LOGIN_LIMITS: 'none' }, 'FAILED_LOGIN_LIMITS', /like 10\/hour/],
+    ...['true', '1', '2', 'loopback', '10.0.0.0/33', '10.0.0.0/0', '::/0', '10.0.0.1/8/8', 'proxy.example', '10.0.0.1, 300.1.1.1']
+      .map((text): [Record<string, string>, string, RegExp] => [{ TRUSTED_PROXIES: text }, 'TRUSTED_PROXIES', /must list addresses and networks/]),
     // Wrong type, word or range.
     [{ PORT: 'http' }, 'PORT', /whole number from 0 to 65535, not "http"/],
     [{ PORT: '65536' }, 'PORT', /65535/],

@@ -8,9 +8,10 @@ import type { Problem } from '../schemas/common.js'
 import { bare } from './plugins/bare.js'
 import { databaseUrl } from './support/servers.js'
 import { temporaryFolder } from './support/temporary-folder.js'
+import { UNLIMITED } from './support/unlimited.js'
 
 const url = await databaseUrl(t)
-const app = await buildApp(loadConfig({ DATABASE_URL: url, DATA_DIR: temporaryFolder(t), SAMPLE_DATA: 'true', LOG_LEVEL: 'silent', CACHE_ACCESS_LOG_ENABLED: 'false' }))
+const app = await buildApp(loadConfig({ DATABASE_URL: url, DATA_DIR: temporaryFolder(t), SAMPLE_DATA: 'true', LOG_LEVEL: 'silent', CACHE_ACCESS_LOG_ENABLED: 'false', ...UNLIMITED }))
 // Repeats what it got, as a route without a schema might: recursion, if any, happens here.
 app.post('/echo', { config: { scope: 'public' } }, async (request, reply) => reply.send({ body: request.body ?? null }))
 const address = await app.listen({ host: '127.0.0.1', port: 0 })

@@ -11,6 +11,7 @@ import { capabilities } from '../../services/cache/backends/capabilities.js'
 import { isLimited, type Limits } from '../../services/cache/limits.js'
 import { isoTime } from '../../services/iso-time.js'
 import type {} from '../../plugins/cache.js'
+import { SWEEP } from './costs.js'
 import { cacheOf, EMPTY_NAMESPACE } from './place.js'
 
 const OF_ALL = 'It is told of the backend as a whole: leave namespace out.'
@@ -18,7 +19,7 @@ const OF_ALL = 'It is told of the backend as a whole: leave namespace out.'
 /** What the caches are used for. */
 const analytics: FastifyPluginAsyncTypebox = async (app) => {
   app.get('/analytics', {
-    config: { scope: 'cache:read', touches: 'handler' },
+    config: { scope: 'cache:read', touches: 'handler', rateLimit: { cost: SWEEP } },
     schema: {
       operationId: 'getCacheAnalytics',
       summary: 'Show what a backend is used for and how it does',

@@ -16,6 +16,7 @@ import { checkKey } from '../../services/names.js'
 import { toNewEntry } from '../../services/new-entry.js'
 import type { CacheRoutesOptions } from '../cache.js'
 import { sendJsonText, setReply } from './answers.js'
+import { perEntry } from './costs.js'
 import { keyIn, setBatchReply, sortKeys } from './outcomes.js'
 import { agree, cacheOf, DEFAULT_NAMESPACE, type PlaceNames } from './place.js'
 import { batchValidators, entryCheck } from './validation.js'
@@ -35,7 +36,7 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   const checkedEntry = entryCheck(app)
 
   app.post('/set-batch', {
-    config: { scope: 'cache:write', touches: 'handler' },
+    config: { scope: 'cache:write', touches: 'handler', rateLimit: { cost: perEntry } },
     validatorCompiler,
     schema: {
       operationId: 'setCacheEntries',
@@ -55,7 +56,7 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   })
 
   app.post('/get-batch', {
-    config: { scope: 'cache:read', touches: 'handler' },
+    config: { scope: 'cache:read', touches: 'handler', rateLimit: { cost: perEntry } },
     validatorCompiler,
     schema: {
       operationId: 'getCacheEntries',
@@ -96,7 +97,7 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   })
 
   app.post('/delete-batch', {
-    config: { scope: 'cache:delete', touches: 'handler' },
+    config: { scope: 'cache:delete', touches: 'handler', rateLimit: { cost: perEntry } },
     validatorCompiler,
     schema: {
       operationId: 'deleteCacheEntries',
@@ -130,7 +131,7 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   })
 
   app.post('/warm', {
-    config: { scope: 'cache:write', touches: 'handler' },
+    config: { scope: 'cache:write', touches: 'handler', rateLimit: { cost: perEntry } },
     schema: {
       operationId: 'warmCache',
       summary: 'Fill the cache',

@@ -6,6 +6,7 @@ import { problems, ref } from '../../schemas/common.js'
 import { checkNamespaceAccess, checkPatternAccess } from '../../services/access/access.js'
 import { InvalidInputError } from '../../services/errors.js'
 import { checkPattern, checkTags } from '../../services/names.js'
+import { SWEEP } from './costs.js'
 import { agree, cachesOf, DEFAULT_NAMESPACE } from './place.js'
 
 const tags = ['Cache']
@@ -15,7 +16,7 @@ const invalidation: FastifyPluginAsyncTypebox = async (app) => {
   const { caches } = app
 
   app.post('/clear', {
-    config: { scope: 'cache:delete', touches: 'handler', audit: 'cache.clear' },
+    config: { scope: 'cache:delete', touches: 'handler', audit: 'cache.clear', rateLimit: { cost: SWEEP } },
     schema: {
       operationId: 'clearCache',
       summary: 'Delete all entries, or those that match',

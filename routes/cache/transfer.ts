@@ -12,6 +12,7 @@ import { exportCache, type ExportScope } from '../../services/transfer/export.js
 import { type ImportFormat } from '../../services/transfer/format.js'
 import { type ImportedEntry, importInto } from '../../services/transfer/import.js'
 import { Spool } from '../../services/transfer/spool.js'
+import { WHOLE } from './costs.js'
 import { cacheOf, DEFAULT_NAMESPACE, EMPTY_NAMESPACE } from './place.js'
 import { bodyless, checkOf } from './validation.js'
 
@@ -48,7 +49,7 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
   let imports = 0
 
   app.get('/export', {
-    config: { scope: 'cache:read', touches: 'handler', audit: 'cache.export' },
+    config: { scope: 'cache:read', touches: 'handler', audit: 'cache.export', rateLimit: { cost: WHOLE } },
     exposeHeadRoute: false,
     schema: {
       operationId: 'exportCache',
@@ -87,7 +88,7 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
     app.addContentTypeParser(Object.keys(TYPES), (_request, payload, done) => { done(null, payload) })
 
     app.post('/import', {
-      config: { scope: 'cache:write', touches: 'handler', audit: 'cache.import' },
+      config: { scope: 'cache:write', touches: 'handler', audit: 'cache.import', rateLimit: { cost: WHOLE } },
       bodyLimit: maxImportSize,
       validatorCompiler: bodyless(app),
       schema: {

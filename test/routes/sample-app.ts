@@ -3,6 +3,7 @@ import { buildApp } from '../../app.js'
 import { loadConfig } from '../../config.js'
 import { databaseUrl, type Owner } from '../support/servers.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
+import { UNLIMITED } from '../support/unlimited.js'
 
 /** The settings of each database that the sample routes run on: every test of them runs on both. */
 export const databases: Record<string, (owner: Owner) => Promise<NodeJS.ProcessEnv>> = {
@@ -12,7 +13,7 @@ export const databases: Record<string, (owner: Owner) => Promise<NodeJS.ProcessE
 
 /** The whole service with its sample data, closed when the test ends. */
 export async function openApp (owner: Owner, env: NodeJS.ProcessEnv): Promise<FastifyInstance> {
-  const app = await buildApp(loadConfig({ SAMPLE_DATA: 'true', LOG_LEVEL: 'silent', CACHE_ACCESS_LOG_ENABLED: 'false', ...env }))
+  const app = await buildApp(loadConfig({ SAMPLE_DATA: 'true', LOG_LEVEL: 'silent', CACHE_ACCESS_LOG_ENABLED: 'false', ...UNLIMITED, ...env }))
   owner.teardown(() => app.close())
   await app.ready()
   return app

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Owner } from './servers.js'
+import { UNLIMITED } from './unlimited.js'
 
 const built = fileURLToPath(new URL('../../dist/server.js', import.meta.url))
 
@@ -14,10 +15,10 @@ export interface Service {
   log: () => string
 }
 
-/** Starts the built service on a free port, with this environment and no other, and waits until it listens. */
+/** Starts the built service on a free port, with this environment and no other (but limits that nobody reaches, where it gives none), and waits until it listens. */
 export async function startService (owner: Owner, env: Record<string, string>): Promise<Service> {
   const child = spawn(process.execPath, [built], {
-    env: { PATH: process.env['PATH'], HOST: '127.0.0.1', PORT: '0', CACHE_ACCESS_LOG_ENABLED: 'false', ...env },
+    env: { PATH: process.env['PATH'], HOST: '127.0.0.1', PORT: '0', CACHE_ACCESS_LOG_ENABLED: 'false', ...UNLIMITED, ...env },
     stdio: ['ignore', 'pipe', 'pipe']
   })
   let log = ''

@@ -7,6 +7,7 @@ import { buildApp } from '../../../app.js'
 import { loadConfig } from '../../../config.js'
 import { databaseUrl, redisUrl, type Owner } from '../../support/servers.js'
 import { temporaryFolder } from '../../support/temporary-folder.js'
+import { UNLIMITED } from '../../support/unlimited.js'
 
 /** Whatever some answer has; a test reads what the answer at hand should have. */
 export type Body = Problem & CacheSetReply & CacheTouchReply & CacheKeysReply & CacheStatisticsReply & CacheGetBatchTotals & Omit<CacheSetBatchReply, 'results'> & {
@@ -32,7 +33,7 @@ export interface Answer {
 /** The complete service, over a database and a Redis of its own. Without Redis when `env` says so. */
 export async function startApp (owner: Owner, env: Record<string, string> = {}): Promise<FastifyInstance> {
   const given: Record<string, string> = {
-    DATABASE_URL: await databaseUrl(owner), DATA_DIR: temporaryFolder(owner), LOG_LEVEL: 'silent', CACHE_ACCESS_LOG_ENABLED: 'false', CACHE_DEADLINE: '1000', ...env
+    DATABASE_URL: await databaseUrl(owner), DATA_DIR: temporaryFolder(owner), LOG_LEVEL: 'silent', CACHE_ACCESS_LOG_ENABLED: 'false', CACHE_DEADLINE: '1000', ...UNLIMITED, ...env
   }
   given['REDIS_URL'] ??= await redisUrl(owner)
   if (given['REDIS_URL'] === '') delete given['REDIS_URL']

@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import { buildApp } from '../../../../app.js'
 import { loadConfig } from '../../../../config.js'
 import { databaseUrl, memcachedUrl, redisUrl, type Owner } from '../../../support/servers.js'
+import { UNLIMITED } from '../../../support/unlimited.js'
 
 /** Services over real servers with every backend that there is; each one that is opened has the same servers and folder. */
 export async function everyBackend (owner: Owner, env: Record<string, string> = {}): Promise<() => Promise<FastifyInstance>> {
@@ -19,6 +20,7 @@ export async function everyBackend (owner: Owner, env: Record<string, string> = 
     CACHE_DEADLINE: '1000', // none of this is about outages
     CACHE_MAX_ITEMS: '100000',
     CACHE_MAX_MEMORY: String(2 ** 30),
+    ...UNLIMITED,
     ...env
   }
   return async () => {
