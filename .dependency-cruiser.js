@@ -20,7 +20,7 @@ export default {
     room('engine', 'The cache engine knows itself.', '^services/cache/', ['^services/cache/']),
     room('plugins', 'Plugins know services, schemas, each other, and the type of the configuration.', '^plugins/', ['^(plugins|services|schemas)/', entry('config')]),
     room('routes', 'Routes know plugins, services and schemas.', '^routes/', ['^(routes|plugins|services|schemas)/']),
-    room('config', 'The configuration knows schemas, and how keys are written.', entry('config'), ['^schemas/', '^services/cache/codec/key-source\\.ts$']),
+    room('config', 'The configuration knows schemas, and how keys and rates are written.', entry('config'), ['^schemas/', '^services/cache/codec/key-source\\.ts$', '^services/limits/rates\\.ts$']),
     room('server', 'The process knows the application and the configuration.', entry('server'), [entry('app'), entry('config')]),
     {
       name: 'schemas-are-types-to-services',
