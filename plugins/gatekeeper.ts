@@ -7,6 +7,7 @@ import { denialOf, type Demand, type Touches } from '../services/access/demand.j
 import { badCredential } from '../services/access/errors.js'
 import type { Principal } from '../services/access/principal.js'
 import { Remembered } from '../services/access/remembered.js'
+import { RouteTable } from '../services/access/route-table.js'
 import { permissionIndex, RESOURCES, ScopeSet, type Permission } from '../services/access/scopes.js'
 import type {} from './rate-limit.js'
 import './scopes.js'
@@ -30,6 +31,8 @@ export interface Denial {
 }
 
 export interface Gatekeeper {
+  /** What each route demands, by the address of a request. */
+  readonly table: RouteTable
   /** Adds a kind of credential. */
   add (authenticator: Authenticator): void
   /** Whether the text looks like a credential, and so belongs in no log. */
@@ -88,10 +91,12 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
   const checks: ((request: FastifyRequest) => Error | undefined)[] = []
   const listeners: ((denial: Denial) => void)[] = []
   const told = new WeakSet<Error>()
+  const table = new RouteTable()
   const demands: { route: RouteOptions, demand: Demand }[] = []
   const routes: GuardedRoute[] = []
 
   app.decorate('gatekeeper', {
+    table,
     add: (authenticator) => { authenticators.push(authenticator) },
     isCredential: (text) => authenticators.some((each) => each.recognises(text)),
     before: (check) => { checks.push(check) },
@@ -108,6 +113,7 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
   app.addHook('onRoute', (route) => {
     const demand: Demand = { index: -1, permission: 'public' }
     demands.push({ route, demand })
+    for (const method of [route.method].flat()) table.add({ method, path: route.url, demand })
     route.onRequest = [gate(demand), ...[route.onRequest ?? []].flat()]
   })
   // Only now has every plugin around a route said its scope; plugins/scopes.ts refuses those that state none.

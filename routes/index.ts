@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import audit from './audit.js'
+import authz from './authz.js'
 import cache, { type CacheRoutesOptions } from './cache.js'
 import cacheAside from './cache-aside.js'
 import docs from './docs.js'
@@ -33,6 +34,7 @@ export default async function routes (app: FastifyInstance, options: RoutesOptio
   await app.register(valet, { prefix: '/valet' })
   await app.register(wellKnown, { prefix: '/.well-known' })
   await app.register(audit, { prefix: '/audit' })
+  await app.register(authz, { prefix: '/authz' })
   await app.register(metrics, { prefix: '/metrics' })
   await app.register(docs)
   await app.register(problems, { prefix: '/problems' })

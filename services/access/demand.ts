@@ -28,7 +28,7 @@ export type Rule = 'public' | 'granted' | 'not granted' | 'forbidden' | 'limited
  */
 export function decide (principal: Principal, demand: Demand, params: unknown): Rule {
   if (demand.index === -1) return 'public'
-  if (!principal.scopes.holds(demand.index)) return principal.scopes.names.some((name) => matches(name, demand.permission)) ? 'forbidden' : 'not granted'
+  if (!principal.scopes.holds(demand.index)) return principal.scopes.names.some((name) => isWithin(demand.permission, name)) ? 'forbidden' : 'not granted'
   if (seesAll(principal) || demand.touches === 'handler') return 'granted'
   if (demand.touches === 'everything') return principal.namespaces === undefined ? 'limited to resources' : 'limited to namespaces'
   const { resources } = principal
@@ -40,7 +40,14 @@ export function decide (principal: Principal, demand: Demand, params: unknown): 
 /** The error that a principal is turned away with; undefined when they may go on. Costs a look into an array where nothing is limited. */
 export function denialOf (principal: Principal, demand: Demand, params: unknown): Error | undefined {
   if (demand.index === -1 || (principal.scopes.holds(demand.index) && seesAll(principal))) return undefined
-  switch (decide(principal, demand, params)) {
+  let rule: Rule
+  try {
+    rule = decide(principal, demand, params)
+  } catch (error) {
+    // Whatever cannot be decided is denied.
+    return error as Error
+  }
+  switch (rule) {
     case 'public':
     case 'granted': return undefined
     case 'limited to namespaces':
@@ -60,7 +67,8 @@ export function thingOf ({ permission, touches }: Demand, params: Readonly<Recor
   return params['id'] === undefined ? `${resource}/` : `${resource}/${params['id'].replace(/\/+$/, '')}`
 }
 
-function matches (scope: string, permission: Permission | 'public'): boolean {
+/** Whether the scope, as it is granted, is for the permission. */
+export function isWithin (permission: Permission | 'public', scope: string): boolean {
   const [resource, action] = permission.split(':')
   const [ofResource, ofAction = '*'] = scope.split(':')
   return (ofResource === '*' || ofResource === resource) && (ofAction === '*' || ofAction === action)

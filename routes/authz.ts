@@ -1,0 +1,99 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type {} from '../plugins/api-keys.js'
+import type {} from '../plugins/gatekeeper.js'
+import { AccessExplanation, ExplainQuery } from '../schemas/authz.js'
+import { problems, ref } from '../schemas/common.js'
+import { explain, type Explanation, type Question } from '../services/access/explanation.js'
+import type { Principal } from '../services/access/principal.js'
+import { ResourceList } from '../services/access/resources.js'
+import { isGrantable, ScopeSet } from '../services/access/scopes.js'
+import { invalidField, InvalidInputError, NotFoundError } from '../services/errors.js'
+import { DEFAULT_NAMESPACE } from './cache/place.js'
+
+/** What the rules are, for operators. Prefix: `/authz`. */
+const authz: FastifyPluginAsyncTypebox = async (app) => {
+  const { apiKeys, credentials, gatekeeper } = app
+
+  app.get('/explain', {
+    config: { scope: 'audit:read', touches: 'everything' },
+    schema: {
+      operationId: 'explainAccess',
+      summary: 'Say whether a request would be let through, and by which rule',
+      description: 'For an API key that there is, or for a credential as it might be. Nothing is done, and no use is counted. Entries of the cache that ' +
+        'the credential does not reach look absent to reads; writes are 403.',
+      tags: ['Audit'],
+      querystring: ExplainQuery,
+      response: { 200: ref(AccessExplanation), ...problems(400, 404, 503) }
+    }
+  }, async ({ query, principal }, reply) => {
+    const [path = '', search = ''] = query.path.split('?', 2)
+    const method = query.method?.toUpperCase() ?? 'GET'
+    const route = gatekeeper.table.find(method, path)
+    if (route === undefined) throw new NotFoundError(`No operation takes ${method} ${path}: /docs shows those there are.`)
+    const who = await bearerOf(query, principal)
+    const { demand, params } = route
+    const explanation = explain(who.principal, { demand, params, ended: who.ended, entry: entryOf(route.path, params, new URLSearchParams(search), query.key) })
+    reply.header('cache-control', 'no-store')
+    return {
+      decision: explanation.isPermitted ? 'permit' as const : 'forbid' as const,
+      rule: explanation.rule,
+      detail: detailOf(explanation, demand.permission),
+      granted_by: explanation.grantedBy ?? null,
+      route: { method, path: route.path, scope: demand.permission },
+      revision: credentials.revision
+    }
+  })
+
+  async function bearerOf (query: ExplainQuery, viewer: Principal): Promise<{ principal: Principal, ended?: Question['ended'] }> {
+    const { key_id: id, scopes, forbid, namespaces, resources } = query
+    if (id === undefined) {
+      return { principal: supposed(listOf('scopes', scopes), listOf('forbid', forbid), namespaces?.split(','), resources?.split(',')) }
+    }
+    if ([scopes, forbid, namespaces, resources].some((each) => each !== undefined)) {
+      throw new InvalidInputError('A key has scopes, namespaces and resources of its own: give either key_id or those.')
+    }
+    const key = await apiKeys.get(viewer, id)
+    const principal = supposed(key.scopes, key.forbid, key.namespaces ?? undefined)
+    return key.status === 'live' ? { principal } : { principal, ended: key.status }
+  }
+}
+
+function supposed (scopes: readonly string[], forbid: readonly string[], namespaces?: readonly string[], resources?: readonly string[]): Principal {
+  return {
+    kind: 'api_key',
+    id: 'key:supposed',
+    scopes: ScopeSet.of(scopes, forbid),
+    ...(namespaces && { namespaces: new Set(namespaces) }),
+    ...(resources && { resources: new ResourceList(resources) })
+  }
+}
+
+function listOf (name: string, text: string | undefined): string[] {
+  const scopes = text?.split(',') ?? []
+  const unknown = scopes.find((scope) => !isGrantable(scope))
+  if (unknown !== undefined) throw invalidField(name, `names a scope that does not exist: ${unknown}.`)
+  return scopes
+}
+
+/** What of the cache the request is about: the routes of its API hold that to the caller by themselves. */
+function entryOf (path: string, params: Record<string, string>, search: URLSearchParams, given: string | undefined): Question['entry'] {
+  if (!path.startsWith('/api/cache/') || /\/(?:config)$/.test(path)) return undefined
+  const key = params['key'] ?? given
+  return { namespace: search.get('namespace') ?? DEFAULT_NAMESPACE, key }
+}
+
+function detailOf ({ rule, grantedBy }: Explanation, permission: string): string {
+  switch (rule) {
+    case 'public': return 'The operation is open to everybody.'
+    case 'granted': return `The scope ${grantedBy} permits ${permission}.`
+    case 'not granted': return `No scope of the credential permits ${permission}.`
+    case 'forbidden': return `The scope ${grantedBy} would permit ${permission}, and another forbids it.`
+    case 'limited to namespaces': return 'The credential is limited to namespaces, and this is beyond them.'
+    case 'limited to resources': return 'The credential is limited to resources, and this is beyond them.'
+    case 'credential expired': return 'The credential has expired.'
+    case 'credential revoked': return 'The credential is revoked.'
+    case 'error': return 'It cannot be decided, and so it is denied.'
+  }
+}
+
+export default authz

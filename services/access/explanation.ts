@@ -1,0 +1,45 @@
+import { decide, isWithin, type Demand, type Rule } from './demand.js'
+import { seesKey, seesNamespace, type Principal } from './principal.js'
+
+/** `decide` knows nothing of credentials that have ended, nor of what fails. */
+export type ExplainedRule = Rule | 'credential expired' | 'credential revoked' | 'error'
+
+/** What is asked of the gatekeeper, and of the route behind it. */
+export interface Question {
+  demand: Demand
+  /** Of the path. */
+  params: unknown
+  /** What of the cache the request is about, as far as it says so. */
+  entry?: { namespace: string, key?: string | undefined } | undefined
+  /** What is wrong with the credential itself. */
+  ended?: 'expired' | 'revoked' | undefined
+}
+
+export interface Explanation {
+  isPermitted: boolean
+  rule: ExplainedRule
+  /** The scope that was granted and holds the permission. */
+  grantedBy?: string | undefined
+}
+
+/** The decision about a request, and the one rule that made it: the same functions decide when it really comes. */
+export function explain (principal: Principal, { demand, params, entry, ended }: Question): Explanation {
+  // A credential that is presented is checked on public routes too.
+  if (ended !== undefined) return { isPermitted: false, rule: `credential ${ended}` }
+  let rule: ExplainedRule
+  try {
+    rule = decide(principal, demand, params)
+    if (rule === 'granted' && entry !== undefined) rule = ruleOfEntry(principal, entry)
+  } catch {
+    rule = 'error'
+  }
+  if (rule === 'public') return { isPermitted: true, rule }
+  const grantedBy = principal.scopes.names.find((name) => isWithin(demand.permission, name))
+  return { isPermitted: rule === 'granted', rule, ...(rule !== 'not granted' && { grantedBy }) }
+}
+
+function ruleOfEntry (principal: Principal, { namespace, key }: NonNullable<Question['entry']>): ExplainedRule {
+  if (principal.namespaces?.has(namespace) === false) return 'limited to namespaces'
+  const isSeen = key === undefined ? seesNamespace(principal, namespace) : seesKey(principal, namespace, key)
+  return isSeen ? 'granted' : 'limited to resources'
+}

@@ -1,0 +1,70 @@
+import t from 'tap'
+import type { AccessExplanation } from '../../schemas/authz.js'
+import { startTenants } from './cache/tenants.js'
+
+void t.test('the explanation of a decision', async (t) => {
+  const tenants = await startTenants(t, { REDIS_URL: '' })
+  const ask = async (query: Record<string, string>) => await tenants.as('administrator', { method: 'GET', url: '/authz/explain', query })
+  const explain = async (query: Record<string, string>): Promise<AccessExplanation> => (await ask(query)).json()
+
+  await t.test('names the route, its scope, and the rule', async (t) => {
+    t.match(await explain({ path: '/api/cache/get/a', scopes: 'cache:*' }), {
+      decision: 'permit', rule: 'granted', granted_by: 'cache:*', detail: 'The scope cache:* permits cache:read.', route: { method: 'GET', path: '/api/cache/get/:key', scope: 'cache:read' }
+    })
+    const cases: [query: Record<string, string>, decision: string, rule: string][] = [
+      [{ path: '/health' }, 'permit', 'public'],
+      [{ path: '/items/7' }, 'forbid', 'not granted'],
+      [{ path: '/items/7/', scopes: 'items:read' }, 'permit', 'granted'],
+      [{ path: '/items/7', scopes: '*', forbid: 'items:*' }, 'forbid', 'forbidden'],
+      [{ method: 'delete', path: '/items/7', scopes: 'items:read' }, 'forbid', 'not granted'],
+      [{ path: '/items/7', scopes: '*', resources: 'items/7' }, 'permit', 'granted'],
+      [{ path: '/items/%37', scopes: '*', resources: 'items/7' }, 'permit', 'granted'],
+      [{ path: '/items', scopes: '*', resources: 'items/7' }, 'forbid', 'limited to resources'],
+      [{ path: '/metrics', scopes: '*', namespaces: 'a' }, 'forbid', 'limited to namespaces'],
+      [{ path: '/api/cache/get/x?namespace=b', scopes: '*', namespaces: 'a' }, 'forbid', 'limited to namespaces'],
+      [{ path: '/api/cache/get/x?namespace=a', scopes: '*', namespaces: 'a' }, 'permit', 'granted'],
+      [{ path: '/api/cache/get/user%3A1', scopes: '*', resources: 'cache/default/user:*' }, 'permit', 'granted'],
+      [{ path: '/api/cache/get/other', scopes: '*', resources: 'cache/default/user:*' }, 'forbid', 'limited to resources'],
+      [{ method: 'POST', path: '/api/cache/set', key: 'other', scopes: '*', resources: 'cache/default/user:*' }, 'forbid', 'limited to resources'],
+      [{ path: '/docs/static/index.html' }, 'permit', 'public']
+    ]
+    for (const [query, decision, rule] of cases) t.match(await explain(query), { decision, rule }, JSON.stringify(query))
+  })
+
+  await t.test('tells of an API key as it is', async (t) => {
+    const created = await tenants.as('administrator', { method: 'POST', url: '/keys', payload: { scopes: ['cache:*'], forbid: ['cache:delete'], namespaces: ['a'] } })
+    const { id } = created.json<{ id: string }>()
+    const of = async (path: string, method = 'GET') => (await explain({ path, method, key_id: id })).rule
+    t.equal(await of('/api/cache/get/x?namespace=a'), 'granted')
+    t.equal(await of('/api/cache/get/x'), 'limited to namespaces')
+    t.equal(await of('/api/cache/delete/x?namespace=a', 'DELETE'), 'forbidden')
+    await tenants.as('administrator', { method: 'DELETE', url: `/keys/${id}` })
+    t.equal(await of('/api/cache/get/x?namespace=a'), 'credential revoked')
+    t.equal(await of('/health'), 'credential revoked')
+  })
+
+  await t.test('refuses what makes no sense, and is for operators alone', async (t) => {
+    t.equal((await ask({ path: '/no/such/path' })).statusCode, 404)
+    t.equal((await ask({ path: '/items', method: 'PATCH' })).statusCode, 404)
+    t.equal((await ask({ path: '/items', key_id: 'none' })).statusCode, 404)
+    t.equal((await ask({ path: '/items', scopes: 'items:fly' })).statusCode, 400)
+    t.equal((await ask({ path: '/items', key_id: 'none', scopes: '*' })).statusCode, 400)
+    t.equal((await ask({ path: 'items' })).statusCode, 400)
+    t.equal((await tenants.as('a', { method: 'GET', url: '/authz/explain', query: { path: '/items' } })).statusCode, 403)
+  })
+
+  await t.test('says of every route what then happens', async (t) => {
+    const wrong: string[] = []
+    for (const { methods, url } of tenants.app.gatekeeper.routes) {
+      for (const method of methods) {
+        const path = url.replaceAll(/:(\w+)/g, 'x').replaceAll('*', 'x')
+        const { decision } = await explain({ method, path, scopes: 'cache:*,config:*,items:*,products:*,users:*,posts:*,metrics:read', namespaces: 'tenant-a' })
+        const answer = await tenants.as('a', { method, url: path })
+        // Entries that are hidden look absent.
+        const isCache = url.startsWith('/api/cache/')
+        if (!isCache && (answer.statusCode === 403) !== (decision === 'forbid')) wrong.push(`${method} ${url}: ${decision}, and ${answer.statusCode}`)
+      }
+    }
+    t.strictSame(wrong, [])
+  })
+})
