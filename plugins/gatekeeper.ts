@@ -4,11 +4,13 @@ import fp from 'fastify-plugin'
 import { AdministratorKey } from '../services/access/administrator.js'
 import type { Authenticator, Caller } from '../services/access/authenticator.js'
 import { denialOf, type Demand, type Touches } from '../services/access/demand.js'
+import { Denials } from '../services/access/denials.js'
 import { badCredential } from '../services/access/errors.js'
 import type { Principal } from '../services/access/principal.js'
 import { Remembered } from '../services/access/remembered.js'
 import { RouteTable } from '../services/access/route-table.js'
 import { permissionIndex, RESOURCES, ScopeSet, type Permission } from '../services/access/scopes.js'
+import type {} from './metrics.js'
 import type {} from './rate-limit.js'
 import './scopes.js'
 
@@ -92,6 +94,9 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
   const listeners: ((denial: Denial) => void)[] = []
   const told = new WeakSet<Error>()
   const table = new RouteTable()
+  const denials = new Denials()
+  const { metrics } = app as { metrics?: typeof app.metrics }
+  metrics?.addCollector(() => denials.samples())
   const demands: { route: RouteOptions, demand: Demand }[] = []
   const routes: GuardedRoute[] = []
 
@@ -151,6 +156,7 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
       const refuse = (error: Error & { statusCode?: number }): void => {
         // A public answer is for everybody: it does not depend on who can be told apart just now.
         if (demand.index === -1 && error.statusCode === 503) return done()
+        if (error.statusCode === 503) denials.count(error)
         tell(request, demand.permission, error)
         turnAway(error)
       }
@@ -195,6 +201,7 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
     // Whoever throws something else than an error is none of the gatekeeper's.
     if (!(error instanceof Error) || (error.statusCode !== 401 && error.statusCode !== 403)) return
     told.add(error)
+    denials.count(error)
     for (const listener of listeners) listener({ request, principal: request.principal, permission, error })
   }
 }, { name: 'gatekeeper', fastify: '5.x', dependencies: ['scopes'] })

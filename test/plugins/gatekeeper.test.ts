@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import Fastify, { type FastifyInstance } from 'fastify'
 import gatekeeper, { type Denial, type GatekeeperOptions } from '../../plugins/gatekeeper.js'
+import metrics from '../../plugins/metrics.js'
 import scopes from '../../plugins/scopes.js'
 import { ScopeSet } from '../../services/access/scopes.js'
 import { badCredential } from '../../services/access/errors.js'
@@ -146,4 +147,27 @@ t.test('a credential that was checked is not checked again, until something has 
   authenticator.epoch = 3
   for (let i = 0; i < 2; i++) t.equal(await ask('other_bad'), 401)
   t.equal(checked.length, 6, 'what is invalid is not remembered')
+})
+
+t.test('who is turned away is counted, by one of four reasons', async (t) => {
+  const app = Fastify()
+  t.teardown(async () => app.close())
+  await app.register(metrics, { enabled: true })
+  await app.register(scopes)
+  await app.register(gatekeeper, { administratorKey: KEY })
+  app.gatekeeper.add({
+    recognises: (credential) => credential.startsWith('test_'),
+    authenticate: (credential) => {
+      if (credential === 'test_away') throw new UnavailableError('The store of credentials is away: try again.')
+      return { kind: 'api_key', id: 'key:test', scopes: ScopeSet.of(['items:read']) }
+    }
+  })
+  app.post('/items', { config: { scope: 'items:write' } }, async () => 'ok')
+  app.get('/open', { config: { scope: 'public' } }, async () => 'ok')
+  await app.ready()
+  await app.inject({ method: 'POST', url: '/items' })
+  for (const key of ['test_a', 'test_b', 'test_away', 'wrong', 'wrong', 'wrong', KEY]) await app.inject({ method: 'POST', url: '/items', headers: { 'x-api-key': key } })
+  await app.inject({ url: '/open', headers: { 'x-api-key': 'test_away' } })
+  const counted = [...(await app.metrics.render()).matchAll(/^larder_denials_total\{reason="(\w+)"\} (\d+)$/gm)].map(([, reason, count]) => [reason, count])
+  t.strictSame(counted, [['no_credential', '1'], ['bad_credential', '3'], ['forbidden', '2'], ['unavailable', '1']])
 })
