@@ -62,7 +62,7 @@ async function answer (child) {
     const [message] = await Promise.race([once(child, 'message', answered), died])
     return message
   } finally {
-    died.catch(() => {})
+    died.catch(() => {}) // the race has told of it; and this ends it, which is no fault
     answered.abort()
   }
 }

@@ -52,6 +52,7 @@ export default fp<CacheDatabaseOptions>(async function cacheDatabase (app, { dat
 async function notifying (client: pg.Client): Promise<NotifyingConnection> {
   // Without a listener Node treats a lost connection as fatal; `end` follows.
   client.on('error', () => {})
+  // It is given up, whatever became of it: whoever asked over it, and `onLost`, have been told.
   const close = (): void => { client.end().catch(() => {}) }
   try {
     await client.connect()

@@ -157,7 +157,7 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
   if (redis !== undefined) served.push(serve(await overRedis('api')))
   if (connections !== undefined) {
     const leases = redis && new RedisLeaseKeeper({ client: redis, prefix: prefixOf('database'), deadline })
-    served.push(serve(await shared(new DatabaseBackend({ connections, cache: 'api', now, limits, format: format('database', 'api'), leases }))))
+    served.push(serve(await shared(new DatabaseBackend({ connections, cache: 'api', now, limits, format: format('database', 'api'), leases, onFault }))))
   }
 
   if (memcached !== undefined) {

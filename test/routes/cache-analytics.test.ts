@@ -149,7 +149,7 @@ void t.test('analytics', async (t) => {
 
   await t.test('the hit rate at other sizes is told after enough reads, and starts anew with new limits', async (t) => {
     const api = new Api(app, 'memory')
-    await api.post('/config', { max_items: 100 }, { namespace: 'default' })
+    await new Api(app, 'memory', 'default').post('/config', { max_items: 100 })
     const keys = Array.from({ length: 150 }, (_, i) => `k${i}`)
     for (let round = 0; round < 40; round++) {
       for (let start = 0; start < 150; start += 30) {
@@ -164,10 +164,10 @@ void t.test('analytics', async (t) => {
     t.ok(rates[0] === 0 && rates[1] === 0 && rates[2]! > 90 && rates[3]! > 90, JSON.stringify(curve))
     t.equal(curve?.actual_hit_rate, 0)
     t.ok((evictions?.last_minute ?? 0) > 0)
-    await api.post('/config', { max_items: 10_000 }, { namespace: 'default' })
+    await new Api(app, 'memory', 'default').post('/config', { max_items: 10_000 })
     t.equal((await all('?backend=memory')).what_if, null)
     t.match((await all('?backend=redis')).unavailable, { what_if: /no limits/ })
-    await new Api(app, 'redis').post('/config', { max_items: 500 }, { namespace: 'default' })
+    await new Api(app, 'redis', 'default').post('/config', { max_items: 500 })
     t.match((await all('?backend=redis')).unavailable, { what_if: /enough/ })
   })
 })

@@ -49,7 +49,7 @@ async function everything (t: Test, start: (env?: Record<string, string>) => Pro
   }
   const cache = new Api(app, 'memory', NS)
   t.match((await cache.set('mine', 1)).body, { strategy: 'write_behind' }, 'the strategy of the backend may be a durable one')
-  t.match((await cache.post('/config', { strategy: 'write_through' }, { namespace: NS })).body.config, { strategy: 'write_through' })
+  t.match((await cache.post('/config', { strategy: 'write_through' })).body.config, { strategy: 'write_through' })
   t.match((await cache.set('yours', 1)).body, { strategy: 'write_through' })
   const metrics = (await app.inject('/metrics')).body
   t.match(metrics, /larder_cache_write_behind_queue_entries\{cache="memory"\} \d/)
@@ -68,7 +68,7 @@ t.test('other backends refuse the strategies in words', async (t) => {
     for (const strategy of ['write_through', 'write_behind']) {
       const cache = new Api(app, backend)
       t.match(await cache.set('a', 1, { strategy }), { status: 422, body: { type: '/problems/unsupported-here', detail: /use the memory backend/ } })
-      t.match(await cache.post('/config', { strategy }, { namespace: NS }), { status: 422 })
+      t.match(await new Api(app, backend, NS).post('/config', { strategy }), { status: 422, body: { detail: /use the memory backend/ } })
       t.match((await cache.read('a')).body, { found: false })
     }
   }

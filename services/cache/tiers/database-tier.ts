@@ -3,19 +3,11 @@ import type { StoredEntry } from '../entry.js'
 import { RecordFormat } from '../record-format.js'
 import type { BreakerState } from '../resilience.js'
 import type { Connections } from '../backends/database/connections.js'
-import { isFull, isOutage } from '../backends/database/faults.js'
-import { Turns } from '../backends/turns.js'
-import { Guard } from '../backends/guard.js'
+import { columnOf, keyIn, Tables } from '../backends/database/tables.js'
 import { type DurableFacts, type DurableTier, type DurableWrite, TOMBSTONE_LIFETIME } from './tier.js'
 
-/** Rows in a portion of a scan. */
-const PAGE = 1000
 /** Rows that one pass of a sweep removes at once. */
 const SWEPT = 1000
-/** How long a statement may take, in milliseconds. */
-const DEADLINE = 1000
-/** Consecutive outages after which the database is left alone. */
-const BREAK_AFTER = 3
 /** Statements that may run at once: most of what comes is written in batches. */
 const CONCURRENCY = 2
 const AWAY = 'The database behind the strategies write_through and write_behind does not answer: try again in a moment; if it stays so, check DATABASE_URL and the server.'
@@ -54,28 +46,23 @@ export interface DatabaseTierOptions {
 /** Durable entries in PostgreSQL, in a logged table: see migration 006. A write is one statement, which is its own transaction. */
 export class DatabaseTier implements DurableTier {
   readonly name = 'database'
-  #connections: Connections
-  #space: string
+  #tables: Tables<keyof typeof TEXTS>
   #now: Now
   #format: RecordFormat
-  #guard = new Guard({ name: 'durable', away: AWAY, breakAfter: BREAK_AFTER, isOutage, isFull })
-  #turns: Turns
 
   constructor ({ connections, space, now, format = new RecordFormat() }: DatabaseTierOptions) {
-    this.#connections = connections
-    this.#space = space
+    this.#tables = new Tables({ connections, prefix: 'larder_durable', texts: TEXTS, owner: space, name: 'durable', away: AWAY, concurrency: CONCURRENCY })
     this.#now = now
     this.#format = format
-    this.#turns = new Turns(Math.min(connections.concurrency, CONCURRENCY))
   }
 
-  get breaker (): BreakerState { return this.#guard.state }
+  get breaker (): BreakerState { return this.#tables.breaker }
 
   async getMany (namespace: string, keys: readonly string[]): Promise<(StoredEntry | undefined)[]> {
-    const rows = await this.#ask<ValueRow>('getMany', namespace, keys.map(nameOf))
+    const rows = await this.#tables.ask<ValueRow>('getMany', namespace, keys.map(columnOf))
     const found = new Map(rows.map((row) => [row.key, row]))
     return await Promise.all(keys.map(async (key) => {
-      const row = found.get(nameOf(key))
+      const row = found.get(columnOf(key))
       return row === undefined ? undefined : await this.#format.unpack(namespace, key, row.head, 0, row.value)
     }))
   }
@@ -83,8 +70,8 @@ export class DatabaseTier implements DurableTier {
   async write (writes: readonly DurableWrite[]): Promise<void> {
     const packed = await Promise.all(writes.map(async ({ entry }) => entry === undefined ? undefined : await this.#format.pack(entry, 0)))
     const buried = this.#now() + TOMBSTONE_LIFETIME
-    await this.#ask('write',
-      writes.map(({ namespace }) => namespace), writes.map(({ key }) => nameOf(key)), writes.map(({ seq }) => seq),
+    await this.#tables.ask('write',
+      writes.map(({ namespace }) => namespace), writes.map(({ key }) => columnOf(key)), writes.map(({ seq }) => seq),
       writes.map(({ entry }) => entry?.goneAt ?? buried),
       packed.map((each) => each === undefined ? null : each.record.subarray(0, each.headLength)),
       packed.map((each) => each === undefined ? null : each.record.subarray(each.headLength)))
@@ -92,40 +79,25 @@ export class DatabaseTier implements DurableTier {
 
   async drop (entries: readonly DurableFacts[]): Promise<void> {
     if (entries.length === 0) return
-    await this.#ask('drop', entries.map(({ namespace }) => namespace), entries.map(({ key }) => nameOf(key)), entries.map(({ seq }) => seq),
+    await this.#tables.ask('drop', entries.map(({ namespace }) => namespace), entries.map(({ key }) => columnOf(key)), entries.map(({ seq }) => seq),
       this.#now() + TOMBSTONE_LIFETIME)
   }
 
   async * scan (namespace: string | undefined): AsyncIterable<DurableFacts[]> {
-    let last = { namespace: namespace ?? '', key: '' }
-    for (;;) {
-      const rows = await this.#ask<FactsRow>(namespace === undefined ? 'scan' : 'scanNamespace', last.namespace, last.key, PAGE)
-      if (rows.length > 0) yield rows.flatMap((row) => this.#facts(row) ?? [])
-      if (rows.length < PAGE) return
-      last = rows[rows.length - 1] as FactsRow
-    }
+    for await (const rows of this.#tables.pages<FactsRow>(namespace)) yield rows.flatMap((row) => this.#facts(row) ?? [])
   }
 
   async sweep (before: number): Promise<void> {
     for (;;) {
-      const [row] = await this.#ask<{ count: number }>('sweep', this.#now(), before, SWEPT)
+      const [row] = await this.#tables.ask<{ count: number }>('sweep', this.#now(), before, SWEPT)
       if (row === undefined || row.count < SWEPT) return
     }
   }
 
   async close (): Promise<void> {}
 
-  async #ask<Row> (name: keyof typeof TEXTS, ...values: unknown[]): Promise<Row[]> {
-    const statement = { name: `larder_durable_${name}`, text: TEXTS[name], values: [this.#space, ...values] }
-    const { rows } = await this.#turns.take(async () => await this.#guard.run(async () => await this.#connections.pool.query(statement), DEADLINE))
-    return rows as Row[]
-  }
-
-  #facts ({ namespace, key: name, seq, head, length }: FactsRow): DurableFacts | undefined {
-    const facts = this.#format.facts(namespace, JSON.parse(name) as string, head, 0)
+  #facts ({ namespace, key, seq, head, length }: FactsRow): DurableFacts | undefined {
+    const facts = this.#format.facts(namespace, keyIn(key), head, 0)
     return facts === undefined ? undefined : { ...facts, valueLength: length, seq }
   }
 }
-
-/** A key as the table has it: see the migration. */
-const nameOf = (key: string): string => JSON.stringify(key)

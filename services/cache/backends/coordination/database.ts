@@ -5,22 +5,16 @@ import { isOutage as isAway } from '../../faults.js'
 import type { Invalidation } from '../../ledger.js'
 import type { BreakerState } from '../../resilience.js'
 import type { ChangeListener, InForce } from '../backend.js'
-import type { Connections, Queries } from '../database/connections.js'
-import { isFull, isOutage } from '../database/faults.js'
+import type { Connections } from '../database/connections.js'
 import { Notifications } from '../database/notifications.js'
 import { TEXTS as CACHE_TEXTS } from '../database/statements.js'
-import { Turns } from '../turns.js'
+import { columnOf, keyIn, Tables } from '../database/tables.js'
 import { Follower } from '../follower.js'
-import { Guard } from '../guard.js'
 import { fieldsOf, invalidationOf } from '../invalidation-fields.js'
 import type { BegunChange, Coordination, Place } from './coordination.js'
 
-/** How long a statement may take, in milliseconds: see `DatabaseBackend`. */
-const DEADLINE = 1000
-/** The same for a beat. */
+/** How long a beat may take, in milliseconds: see `DatabaseBackend`. */
 const BEAT_DEADLINE = 300
-/** Consecutive outages after which the database is left alone. */
-const BREAK_AFTER = 3
 
 const { inForce, invalidate, pulse, withdraw } = CACHE_TEXTS
 const TEXTS = {
@@ -55,8 +49,7 @@ export class DatabaseCoordination implements Coordination {
   #isAlone = false
   #place: Place | undefined
   #placing: Promise<Place> | undefined
-  #guard: Guard
-  #turns: Turns
+  #tables: Tables<keyof typeof TEXTS>
   #listener: ChangeListener | undefined
 
   constructor ({ connections, name, now }: DatabaseCoordinationOptions) {
@@ -64,13 +57,12 @@ export class DatabaseCoordination implements Coordination {
     this.#name = name
     this.#now = now
     this.#source = connections.connect === undefined ? null : newSource()
-    this.#guard = new Guard({ name, away: AWAY, breakAfter: BREAK_AFTER, isOutage, isFull })
-    this.#turns = new Turns(connections.concurrency)
+    this.#tables = new Tables({ connections, prefix: 'larder_order', texts: TEXTS, owner: name, name, away: AWAY })
   }
 
   /** An only process has nothing to miss. */
   get isFollowing (): boolean { return this.#isAlone || (this.#follower?.isFollowing ?? false) }
-  get breaker (): BreakerState { return this.#guard.state }
+  get breaker (): BreakerState { return this.#tables.breaker }
 
   async place (): Promise<Place> {
     if (this.#place !== undefined && this.isFollowing) return this.#place
@@ -78,10 +70,10 @@ export class DatabaseCoordination implements Coordination {
     return await this.#placing
   }
 
-  async stamp (): Promise<Place> { return await this.#placed(async () => await this.#ask<PlaceRow>('pulse')) }
+  async stamp (): Promise<Place> { return await this.#placed(async () => await this.#tables.ask<PlaceRow>('pulse')) }
 
   async begin ({ id, namespace, key }: BegunChange): Promise<Place> {
-    return await this.#placed(async () => await this.#ask<PlaceRow>('begin', id, namespace, JSON.stringify(key)))
+    return await this.#placed(async () => await this.#tables.ask<PlaceRow>('begin', id, namespace, columnOf(key)))
   }
 
   async announce (namespace: string, key: string, id = ''): Promise<number> { return await this.#changed(this.#source, namespace, key, id) }
@@ -93,11 +85,11 @@ export class DatabaseCoordination implements Coordination {
     return stamp
   }
 
-  async cancel (id: string): Promise<void> { await this.#ask('cancel', id) }
+  async cancel (id: string): Promise<void> { await this.#tables.ask('cancel', id) }
 
   async abandoned (age: number): Promise<BegunChange[]> {
-    const rows = await this.#ask<{ id: string, namespace: string, key: string }>('abandoned', age)
-    return rows.map(({ id, namespace, key }) => ({ id, namespace, key: JSON.parse(key) as string }))
+    const rows = await this.#tables.ask<{ id: string, namespace: string, key: string }>('abandoned', age)
+    return rows.map(({ id, namespace, key }) => ({ id, namespace, key: keyIn(key) }))
   }
 
   async invalidate (namespace: string, what: Invalidation): Promise<number> {
@@ -105,12 +97,12 @@ export class DatabaseCoordination implements Coordination {
   }
 
   async inForce (): Promise<InForce[]> {
-    const rows = await this.#ask<{ what: string, stamp: number }>('inForce')
+    const rows = await this.#tables.ask<{ what: string, stamp: number }>('inForce')
     return rows.flatMap(({ what, stamp }) => invalidationOf(what, stamp) ?? [])
   }
 
   async withdraw (namespace: string, what: Invalidation, stamp: number): Promise<void> {
-    await this.#ask('withdraw', fieldsOf(namespace, what), stamp)
+    await this.#tables.ask('withdraw', fieldsOf(namespace, what), stamp)
   }
 
   async follow (listener: ChangeListener): Promise<void> {
@@ -128,7 +120,7 @@ export class DatabaseCoordination implements Coordination {
       subscription: notifications,
       isOwn: (source) => source === this.#source,
       listener,
-      pulse: async () => await withDeadline(this.#placed(async () => await this.#beat(notifications)), BEAT_DEADLINE),
+      pulse: async () => await withDeadline(this.#placed(async () => await this.#tables.over<PlaceRow>(notifications, 'pulse')), BEAT_DEADLINE),
       inForce: async () => await this.inForce()
     })
     await this.#follower.beat()
@@ -140,7 +132,7 @@ export class DatabaseCoordination implements Coordination {
   }
 
   async #changed (source: string | null, namespace: string, key: string, id: string): Promise<number> {
-    return await this.#numbered('changed', source, id, namespace, JSON.stringify(key))
+    return await this.#numbered('changed', source, id, namespace, columnOf(key))
   }
 
   async #placed (ask: () => Promise<PlaceRow[]>): Promise<Place> {
@@ -152,26 +144,15 @@ export class DatabaseCoordination implements Coordination {
     return this.#place
   }
 
-  /** Over the connection that it is to prove. */
-  async #beat (over: Queries): Promise<PlaceRow[]> {
-    return (await over.query({ name: 'larder_order_pulse', text: TEXTS.pulse, values: [this.#name] })).rows as PlaceRow[]
-  }
-
   /** A statement that is announced. One whose answer did not come may be carried out later: then its announcement has to be heard here too. */
   async #numbered (name: keyof typeof TEXTS, ...values: unknown[]): Promise<number> {
     try {
-      const [row] = await this.#ask<{ stamp: number }>(name, ...values)
+      const [row] = await this.#tables.ask<{ stamp: number }>(name, ...values)
       return (row as { stamp: number }).stamp
     } catch (error) {
       if (this.#source !== null && isAway(error)) this.#source = newSource()
       throw error
     }
-  }
-
-  async #ask<Row> (name: keyof typeof TEXTS, ...values: unknown[]): Promise<Row[]> {
-    const statement = { name: `larder_order_${name}`, text: TEXTS[name], values: [this.#name, ...values] }
-    const { rows } = await this.#turns.take(async () => await this.#guard.run(async () => await this.#connections.pool.query(statement), DEADLINE))
-    return rows as Row[]
   }
 }
 

@@ -3,8 +3,8 @@ import type { Now } from '../../clock.js'
 import { withDeadline } from '../../deadline.js'
 import type { StoredEntry } from '../../entry.js'
 import { BackendFullError, EntryTooLargeError } from '../../errors.js'
-import { isOutage as isAway } from '../../faults.js'
-import { nameOf as nameOfEntry } from '../../in-flight.js'
+import { isOutage as isAway, type OnFault, warnOfFault } from '../../faults.js'
+import { nameOf } from '../../in-flight.js'
 import type { Invalidation } from '../../ledger.js'
 import type { LeaseGiver, LeaseKeeper, Order } from '../../leases.js'
 import type { Limits } from '../../limits.js'
@@ -15,32 +15,24 @@ import { CountersByNamespace } from '../../statistics.js'
 import type { ChangeListener, InForce, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome } from '../backend.js'
 import { checkStrategy } from '../capabilities.js'
 import { type Announcement, Follower, type Pulse } from '../follower.js'
-import { Guard } from '../guard.js'
 import { fieldsOf, invalidationOf } from '../invalidation-fields.js'
 import { ReadReports, type Reads } from '../reads.js'
-import type { Connections, Queries } from './connections.js'
-import { isFull, isOutage } from './faults.js'
-import { DatabaseLeases } from './leases.js'
 import { Settlement } from '../settlement.js'
+import { Sequences } from '../turns.js'
+import type { Connections, Queries } from './connections.js'
+import { DatabaseLeases } from './leases.js'
 import { Notifications } from './notifications.js'
 import {
   TEXTS, type EntryRow, type OutcomeRow, type PulseRow, type ScannedRow, type ValueRow, type WriteRow
 } from './statements.js'
-import { Sequences, Turns } from '../turns.js'
+import { columnOf, keyIn, Tables } from './tables.js'
 
 /** How long a deletion is remembered, in milliseconds: longer than any load may take. */
 const TOMBSTONE_LIFETIME = 120_000
-/** Entries in a portion of a scan. */
-const PAGE = 1000
-/**
- * How long a statement may take, in milliseconds. A checkpoint or a burst of writes holds a healthy database up for some hundred,
- * where Redis answers from memory.
- */
-const DEADLINE = 1000
-/** The same for a beat: with the interval between two it has to stay within the second that a lost bus may go unnoticed. */
+/** How long a beat may take, in milliseconds: with the interval between two it has to stay within the second that a lost bus may go unnoticed. */
 const PULSE_DEADLINE = 300
-/** Consecutive outages after which the database is left alone; no more than run at once, so that those who wait learn of it together. */
-const BREAK_AFTER = 3
+/** Rows that one statement of a sweep removes: see the migration. */
+const SWEPT = 1000
 /** How often an only process looks at the database's clock, in milliseconds. */
 const CLOCK_INTERVAL = 5000
 /** Of a notification, in bytes. */
@@ -59,6 +51,8 @@ export interface DatabaseOptions {
   format?: RecordFormat
   /** Where the leases of all processes are kept. Default: each process has its own. */
   leases?: LeaseKeeper | undefined
+  /** Is told of faults in work that nobody waits for. Default: a warning of the process. */
+  onFault?: OnFault
 }
 
 /**
@@ -72,6 +66,8 @@ export class DatabaseBackend implements SharedBackend {
   readonly leases?: LeaseGiver
   #connections: Connections
   #cache: string
+  #tables: Tables<keyof typeof TEXTS>
+  #onFault: OnFault
   #now: Now
   #limits: QuotaLimits
   #settlement = new Settlement(async () => { await this.#settle() })
@@ -85,19 +81,18 @@ export class DatabaseBackend implements SharedBackend {
   #firstPulse: Promise<unknown> | undefined
   #clock: NodeJS.Timeout | undefined
   #reads = new ReadReports((reads) => { this.#reportReads(reads) })
-  #guard = new Guard({ name: this.name, away: AWAY, breakAfter: BREAK_AFTER, isOutage, isFull })
-  #turns: Turns
   #sequences = new Sequences()
   #evictions = new CountersByNamespace(() => ({ evictions: 0 }))
 
-  constructor ({ connections, cache, now, limits, format = new RecordFormat(), leases }: DatabaseOptions) {
+  constructor ({ connections, cache, now, limits, format = new RecordFormat(), leases, onFault = warnOfFault }: DatabaseOptions) {
     this.#connections = connections
     this.#cache = cache
     this.#now = now
     this.#limits = { ...limits }
     this.format = format
     this.#source = connections.connect === undefined ? null : newSource()
-    this.#turns = new Turns(connections.concurrency)
+    this.#tables = new Tables({ connections, prefix: 'larder_cache', texts: TEXTS, owner: cache, name: this.name, away: AWAY })
+    this.#onFault = onFault
     // An only process has nobody to share them with.
     if (leases === undefined || this.#source === null) return
     this.leases = new DatabaseLeases({
@@ -110,21 +105,21 @@ export class DatabaseBackend implements SharedBackend {
   /** An only process has nothing to miss. */
   get isFollowing (): boolean { return this.#connections.connect === undefined ? this.#listener !== undefined : this.#follower?.isFollowing ?? false }
 
-  get breaker (): BreakerState { return this.#guard.state }
+  get breaker (): BreakerState { return this.#tables.breaker }
 
   async get (namespace: string, key: string): Promise<StoredEntry | undefined> {
     await this.#knowClock()
-    const [row] = await this.#ask<ValueRow>('get', namespace, nameOf(key))
+    const [row] = await this.#tables.ask<ValueRow>('get', namespace, columnOf(key))
     return row === undefined ? undefined : await this.#entry(row)
   }
 
   async getMany (namespace: string, keys: readonly string[]): Promise<(StoredEntry | undefined)[]> {
     if (keys.length === 0) return []
     await this.#knowClock()
-    const rows = await this.#ask<ValueRow>('getMany', namespace, [...new Set(keys.map(nameOf))])
+    const rows = await this.#tables.ask<ValueRow>('getMany', namespace, [...new Set(keys.map(columnOf))])
     const found = new Map(rows.map((row) => [row.key, row]))
     return await Promise.all(keys.map(async (key) => {
-      const row = found.get(nameOf(key))
+      const row = found.get(columnOf(key))
       return row === undefined ? undefined : await this.#entry(row)
     }))
   }
@@ -135,7 +130,7 @@ export class DatabaseBackend implements SharedBackend {
     const outcome = await this.#store(entry, 'set', condition)
     if (outcome !== 'precondition' || condition === undefined || !('absent' in condition)) return outcome
     // What cannot be read is absent to callers, and the statement cannot tell.
-    const [row] = await this.#ask<ValueRow>('get', entry.namespace, nameOf(entry.key))
+    const [row] = await this.#tables.ask<ValueRow>('get', entry.namespace, columnOf(entry.key))
     if (row === undefined || await this.#entry(row) !== undefined) return outcome
     return await this.#store(entry, 'set', { absent: true, absentOr: row.version })
   }
@@ -150,7 +145,7 @@ export class DatabaseBackend implements SharedBackend {
   async expire (namespace: string, key: string, version: number, expiresAt: number, goneAt: number): Promise<WriteOutcome> {
     return await this.#inOrder(namespace, key, async () => {
       await this.#knowClock()
-      return outcome(await this.#change<OutcomeRow>('expire', namespace, nameOf(key), version, expiresAt + this.#skew, goneAt + this.#skew))
+      return outcome(await this.#change<OutcomeRow>('expire', namespace, columnOf(key), version, expiresAt + this.#skew, goneAt + this.#skew))
     })
   }
 
@@ -159,28 +154,22 @@ export class DatabaseBackend implements SharedBackend {
   }
 
   async withdraw (namespace: string, what: Invalidation, stamp: number): Promise<void> {
-    await this.#ask('withdraw', fieldsOf(namespace, what), stamp)
+    await this.#tables.ask('withdraw', fieldsOf(namespace, what), stamp)
   }
 
   async inForce (): Promise<InForce[]> {
-    const rows = await this.#ask<{ what: string, stamp: number }>('inForce')
+    const rows = await this.#tables.ask<{ what: string, stamp: number }>('inForce')
     return rows.flatMap(({ what, stamp }) => invalidationOf(what, stamp) ?? [])
   }
 
   async * scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> {
     await this.#knowClock()
-    let last = { namespace: namespace ?? '', key: '' }
-    for (;;) {
-      const rows = await this.#ask<ScannedRow>(namespace === undefined ? 'scan' : 'scanNamespace', last.namespace, last.key, PAGE)
-      if (rows.length > 0) yield rows.flatMap((row) => this.#facts(row) ?? [])
-      if (rows.length < PAGE) return
-      last = rows[rows.length - 1] as ScannedRow
-    }
+    for await (const rows of this.#tables.pages<ScannedRow>(namespace)) yield rows.flatMap((row) => this.#facts(row) ?? [])
   }
 
   async discard (namespace: string, entries: readonly ScannedEntry[]): Promise<number> {
     if (entries.length === 0) return 0
-    const [row] = await this.#ask<{ count: number }>('discard', namespace, entries.map(({ key }) => nameOf(key)), entries.map(({ version }) => version))
+    const [row] = await this.#tables.ask<{ count: number }>('discard', namespace, entries.map(({ key }) => columnOf(key)), entries.map(({ version }) => version))
     return row?.count ?? 0
   }
 
@@ -202,8 +191,8 @@ export class DatabaseBackend implements SharedBackend {
 
   async sweep (): Promise<void> {
     for (;;) {
-      const [row] = await this.#ask<{ count: number }>('sweep')
-      if (row === undefined || row.count < PAGE) break
+      const [row] = await this.#tables.ask<{ count: number }>('sweep')
+      if (row === undefined || row.count < SWEPT) break
     }
     await this.#settle()
   }
@@ -214,8 +203,8 @@ export class DatabaseBackend implements SharedBackend {
       const { stamp } = await this.#pulse()
       listener.onResync(await this.inForce(), stamp)
       this.#listener = listener
-      // A look that fails leaves the clock as it was known; the statements themselves report the fault.
-      this.#clock = setInterval(() => { this.#pulse().catch(() => {}) }, CLOCK_INTERVAL)
+      // A look that fails leaves the clock as it was known.
+      this.#clock = setInterval(() => { this.#pulse().catch((error: unknown) => { this.#note(error) }) }, CLOCK_INTERVAL)
       this.#clock.unref()
       return
     }
@@ -242,11 +231,11 @@ export class DatabaseBackend implements SharedBackend {
 
   /** Changes of one key come in the order in which they were asked for, whichever connections they run on. */
   async #inOrder (namespace: string, key: string, change: () => Promise<WriteOutcome>): Promise<WriteOutcome> {
-    return await this.#sequences.take(nameOfEntry(namespace, key), change, isAway)
+    return await this.#sequences.take(nameOf(namespace, key), change, isAway)
   }
 
   async #delete (namespace: string, key: string, condition?: WriteCondition): Promise<WriteOutcome> {
-    return outcome(await this.#change<OutcomeRow>('delete', namespace, nameOf(key), ...conditionValues(condition), TOMBSTONE_LIFETIME))
+    return outcome(await this.#change<OutcomeRow>('delete', namespace, columnOf(key), ...conditionValues(condition), TOMBSTONE_LIFETIME))
   }
 
   async #store (entry: StoredEntry, mode: WriteMode, condition?: WriteCondition): Promise<WriteOutcome> {
@@ -268,7 +257,7 @@ export class DatabaseBackend implements SharedBackend {
     const { maxMemory: most } = this.#limits.quotas?.get(namespace) ?? unreserved(this.#limits)
     if (size > most) return await refuse(new EntryTooLargeError(size, most))
     const row = await this.#change<WriteRow>('write', mode, entry.stamp, ...conditionValues(condition), maxItems, maxMemory, TOMBSTONE_LIFETIME,
-      namespace, nameOf(key), entry.version, entry.expiresAt + skew, entry.goneAt + skew, entry.accessedAt + skew, entry.accessCount, size, strategy,
+      namespace, columnOf(key), entry.version, entry.expiresAt + skew, entry.goneAt + skew, entry.accessedAt + skew, entry.accessCount, size, strategy,
       record.subarray(0, headLength), record.subarray(headLength))
     if (row.stamp === TOO_LARGE) return await refuse(new EntryTooLargeError(size, Number(row.evicted[0])))
     if (row.stamp === ALL_RESERVED) return await refuse(new BackendFullError(this.name))
@@ -288,7 +277,7 @@ export class DatabaseBackend implements SharedBackend {
   /** What the quotas and limits say, by portions. */
   async #settle (): Promise<void> {
     const quotas = [...this.#limits.quotas ?? []]
-    await this.#ask('quotas', quotas.map(([namespace]) => namespace), quotas.map(([, { maxItems }]) => maxItems), quotas.map(([, { maxMemory }]) => maxMemory))
+    await this.#tables.ask('quotas', quotas.map(([namespace]) => namespace), quotas.map(([, { maxItems }]) => maxItems), quotas.map(([, { maxMemory }]) => maxMemory))
     for (;;) {
       const { more, evicted } = await this.#change<{ more: boolean, evicted: string[] }>('place')
       this.#drop(evicted)
@@ -302,29 +291,29 @@ export class DatabaseBackend implements SharedBackend {
   }
 
   async #orderOf (namespace: string, key: string): Promise<Order> {
-    const [row] = await this.#ask<Order>('order', namespace, nameOf(key))
+    const [row] = await this.#tables.ask<Order>('order', namespace, columnOf(key))
     return row as Order
   }
 
   async #tellReleased (namespace: string, key: string): Promise<void> {
     const message = JSON.stringify({ v: 1, s: this.#source ?? '', n: namespace, r: key } satisfies Announcement)
     // PostgreSQL takes no longer ones. Who waits does so until the lease is over then.
-    if (Buffer.byteLength(message) < LONGEST_MESSAGE) await this.#ask('tell', `0 ${message}`)
+    if (Buffer.byteLength(message) < LONGEST_MESSAGE) await this.#tables.ask('tell', `0 ${message}`)
   }
 
   #reportReads (waiting: Reads[]): void {
-    // Statistics are not worth an error: see ReadReports.
     const column = <V>(of: (reads: Reads) => V): V[] => waiting.map(of)
-    this.#ask('noteReads', column(({ namespace }) => namespace), column(({ key }) => nameOf(key)), column(({ version }) => version),
-      column(({ reads }) => reads), column(({ at }) => at + this.#skew)).catch(() => {})
+    this.#tables.ask('noteReads', column(({ namespace }) => namespace), column(({ key }) => columnOf(key)), column(({ version }) => version),
+      column(({ reads }) => reads), column(({ at }) => at + this.#skew)).catch((error: unknown) => { this.#note(error) })
   }
+
+  /** Work that nobody waits for has failed. That the database is away is said to whoever needs it. */
+  #note (error: unknown): void { if (!isAway(error)) this.#onFault(error) }
 
   /** Over the pool, or over the connection that it is to prove. */
   async #pulse (over?: Queries): Promise<Pulse> {
     const asked = this.#now()
-    const [row] = over === undefined
-      ? await this.#ask<PulseRow>('pulse')
-      : (await over.query({ name: 'larder_cache_pulse', text: TEXTS.pulse, values: [this.#cache] })).rows as PulseRow[]
+    const [row] = over === undefined ? await this.#tables.ask<PulseRow>('pulse') : await this.#tables.over<PulseRow>(over, 'pulse')
     const { stamp, epoch, time } = row as PulseRow
     // The answer was made about half way between question and answer.
     this.#skew = time - (asked + this.#now()) / 2
@@ -347,7 +336,7 @@ export class DatabaseBackend implements SharedBackend {
   /** A statement that is announced. One whose answer did not come may be carried out later: then its announcement has to be heard here too. */
   async #change<Row> (name: keyof typeof TEXTS, ...values: unknown[]): Promise<Row> {
     try {
-      const [row] = await this.#ask<Row>(name, this.#source, ...values)
+      const [row] = await this.#tables.ask<Row>(name, this.#source, ...values)
       return row as Row
     } catch (error) {
       if (this.#source !== null && isAway(error)) this.#source = newSource()
@@ -355,19 +344,13 @@ export class DatabaseBackend implements SharedBackend {
     }
   }
 
-  async #ask<Row> (name: keyof typeof TEXTS, ...values: unknown[]): Promise<Row[]> {
-    const statement = { name: `larder_cache_${name}`, text: TEXTS[name], values: [this.#cache, ...values] }
-    const { rows } = await this.#turns.take(async () => await this.#guard.run(async () => await this.#connections.pool.query(statement), DEADLINE))
-    return rows as Row[]
-  }
-
   async #entry (row: ValueRow): Promise<StoredEntry | undefined> {
-    const entry = await this.format.unpack(row.namespace, JSON.parse(row.key) as string, row.head, this.#skew, row.value)
+    const entry = await this.format.unpack(row.namespace, keyIn(row.key), row.head, this.#skew, row.value)
     return entry === undefined ? undefined : this.#reads.applied(this.#current(entry, row))
   }
 
   #facts (row: ScannedRow): ScannedEntry | undefined {
-    const facts = this.format.facts(row.namespace, JSON.parse(row.key) as string, row.head, this.#skew)
+    const facts = this.format.facts(row.namespace, keyIn(row.key), row.head, this.#skew)
     return facts === undefined ? undefined : { ...this.#current(facts, row), valueLength: row.length }
   }
 
@@ -385,9 +368,6 @@ const TOO_LARGE = -3
 const ALL_RESERVED = -4
 
 type WriteMode = 'set' | 'fill' | 'replace'
-
-/** A key as the table has it: see the migration. */
-const nameOf = (key: string): string => JSON.stringify(key)
 
 function outcome ({ stamp, existed }: OutcomeRow, storedLength?: number): WriteOutcome {
   if (stamp === -1) return 'superseded'

@@ -119,7 +119,7 @@ export class MemcachedBackend implements SharedBackend {
   #found = new Map<string, Found>()
   #sequences = new Sequences()
   #turns = new Turns(AT_ONCE)
-  #reads = new ReadReports((reads) => { this.#reportReads(reads).catch(() => {}) })
+  #reads = new ReadReports((reads) => { this.#reportReads(reads).catch((error: unknown) => { if (!isAway(error)) this.#onFault(error) }) })
   #guard = new Guard({ name: this.name, away: AWAY, isOutage, isFull })
   #settling: NodeJS.Timeout | undefined
   #isSettling = false

@@ -1,0 +1,75 @@
+import type { BreakerState } from '../../resilience.js'
+import { Guard } from '../guard.js'
+import { Turns } from '../turns.js'
+import type { Connections, Queries } from './connections.js'
+import { isFull, isOutage } from './faults.js'
+
+/**
+ * How long a statement may take, in milliseconds. A checkpoint or a burst of writes holds a healthy database up for some hundred,
+ * where Redis answers from memory.
+ */
+const DEADLINE = 1000
+/** Consecutive outages after which the database is left alone; no more than run at once, so that those who wait learn of it together. */
+const BREAK_AFTER = 3
+/** Rows in a portion of a scan. */
+export const PAGE = 1000
+
+export interface TablesOptions<Name extends string> {
+  connections: Connections
+  /** Begins the names that the statements are prepared under. */
+  prefix: string
+  /** Each takes the owner as its first value. */
+  texts: Readonly<Record<Name, string>>
+  /** Tells its rows from those of others: letters and digits. */
+  owner: string
+  /** What they are for, and what to say to whoever needs them while the database is away. */
+  name: string
+  away: string
+  /** Statements that may run at once. Default as many as the connections take. */
+  concurrency?: number
+}
+
+/** The rows of one owner in the tables of the cache. Every statement is one transaction, and keeps to a deadline. */
+export class Tables<Name extends string> {
+  #options: TablesOptions<Name>
+  #guard: Guard
+  #turns: Turns
+
+  constructor (options: TablesOptions<Name>) {
+    const { name, away, connections: { concurrency }, concurrency: own = Infinity } = options
+    this.#options = options
+    this.#guard = new Guard({ name, away, breakAfter: BREAK_AFTER, isOutage, isFull })
+    this.#turns = new Turns(Math.min(concurrency, own))
+  }
+
+  get breaker (): BreakerState { return this.#guard.state }
+
+  /** @throws BackendUnavailableError · BackendFullError */
+  async ask<Row> (name: Name, ...values: unknown[]): Promise<Row[]> {
+    const { pool } = this.#options.connections
+    return await this.#turns.take(async () => await this.#guard.run(async () => await this.over<Row>(pool, name, ...values), DEADLINE))
+  }
+
+  /** The same over a connection of one's own, without a deadline. */
+  async over<Row> (connection: Queries, name: Name, ...values: unknown[]): Promise<Row[]> {
+    const { prefix, texts, owner } = this.#options
+    const { rows } = await connection.query({ name: `${prefix}_${name}`, text: texts[name], values: [owner, ...values] })
+    return rows as Row[]
+  }
+
+  /** Every row of a namespace (of all, when undefined) by the statements `scanNamespace` and `scan`, in the order of their names. */
+  async * pages<Row extends { namespace: string, key: string }> (this: Tables<Name | 'scan' | 'scanNamespace'>, namespace: string | undefined): AsyncGenerator<Row[]> {
+    let last = { namespace: namespace ?? '', key: '' }
+    for (;;) {
+      const rows = await this.ask<Row>(namespace === undefined ? 'scan' : 'scanNamespace', last.namespace, last.key, PAGE)
+      if (rows.length > 0) yield rows
+      if (rows.length < PAGE) return
+      last = rows[rows.length - 1] as Row
+    }
+  }
+}
+
+/** A key as the tables have it, as JSON: text refuses NUL and halves of surrogate pairs. */
+export const columnOf = (key: string): string => JSON.stringify(key)
+/** And back. */
+export const keyIn = (column: string): string => JSON.parse(column) as string
