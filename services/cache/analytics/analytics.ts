@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { capabilities } from '../backends/capabilities.js'
 import type { BackendName } from '../backends/names.js'
 import type { Cache } from '../cache.js'
@@ -76,14 +77,21 @@ export class Analytics {
   async report (limit: number, namespace?: string): Promise<AnalyticsReport> {
     const { at, sample } = await this.#sample(namespace)
     const { cache } = this
+    const composition = { ...await compose(sample, limit), at }
+    // Each of these takes a millisecond or so: others get their turn in between.
+    await nextTurn()
+    const hotKeys = this.#sketches.hotKeys.report(limit, namespace)
+    await nextTurn()
+    const activity = this.#activity.report(namespace)
+    await nextTurn()
     return {
       backend: cache.backend,
       namespace,
       since: this.#since,
       at: cache.now,
-      hotKeys: this.#sketches.hotKeys.report(limit, namespace),
-      activity: this.#activity.report(namespace),
-      composition: { ...compose(sample, limit), at },
+      hotKeys,
+      activity,
+      composition,
       whatIf: namespace === undefined ? this.#sketches.whatIf?.report() : undefined
     }
   }

@@ -1,4 +1,6 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { DataType } from '../entry.js'
+import { inSlices } from '../slices.js'
 
 /** What is told of an entry that is looked at. */
 export interface EntryFacts {
@@ -56,25 +58,29 @@ interface Tally { items: number, bytes: number, squares: number }
 /**
  * What the entries are, estimated from a sample: items by proportion, bytes by ratio to the bytes of all, which are known
  * (Cochran, "Sampling Techniques", 1977, chapters 3 and 6, with the correction for finite populations: a sample of all has no error).
+ * In slices of a few milliseconds.
  * @param prefixes told one by one, those with the most bytes; the rest together
  */
-export function compose (sample: EntrySample, prefixes: number): Composition {
+export async function compose (sample: EntrySample, prefixes: number): Promise<Composition> {
   const { entries, ...rest } = sample
   const all = nothing()
   const types = new Map<DataType, Tally>()
   const byPrefix = new Map<string | undefined, Tally>()
   const ttls = TTL_BOUNDS.map(() => ({ given: 0, left: 0 }))
-  for (const { key, dataType, size, lifetime, left } of entries) {
+  await inSlices(entries.length, (at) => {
+    const { key, dataType, size, lifetime, left } = entries[at] as EntryFacts
     count(all, size)
     count(tallyOf(types, dataType), size)
     count(tallyOf(byPrefix, prefixOf(key)), size)
     ttls[bucketOf(lifetime)]!.given++
     ttls[bucketOf(left)]!.left++
-  }
+  })
+  await nextTurn()
   const part = (tally: Tally): Part => estimate(tally, all, sample)
   const items = (drawn: number): number => all.items === 0 ? 0 : Math.round(sample.items * drawn / all.items)
   const ranked = [...byPrefix].sort(([, a], [, b]) => b.bytes - a.bytes)
   const others = ranked.slice(prefixes)
+  await nextTurn()
   return {
     sample: { ...rest, size: entries.length },
     byDataType: [...types].sort(([, a], [, b]) => b.bytes - a.bytes).map(([dataType, tally]) => ({ dataType, ...part(tally) })),

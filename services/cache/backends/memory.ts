@@ -15,7 +15,7 @@ import { KeyIndex } from './memory/key-index.js'
 import { COUNTED, list } from './memory/listing.js'
 import { Pool, SEGMENTS } from './memory/pool.js'
 import { RecentKeys } from './memory/recent-keys.js'
-import { inSlices, sortedInSlices } from './memory/slices.js'
+import { inSlices, sortedInSlices } from '../slices.js'
 import { isOwnIn, NOT_USED, POLICY_WORDS, Slots, strategyIn } from './memory/slots.js'
 import { type Space, Spaces } from './memory/spaces.js'
 import { Pools } from './pools.js'
@@ -23,8 +23,8 @@ import { Pools } from './pools.js'
 /** Bytes that one entry may have at most, whatever the limits. */
 const LARGEST = 2 ** 32 - 1
 /** Slots of a portion, and about the bytes of the entries in one. */
-const PORTION = 1024
-const PORTION_BYTES = 1024 * 1024
+const PORTION = 256
+const PORTION_BYTES = 256 * 1024
 /** Where a key is that has to be looked up. */
 const UNKNOWN = -2
 /** When a limit is lowered nobody has just written: the default strategy's segment gives first. */
@@ -173,9 +173,12 @@ export class MemoryBackend {
   entry (slot: number): Entry { return this.#slots.entry(slot, this.#spaceOf(slot).name) }
 
   stored (slot: number): StoredEntry {
-    const entry = { ...this.entry(slot), version: this.#slots.version(slot), stamp: this.#slots.stamp(slot) }
-    const storedLength = this.#slots.storedLength(slot)
-    return storedLength === undefined ? entry : { ...entry, storedLength }
+    const slots = this.#slots
+    const { namespace, key, value, dataType, tags, metadata, strategy, createdAt, accessedAt, accessCount, expiresAt, goneAt } = this.entry(slot)
+    const version = slots.version(slot)
+    const stamp = slots.stamp(slot)
+    const storedLength = slots.storedLength(slot)
+    return { namespace, key, value, dataType, tags, metadata, strategy, createdAt, accessedAt, accessCount, expiresAt, goneAt, version, stamp, storedLength }
   }
 
   /** What a reading tells of the entry at a slot: a few facts cost a fraction of all. */

@@ -2,7 +2,7 @@ import type { Entry } from '../../entry.js'
 import { InvalidCursorError } from '../../errors.js'
 import { matcherOf } from '../../glob.js'
 import type { ListQuery, Listing } from '../backend.js'
-import { inSlices } from './slices.js'
+import { inSlices } from '../../slices.js'
 import type { Slots } from './slots.js'
 import type { Space } from './spaces.js'
 

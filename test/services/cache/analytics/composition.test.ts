@@ -51,7 +51,7 @@ t.test('a sample of all is exact', async (t) => {
   await cache.set('b', 'gone', entryOf(5, { dataType: 'number', ttl: 10 }))
   clock.advance(30)
   const sample = await drawSample(store, undefined, 100, clock.at)
-  const all = compose(sample, 10)
+  const all = await compose(sample, 10)
   const sizes = { one: sizeIn('a', 'user:1'), two: sizeIn('a', 'user:2'), plain: sizeIn('b', 'plain') }
   t.strictSame(all.sample, { items: 3, bytes: sizes.one + sizes.two + sizes.plain, source: 'memory', isComplete: true, size: 3 })
   t.strictSame(all.byPrefix, [
@@ -63,10 +63,10 @@ t.test('a sample of all is exact', async (t) => {
   t.strictSame(all.ttl.buckets.filter(({ given, left }) => given > 0 || left > 0), [
     { from: 10, to: 60, given: 0, left: 1 }, { from: 60, to: 300, given: 1, left: 0 }, { from: 3600, to: 21600, given: 1, left: 1 }
   ])
-  const other = compose(await drawSample(store, 'b', 100, clock.at), 10)
+  const other = await compose(await drawSample(store, 'b', 100, clock.at), 10)
   t.strictSame(other.byPrefix.map(({ prefix }) => prefix), [undefined], 'nothing of the other namespace')
   t.equal(other.sample.bytes, sizes.plain)
-  t.match(compose(await drawSample(store, 'c', 100, clock.at), 10), { sample: { items: 0, size: 0 }, byPrefix: [], byDataType: [], otherPrefixes: { bytes: 0 } })
+  t.match(await compose(await drawSample(store, 'c', 100, clock.at), 10), { sample: { items: 0, size: 0 }, byPrefix: [], byDataType: [], otherPrefixes: { bytes: 0 } })
 
   function sizeIn (namespace: string, key: string): number {
     const found = cache.peek(namespace, key)
@@ -89,7 +89,7 @@ t.test('of many entries a sample is scaled to all, within the error that it stat
     if (Math.abs(estimate - truth) <= error + 1) right++
   }
   for (let round = 0; round < 12; round++) {
-    const { byDataType, byPrefix, otherPrefixes, sample, ttl } = compose(draw(entries, 2000, random), 10)
+    const { byDataType, byPrefix, otherPrefixes, sample, ttl } = await compose(draw(entries, 2000, random), 10)
     t.equal(sample.size, 2000)
     t.equal(byPrefix.length, 10)
     t.equal(otherPrefixes.prefixes, 30)

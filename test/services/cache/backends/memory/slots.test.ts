@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { KeyIndex } from '../../../../../services/cache/backends/memory/key-index.js'
-import { inSlices, sortedInSlices } from '../../../../../services/cache/backends/memory/slices.js'
+import { inSlices, sortedInSlices } from '../../../../../services/cache/slices.js'
 import { NOT_USED, POLICY_WORDS, Slots } from '../../../../../services/cache/backends/memory/slots.js'
 import { DATA_TYPES, NO_TAGS, STRATEGIES } from '../../../../../services/cache/entry.js'
 import { chunkOf, placeOf } from '../../../../../services/cache/rows.js'
