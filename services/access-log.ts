@@ -12,7 +12,10 @@ const BUFFER_LENGTH = 16_384
 const FLUSH_AFTER = 250
 
 /** Parameters whose values are credentials. */
-const SECRET = /^(?:access_?token|(?:x-)?api[_-]?key|key_?secret|password|secret|sig|signature|token)$/i
+const SECRET = /^(?:access_?token|(?:x[_-])?api[_-]?key|auth|authorization|bearer|credentials?|jwt|key_?secret|password|secret|sig|signature|token|valet(?:[_-]?(?:key|token))?|vk)$/i
+
+/** What looks like an API key or a token, wherever in an address it stands. */
+const CREDENTIAL = /larder_\w{8,}|eyJ[\w-]{8,}\.[\w.-]+/g
 
 /** Everything that may not stand in a line as it is: quotes, controls (CR, LF, escape sequences), non-ASCII. */
 // eslint-disable-next-line no-control-regex -- control characters are exactly what is looked for
@@ -57,7 +60,8 @@ export class AccessLog {
 /** An address as JSON text of one line in ASCII, with the values of secret parameters masked. */
 export function quoteUrl (url: string): string {
   const query = url.indexOf('?')
-  const shown = query === -1 ? url : url.slice(0, query + 1) + url.slice(query + 1).split('&').map(maskSecret).join('&')
+  const named = query === -1 ? url : url.slice(0, query + 1) + url.slice(query + 1).split('&').map(maskSecret).join('&')
+  const shown = named.includes('larder_') || named.includes('eyJ') ? named.replace(CREDENTIAL, '***') : named
   if (!UNSAFE.test(shown)) return `"${shown}"`
   return JSON.stringify(shown).replace(UNSAFE_IN_JSON, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }

@@ -96,7 +96,7 @@ void t.test('tenants', async (t) => {
       t.equal(await status('administrator', method, url), 200, url)
     }
     t.equal(await status('all', 'GET', '/api/cache/analytics'), 200)
-    t.equal(await status('all', 'POST', '/api/cache/config', {}), 200)
+    t.equal(await status('all', 'POST', '/api/cache/config', { default_ttl: 3600 }), 200)
   })
 
   await t.test('resources limit every other route as well: a thing by its id, lists and creation by all of it', async (t) => {
