@@ -25,6 +25,7 @@ import redis from './plugins/redis.js'
 import requests, { requestId } from './plugins/requests.js'
 import scopes from './plugins/scopes.js'
 import security from './plugins/security.js'
+import { securityHeaders } from './plugins/security-headers.js'
 import settings from './plugins/settings.js'
 import assets from './plugins/static.js'
 import valetKey from './plugins/valet-key.js'
@@ -62,7 +63,8 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   await app.register(metrics, { enabled: config.metrics })
   const sink = typeof logger === 'object' ? logger.stream : undefined
   await app.register(accessLog, { enabled: config.accessLog && /info|debug|trace/.test(app.log.level), ...(sink && { sink }) })
-  await app.register(requests) // counts and logs through the two above
+  const constantHeaders = await securityHeaders({ tls: config.tls !== undefined })
+  await app.register(requests, { constantHeaders }) // counts and logs through the two above
   await app.register(errors)
   await app.register(gatekeeper, config.access) // before the first route, and before any body is read
   await app.register(rateLimit, { ...config.rateLimits, deadline: config.cache.deadline }) // once it is known who asks; over Redis where there is one

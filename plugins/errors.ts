@@ -80,14 +80,19 @@ export default fp(async function errors (app) {
     const [status, , advice] = PROBLEMS['expectation-failed']
     const body = JSON.stringify(problem(id, status, 'expectation-failed', advice))
     response.writeHead(status, {
-      'content-type': CONTENT_TYPE, 'content-length': Buffer.byteLength(body), 'x-request-id': id, 'cache-control': 'no-store', connection: 'close'
+      ...app.constantHeaders,
+      'content-type': CONTENT_TYPE,
+      'content-length': Buffer.byteLength(body),
+      'x-request-id': id,
+      'cache-control': 'no-store',
+      connection: 'close'
     }).end(body)
   })
 }, { name: 'errors', fastify: '5.x', dependencies: ['requests'] })
 
 /** Fastify's `frameworkErrors` option: addresses that cannot be decoded or matched. */
 export function frameworkErrors (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  reply.header('x-request-id', request.id)
+  reply.headers(request.server.constantHeaders).header('x-request-id', request.id)
   request.server.observeUnrouted?.(request, reply)
   limited(request, reply, error, () => { sendProblem(error, request, reply) })
 }
@@ -121,6 +126,7 @@ export function clientErrorHandler (this: FastifyInstance, error: Error & { code
   const body = JSON.stringify(problem(id, status, slug, detail))
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: ${CONTENT_TYPE}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
+    `${Object.entries(this.constantHeaders).map(([name, value]) => `${name}: ${value}\r\n`).join('')}` +
     `x-request-id: ${id}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n${body}`)
 }
 

@@ -15,7 +15,14 @@ declare module 'fastify' {
     observeUnrouted?: (request: FastifyRequest, reply: FastifyReply) => void
     /** Connections on which a long upload is under way: they may take longer than `requestTimeout`, as long as they do not stand still. */
     uploads: WeakSet<Socket>
+    /** Headers that every answer has, those to what is no request included. */
+    constantHeaders: Readonly<Record<string, string>>
   }
+}
+
+export interface RequestsOptions {
+  /** Headers that every answer has. Default: none. */
+  constantHeaders?: Readonly<Record<string, string>>
 }
 
 const RepeatedHeaderError = createError<[name: string]>(
@@ -42,12 +49,16 @@ export function requestId (request?: Pick<IncomingMessage, 'headers'>): string {
  * decoded and that the route knows; afterwards it is counted and logged. One synchronous hook before and, where metrics
  * or the access log ask for it, one after.
  */
-export default fp(async function requests (app) {
+export default fp<RequestsOptions>(async function requests (app, { constantHeaders = {} }) {
   // A logger for each request costs more than a read of the cache, and most requests log nothing. Who does names the request's id.
   app.setChildLoggerFactory((logger) => logger)
 
+  app.decorate('constantHeaders', constantHeaders)
+  const constants = Object.entries(constantHeaders)
+
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id)
+    for (let i = 0; i < constants.length; i++) reply.header(constants[i]![0], constants[i]![1])
     const raw = request.raw
     const fault = faultInHeaders(raw) ?? (raw.url!.includes('?') ? faultInQuery(request) : undefined)
     if (fault === undefined) return done()
