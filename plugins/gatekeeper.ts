@@ -45,16 +45,6 @@ export interface Gatekeeper {
   onDenial (listener: (denial: Denial) => void): void
   /** Tells of a denial that a handler has found, once it knew what the request was about. */
   denied (request: FastifyRequest, error: Error): void
-  /** Every route and what it asks for, once the service is ready. */
-  readonly routes: readonly GuardedRoute[]
-}
-
-/** A route that the gatekeeper stands before. */
-export interface GuardedRoute {
-  readonly methods: readonly string[]
-  /** As it was registered, with parameters: `/items/:id`. */
-  readonly url: string
-  readonly permission: Permission | 'public'
 }
 
 declare module 'fastify' {
@@ -98,7 +88,6 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
   const { metrics } = app as { metrics?: typeof app.metrics }
   metrics?.addCollector(() => denials.samples())
   const demands: { route: RouteOptions, demand: Demand }[] = []
-  const routes: GuardedRoute[] = []
 
   app.decorate('gatekeeper', {
     table,
@@ -106,8 +95,7 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
     isCredential: (text) => authenticators.some((each) => each.recognises(text)),
     before: (check) => { checks.push(check) },
     onDenial: (listener) => { listeners.push(listener) },
-    denied: (request, error) => { tell(request, request.routeOptions.config.scope ?? 'public', error) },
-    routes
+    denied: (request, error) => { tell(request, request.routeOptions.config.scope ?? 'public', error) }
   })
   app.decorateRequest('identified', null)
   app.decorateRequest('principal', {
@@ -126,7 +114,6 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
     for (const { route, demand } of demands.splice(0)) {
       demand.permission = route.config?.scope ?? 'public'
       demand.index = permissionIndex(demand.permission) ?? -1
-      routes.push({ methods: [route.method].flat(), url: route.url, permission: demand.permission })
       // What is issued is held to the issuer by whoever issues it.
       demand.touches = route.config?.touches ?? (demand.permission === 'valet:issue' ? 'handler' : undefined)
     }

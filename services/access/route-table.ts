@@ -9,6 +9,9 @@ export class RouteTable {
 
   add (route: TableRoute): void { this.#routes.push(route) }
 
+  /** All of them, in the order in which they came. What they demand is known once the service is ready. */
+  all (): readonly TableRoute[] { return this.#routes }
+
   /** @param path as it is sent, without its query */
   find (method: string, path: string): FoundRoute | undefined {
     const found = this.#routes.filter((route) => route.method === method).flatMap((route) => {
