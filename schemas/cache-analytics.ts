@@ -94,9 +94,9 @@ const distribution = {
 export const CacheMemoryDistribution = Type.Object({
   sampled: Type.Boolean({ description: 'Whether this is estimated from a sample; otherwise every entry was looked at', examples: [true] }),
   sample_size: count('Entries looked at', 4096),
-  total_items: count('Entries that there are, or were gone through when not complete', 10000),
+  total_items: count('Entries that there are (estimated for a namespace of a large database), or were gone through when not complete', 10000),
   total_bytes: count('Bytes that those count for', 3428571),
-  complete: Type.Boolean({ description: 'False when a shared backend holds more than could be gone through in a second', examples: [true] }),
+  complete: Type.Boolean({ description: 'Whether this stands for all entries; false when a shared backend holds more than could be gone through in a second', examples: [true] }),
   source: parts.words(['memory', 'backend', 'memory_tier'], {
     description: 'What the sample is of: this process\'s memory, the shared backend, or, while that is down, what this process holds of it in memory',
     examples: ['memory']

@@ -22,7 +22,7 @@ export interface EntrySample {
   bytes: number
   /** Where they were looked for. */
   source: 'memory' | 'backend' | 'memory_tier'
-  /** Whether all were looked through. */
+  /** Whether all were looked through, or drawn from. */
   isComplete: boolean
 }
 

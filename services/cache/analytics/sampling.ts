@@ -1,4 +1,4 @@
-import type { ScannedEntry } from '../backends/backend.js'
+import type { Drawn, ScannedEntry } from '../backends/backend.js'
 import type { MemoryBackend } from '../backends/memory.js'
 import { sizeOf } from '../entry.js'
 import { isOutage } from '../faults.js'
@@ -14,11 +14,13 @@ export interface Population {
   readonly memory: Pick<MemoryBackend, 'visit'>
   /** Where there is a shared backend behind memory: its entries in portions, each at least once. */
   scan? (namespace: string | undefined): AsyncIterable<ScannedEntry[]>
+  /** Some of them, drawn at random out of all; undefined where the scan tells as much. */
+  sample? (namespace: string | undefined, most: number): Promise<Drawn | undefined>
 }
 
 /**
- * Draws entries at random: from memory by looking at each of them, in slices of a few milliseconds; from a shared backend by a scan
- * that ends after a second or 50 000 entries. While the backend is down, from what this process holds of it in memory.
+ * Draws entries at random: from memory by looking at each of them, in slices of a few milliseconds; from a shared backend as it
+ * draws them itself, or by a scan that ends after a second or 50 000 entries. While the backend is down, from what this process holds of it in memory.
  * @param namespace undefined for all
  * @param most entries in the sample
  * @param now milliseconds since the epoch, on the cache's clock
@@ -26,7 +28,10 @@ export interface Population {
 export async function drawSample (population: Population, namespace: string | undefined, most: number, now: number): Promise<EntrySample> {
   if (population.scan === undefined) return await sampleMemory(population.memory, namespace, most, now, 'memory')
   try {
-    return await sampleScan(population.scan(namespace), most, now)
+    const drawn = await population.sample?.(namespace, most)
+    if (drawn === undefined) return await sampleScan(population.scan(namespace), most, now)
+    const { entries } = await sampleScan([drawn.entries], most, now)
+    return { entries, items: drawn.items, bytes: drawn.bytes, source: 'backend', isComplete: true }
   } catch (error) {
     if (!isOutage(error)) throw error
     return await sampleMemory(population.memory, namespace, most, now, 'memory_tier')
@@ -47,7 +52,7 @@ async function sampleMemory (
   return { entries: drawn.items, items: drawn.seen, bytes, source, isComplete: true }
 }
 
-async function sampleScan (portions: AsyncIterable<ScannedEntry[]>, most: number, now: number): Promise<EntrySample> {
+async function sampleScan (portions: AsyncIterable<ScannedEntry[]> | Iterable<readonly ScannedEntry[]>, most: number, now: number): Promise<EntrySample> {
   const drawn = new Reservoir<EntryFacts>(most)
   const until = performance.now() + SCAN_TIME
   let bytes = 0

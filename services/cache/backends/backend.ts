@@ -115,6 +115,13 @@ export interface SharedBackend {
   /** Entries that were scanned, with their reads: where those are kept apart and a scan leaves them out. */
   counted? (namespace: string, entries: readonly ScannedEntry[]): Promise<ScannedEntry[]>
 
+  /**
+   * Entries of a namespace (of all, when undefined) drawn so that each is about as likely as any other, and what they stand for.
+   * Undefined where there are so few that a scan goes through all, or where a scan comes in no order of theirs anyway.
+   * @param most entries wanted; there may be more or fewer
+   */
+  sample? (namespace: string | undefined, most: number): Promise<Drawn | undefined>
+
   /** A page of a namespace without a look at the pages before it: where the backend keeps entries in an order. */
   page? (namespace: string, query: PageQuery): Promise<Page>
 
@@ -183,6 +190,9 @@ export interface Page {
   /** Where the next page begins, in letters, digits, `-` and `_`; undefined on the last one. */
   cursor: string | undefined
 }
+
+/** Entries drawn at random, out of how many, and of how many bytes. */
+export interface Drawn { readonly entries: readonly ScannedEntry[], readonly items: number, readonly bytes: number }
 
 /** An entry without its value. */
 export type ScannedEntry = Facts & { readonly valueLength: number }

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Change, ChangeListener, InForce, Outline, ScannedEntry, SharedBackend } from '../backends/backend.js'
+import type { Change, ChangeListener, Drawn, InForce, Outline, ScannedEntry, SharedBackend } from '../backends/backend.js'
 import { MemoryBackend } from '../backends/memory.js'
 import type { Now } from '../clock.js'
 import { goneAfterSoft, sizeOf, type StoredEntry } from '../entry.js'
@@ -230,6 +230,7 @@ export class SharedStore implements Store, ChangeListener {
   async list (namespace: string, query: ListQuery): Promise<Listing> { return await this.#view.list(namespace, query) }
   dump (namespace: string | undefined, matches: Matcher): AsyncIterable<StoredEntry[]> { return this.#view.dump(namespace, matches) }
   async usage (namespace?: string): Promise<Usage> { return await this.#view.usage(namespace) }
+  async sample (namespace: string | undefined, most: number): Promise<Drawn | undefined> { return await this.#view.sample(namespace, most) }
   scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> { return this.#view.scan(namespace) }
 
   /** The memory tier has limits of its own. */

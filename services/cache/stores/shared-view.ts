@@ -1,4 +1,4 @@
-import type { Outline, PageQuery, ScannedEntry, SharedBackend } from '../backends/backend.js'
+import type { Drawn, Outline, PageQuery, ScannedEntry, SharedBackend } from '../backends/backend.js'
 import { outlinesIn } from '../backends/outline.js'
 import { sizeOf, type StoredEntry } from '../entry.js'
 import { matcherOf, type Matcher } from '../glob.js'
@@ -76,6 +76,17 @@ export class SharedView {
       }
     }
     return usage
+  }
+
+  async sample (namespace: string | undefined, most: number): Promise<Drawn | undefined> {
+    const { backend, isVisible, catchUp } = this.#options
+    await catchUp()
+    const drawn = await backend.sample?.(namespace, most)
+    if (drawn === undefined) return undefined
+    // Of those that were not drawn about as many may not be seen.
+    const entries = drawn.entries.filter((entry) => isVisible(entry))
+    const share = entries.length / Math.max(1, drawn.entries.length)
+    return { entries, items: Math.round(drawn.items * share), bytes: Math.round(drawn.bytes * share) }
   }
 
   async * scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> {

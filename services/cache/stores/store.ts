@@ -1,4 +1,4 @@
-import type { ListQuery, Listing, ScannedEntry, Usage, WriteCondition, WriteOutcome } from '../backends/backend.js'
+import type { Drawn, ListQuery, Listing, ScannedEntry, Usage, WriteCondition, WriteOutcome } from '../backends/backend.js'
 import type { BackendName } from '../backends/names.js'
 import type { MemoryBackend } from '../backends/memory.js'
 import type { StoredEntry } from '../entry.js'
@@ -78,6 +78,8 @@ export interface Store {
   evictions? (namespace?: string): number | undefined
   /** Entries that the shared backend found damaged since the start; undefined where it cannot tell. */
   damaged? (namespace?: string): number | undefined
+  /** Entries of the shared backend drawn at random: see `SharedBackend.sample`. */
+  sample? (namespace: string | undefined, most: number): Promise<Drawn | undefined>
   /** What stands in the shared backend, in portions and without the values; an entry may come twice. Undefined where there is none. */
   scan? (namespace: string | undefined): AsyncIterable<ScannedEntry[]>
   /** A pass that reclaims what nobody may see any more. */

@@ -12,7 +12,7 @@ import { checkQuotas, unreserved } from '../../quotas.js'
 import { type Facts, RecordFormat } from '../../record-format.js'
 import type { BreakerState } from '../../resilience.js'
 import { CountersByNamespace } from '../../statistics.js'
-import type { ChangeListener, InForce, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome } from '../backend.js'
+import type { ChangeListener, Drawn, InForce, ScannedEntry, SharedBackend, Usage, WriteCondition, WriteOutcome } from '../backend.js'
 import { checkStrategy } from '../capabilities.js'
 import { type Announcement, Follower, type Pulse } from '../follower.js'
 import { fieldsOf, invalidationOf } from '../invalidation-fields.js'
@@ -23,12 +23,15 @@ import type { Connections, Queries } from './connections.js'
 import { DatabaseLeases } from './leases.js'
 import { Notifications } from './notifications.js'
 import {
-  TEXTS, type EntryRow, type OutcomeRow, type PulseRow, type ScannedRow, type ValueRow, type WriteRow
+  TEXTS, type EntryRow, type OutcomeRow, type PulseRow, type SampledRow, type ScannedRow, type ValueRow, type WriteRow
 } from './statements.js'
 import { columnOf, keyIn, Tables } from './tables.js'
 
 /** How long a deletion is remembered, in milliseconds: longer than any load may take. */
 const TOMBSTONE_LIFETIME = 120_000
+/** A sample is drawn from more entries than that, by reading the pages that hold about so many: those of a page were often written together. */
+const SCANNED = 50_000
+const DRAWN = 25_000
 /** How long a beat may take, in milliseconds: with the interval between two it has to stay within the second that a lost bus may go unnoticed. */
 const PULSE_DEADLINE = 300
 /** Rows that one statement of a sweep removes: see the migration. */
@@ -165,6 +168,23 @@ export class DatabaseBackend implements SharedBackend {
   async * scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> {
     await this.#knowClock()
     for await (const rows of this.#tables.pages<ScannedRow>(namespace)) yield rows.flatMap((row) => this.#facts(row) ?? [])
+  }
+
+  async sample (namespace: string | undefined, most: number): Promise<Drawn | undefined> {
+    await this.#knowClock()
+    const [totals] = await this.#tables.ask<Usage>('totals')
+    if (totals === undefined || totals.items <= SCANNED) return undefined
+    let percent = Math.min(100, 100 * DRAWN / totals.items)
+    for (;;) {
+      const rows = await this.#tables.ask<SampledRow>('sample', percent, namespace ?? null)
+      const entries = rows.flatMap((row) => this.#facts(row) ?? [])
+      if (namespace === undefined) return { entries, ...totals }
+      const items = Math.round(rows.length * 100 / percent)
+      // A small one is gone through more cheaply than it is found.
+      if (items <= SCANNED) return undefined
+      if (rows.length >= most || percent === 100) return { entries, items, bytes: Math.round(rows.reduce((sum, { size }) => sum + size, 0) * 100 / percent) }
+      percent = Math.min(100, 1.2 * percent * most / rows.length)
+    }
   }
 
   async discard (namespace: string, entries: readonly ScannedEntry[]): Promise<number> {

@@ -13,6 +13,10 @@ export const TEXTS = {
   /** A page of everything, from behind a namespace and key on. */
   scan: `SELECT ${ENTRY}, octet_length(value) AS length FROM cache_entries WHERE ${LIVE} AND (namespace, key) > ($2, $3) ORDER BY namespace, key LIMIT $4`,
   scanNamespace: `SELECT ${ENTRY}, octet_length(value) AS length FROM cache_entries WHERE ${LIVE} AND namespace = $2 AND key > $3 ORDER BY key LIMIT $4`,
+  /** Entries in about so many of a hundred pages of the table. */
+  sample: `SELECT ${ENTRY}, octet_length(value) AS length, size::float8 AS size FROM cache_entries TABLESAMPLE SYSTEM ($2)
+    WHERE ${LIVE} AND ($3::text IS NULL OR namespace = $3)`,
+  totals: 'SELECT items::float8 AS items, bytes::float8 AS bytes FROM cache_counters WHERE cache = $1',
   inForce: 'SELECT what, stamp::float8 AS stamp FROM cache_invalidations WHERE cache = $1',
   pulse: 'SELECT stamp, epoch, "time" FROM cache_pulse($1)',
   /** The last stamp, and that of the last change of a key; what came before the counter began counts as changed by that. */
@@ -47,6 +51,7 @@ export interface EntryRow {
 }
 export type ValueRow = EntryRow & { value: Buffer }
 export type ScannedRow = EntryRow & { length: number }
+export type SampledRow = ScannedRow & { size: number }
 export interface OutcomeRow { stamp: number, existed: boolean }
 /** `evicted`: JSON arrays of namespace, key and stamp. */
 export interface WriteRow extends OutcomeRow { evicted: string[] }

@@ -9,7 +9,7 @@ import { type PackedRecord, RecordFormat } from '../../record-format.js'
 import { CountersByNamespace } from '../../statistics.js'
 import type { MaybePromise } from '../../stores/store.js'
 import type {
-  ChangeListener, InForce, Outline, Page, PageQuery, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome
+  ChangeListener, Drawn, InForce, Outline, Page, PageQuery, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome
 } from '../backend.js'
 import { fieldsOf, invalidationOf } from '../invalidation-fields.js'
 import { SendingOrder } from '../sending-order.js'
@@ -140,6 +140,7 @@ export class FileBackend implements SharedBackend {
 
   scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> { return this.#listing.scan(namespace) }
   outline (namespace: string | undefined): AsyncIterable<Outline[]> { return this.#listing.outline(namespace) }
+  async sample (namespace: string | undefined, most: number): Promise<Drawn> { return await this.#listing.sample(namespace, most) }
   async page (namespace: string, query: PageQuery): Promise<Page> { return await this.#listing.page(namespace, query) }
 
   async discard (namespace: string, entries: readonly Pick<ScannedEntry, 'key' | 'version'>[]): Promise<number> {

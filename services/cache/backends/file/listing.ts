@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Now } from '../../clock.js'
-import type { Outline, Page, PageQuery, ScannedEntry } from '../backend.js'
+import type { Drawn, Outline, Page, PageQuery, ScannedEntry } from '../backend.js'
 import type { Contents } from './contents.js'
 import type { Space } from './entry-index.js'
 import type { EntryReader } from './entry-reader.js'
@@ -52,6 +52,27 @@ export class Listing {
       }
     }
     yield outlines
+  }
+
+  /** By the index, which is all in memory; only those that are drawn are read. */
+  async sample (namespace: string | undefined, most: number): Promise<Drawn> {
+    const drawn: Outline[] = []
+    let items = 0
+    let bytes = 0
+    for await (const outlines of this.outline(namespace)) {
+      for (const outline of outlines) {
+        bytes += outline.size
+        // Algorithm R: each that has come is among those drawn with the same probability.
+        const at = items++ < most ? items - 1 : Math.floor(Math.random() * items)
+        if (at < most) drawn[at] = outline
+      }
+    }
+    const entries: ScannedEntry[] = []
+    for (const name of new Set(drawn.map(({ namespace }) => namespace))) {
+      const keys = drawn.filter((each) => each.namespace === name).map(({ key }) => key)
+      for (let at = 0; at < keys.length; at += PAGE) entries.push(...await this.#reader.scanned(name, keys.slice(at, at + PAGE)))
+    }
+    return { entries, items, bytes }
   }
 
   async page (namespace: string, { matches, isVisible, limit, offset, cursor }: PageQuery): Promise<Page> {

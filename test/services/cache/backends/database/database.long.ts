@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import type { Cache } from '../../../../../services/cache/cache.js'
+import { compose } from '../../../../../services/cache/analytics/composition.js'
+import { drawSample } from '../../../../../services/cache/analytics/sampling.js'
 import { decode, encode } from '../../../../../services/cache/encoding.js'
 import { DATA_TYPES, type NewEntry, type Strategy } from '../../../../../services/cache/entry.js'
 import { eventually, startDatabaseCaches } from '../../../../support/caches.js'
@@ -238,6 +240,39 @@ t.test('quotas of what is there already', async (t) => {
   await settled({ maxItems: 100 })
   t.equal(await count('tenant') + await count('other'), 100)
   await sound()
+})
+
+t.test('a sample of many entries is of all of them', async (t) => {
+  const url = await databaseUrl(t)
+  const { cache, store, backend } = await (await startDatabaseCaches(t, url))(t, { limits: { maxItems: 1_000_000, maxMemory: 2 ** 40 } })
+  const client = new pg.Client(url)
+  await client.connect()
+  t.teardown(() => client.end())
+  await cache.set('large', 'text', entry('x', { dataType: 'string', ttl: 0 }))
+  await cache.set('large', 'number', entry(1, { dataType: 'number', ttl: 0 }))
+  t.equal(await store.sample(undefined, 100), undefined, 'few are scanned')
+  // By the order of keys numbers come first, as they do on the disk.
+  const columns = 'written, gone, version, stamp, expires, accessed, reads, uses, size, strategy, rank, tie, head, value, own'
+  const copy = async (from: string, namespace: string, prefix: string, count: number): Promise<void> => {
+    await client.query(`INSERT INTO cache_entries (cache, namespace, key, ${columns}) SELECT cache, $2, to_json($3 || lpad(n::text, 6, '0'))::text, ${columns}
+      FROM cache_entries, generate_series(1, ${count}) AS n WHERE cache = 'test' AND namespace = 'large' AND key = $1`, [JSON.stringify(from), namespace, prefix])
+  }
+  await copy('number', 'large', 'a:', 50_000)
+  await copy('text', 'large', 'z:', 50_000)
+  await copy('text', 'small', 'z:', 3000)
+  await client.query("UPDATE cache_counters SET (items, bytes) = (SELECT count(version), sum(size) FROM cache_entries WHERE cache = 'test') WHERE cache = 'test'")
+  const { items, bytes } = (await backend.sample(undefined, 4096))!
+  const { rows } = await client.query<{ items: number, bytes: number }>("SELECT count(*)::float8 AS items, sum(size)::float8 AS bytes FROM cache_entries WHERE cache = 'test'")
+  t.strictSame({ items, bytes }, rows[0])
+  for (const namespace of [undefined, 'large']) {
+    const sample = await drawSample(store, namespace, 4096, cache.now)
+    t.match(sample, { isComplete: true, source: 'backend' })
+    t.equal(sample.entries.length, 4096)
+    t.ok(Math.abs(sample.items - 100_000) < 25_000, `${sample.items} entries`)
+    const { byPrefix } = await compose(sample, 10)
+    for (const prefix of ['a', 'z']) t.ok(Math.abs(byPrefix.find((each) => each.prefix === prefix)!.items / sample.items - 0.5) < 0.12, prefix)
+  }
+  t.match(await drawSample(store, 'small', 4096, cache.now), { isComplete: true, items: 3000 }, 'few of many are gone through')
 })
 
 t.test('what is expired or deleted is reclaimed', async (t) => {

@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { drawSample } from '../../../../../services/cache/analytics/sampling.js'
 import { FileBackend } from '../../../../../services/cache/backends/file/file.js'
 import type { Cache } from '../../../../../services/cache/cache.js'
 import { KeyRing } from '../../../../../services/cache/codec/key-ring.js'
@@ -65,6 +66,19 @@ t.test('files in a folder that was there are for this user alone', async (t) => 
   const { cache } = await openFileCache(t, folder)
   await cache.set(NS, 'k', entry(1))
   t.strictSame(new Set(readdirSync(folder).map((name) => (statSync(join(folder, name)).mode & 0o777).toString(8))), new Set(['600']))
+})
+
+t.test('a sample is of all entries, whatever their order', async (t) => {
+  const { cache, store } = await openFileCache(t, newFolder(t))
+  const random = new Random()
+  for (const prefix of ['a', 'z']) await Promise.all(Array.from({ length: 1000 }, async (_, i) => await cache.set(prefix === 'a' ? 'one' : 'two', `${prefix}:${i}`, entry(random.below(99)))))
+  const { items, bytes } = await cache.statistics()
+  const sample = await drawSample(store, undefined, 400, cache.now)
+  t.match(sample, { items, bytes, isComplete: true })
+  t.equal(new Set(sample.entries.map(({ key }) => key)).size, 400)
+  const share = sample.entries.filter(({ key }) => key.startsWith('z')).length / 400
+  t.ok(Math.abs(share - 0.5) < 0.2, `${share} of the later half`)
+  t.match(await drawSample(store, 'two', 2000, cache.now), { items: 1000, entries: { length: 1000 } })
 })
 
 t.test('what was deleted, invalidated, evicted or expired does not come back by reopening', async (t) => {
