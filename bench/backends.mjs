@@ -1,11 +1,9 @@
 // What set, get and getMany cost on each backend, from within the process; Redis and memcached where they are on PATH.
-import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { reportOf } from './engine.mjs'
 import { LOAD_CORE, which } from './machine.mjs'
+import { freePort, listening } from './ports.mjs'
 import { start, stop } from './processes.mjs'
 import { median, printTable } from './statistics.mjs'
 
@@ -35,24 +33,4 @@ export async function benchBackends ({ folder }) {
     await Promise.all(servers.map(stop))
     rmSync(DATA_DIR, { recursive: true, force: true })
   }
-}
-
-async function freePort () {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address()
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
-async function listening (port) {
-  for (let tries = 0; tries < 100; tries++) {
-    const socket = connect(port, '127.0.0.1')
-    const open = await new Promise((resolve) => socket.once('connect', () => resolve(true)).once('error', () => resolve(false)))
-    socket.destroy()
-    if (open) return
-    await delay(50)
-  }
-  throw new Error(`Nothing listens on port ${port}.`)
 }

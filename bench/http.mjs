@@ -1,10 +1,9 @@
 import { openSync } from 'node:fs'
-import { createServer } from 'node:net'
-import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { LOAD_CORE, which } from './machine.mjs'
+import { freePort } from './ports.mjs'
 import { start, startServer, stop } from './processes.mjs'
 import { inTurns, median, printTable } from './statistics.mjs'
 
@@ -132,13 +131,4 @@ async function startRedis (folder, text) {
   await Promise.race([client.mset(KEYS.flatMap((key) => [key, text])), sleep(5000, undefined, { ref: false })])
   client.disconnect()
   return { url, stop: () => stop(child) }
-}
-
-async function freePort () {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address()
-  server.close()
-  await once(server, 'close')
-  return port
 }

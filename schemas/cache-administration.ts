@@ -1,5 +1,5 @@
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
-import { CacheBackend, CacheDataType, CacheStrategy, NAMESPACE, parts } from './cache.js'
+import { CacheBackend, CacheDataType, CacheStrategy, itemExample, NAMESPACE, parts } from './cache.js'
 import { cursor, limit, nextCursor, offset, ref, timestamp } from './common.js'
 import { RunTimeSettings } from './config.js'
 
@@ -60,17 +60,8 @@ export const KeysQuery = Type.Object({
   pattern: Type.Optional(pattern), limit, offset, cursor, backend, namespace
 }, { additionalProperties: false })
 
-const cacheKey = {
-  key: 'user:123',
-  data_type: 'json',
-  size: 245,
-  ttl: 3599.998,
-  created_at: '2026-01-31T12:00:00.000Z',
-  access_count: 3,
-  last_accessed: '2026-01-31T12:00:05.000Z',
-  strategy: 'lru',
-  version: '1f2q9z4k0c8'
-}
+const { value: _, backend: __, metadata: ___, accessed_at: lastAccessed, ...shown } = itemExample
+const cacheKey = { ...shown, last_accessed: lastAccessed }
 
 export const CacheKey = Type.Object({
   key,

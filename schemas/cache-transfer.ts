@@ -1,5 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
-import { CacheDataType, CacheMetadata, CacheStrategy, NAMESPACE, parts } from './cache.js'
+import { CacheDataType, CacheMetadata, CacheStrategy, itemExample, NAMESPACE, parts } from './cache.js'
 import { ref, timestamp } from './common.js'
 import { MAX_TTL } from './config.js'
 
@@ -30,20 +30,8 @@ export const ImportQuery = Type.Object({
   }))
 }, { additionalProperties: false })
 
-const row = {
-  key: 'user:123',
-  namespace: 'default',
-  value: { name: 'John Doe', email: 'john@example.com' },
-  data_type: 'json',
-  ttl: 3599.998,
-  created_at: '2026-01-31T12:00:00.000Z',
-  accessed_at: '2026-01-31T12:00:00.002Z',
-  access_count: 1,
-  size: 245,
-  metadata: { tags: ['user', 'profile'], source: 'database' },
-  strategy: 'lru',
-  version: '1f2q9z4k0c8'
-}
+const { backend: _, ...shown } = itemExample
+const row = { namespace: 'default', ...shown }
 
 export const ExportedEntry = Type.Object({
   key,

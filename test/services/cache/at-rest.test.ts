@@ -5,14 +5,13 @@ import t from 'tap'
 import type { Cache } from '../../../services/cache/cache.js'
 import type { KeyRing } from '../../../services/cache/codec/key-ring.js'
 import { encode } from '../../../services/cache/encoding.js'
-import type { NewEntry } from '../../../services/cache/entry.js'
 import { RecordFormat } from '../../../services/cache/record-format.js'
 import { openSharedCache, startDatabaseCaches, type OpenCache } from '../../support/caches.js'
 import { databaseUrl, type Owner, redisUrl } from '../../support/servers.js'
 import { ringOf } from './codec/records.js'
+import { entryOf as entry } from './setup.js'
 
 const NS = 'default'
-const entry = (value: unknown, more: Partial<NewEntry> = {}): NewEntry => ({ value: encode(value), dataType: 'json', ...more })
 const textOf = async (cache: Cache, key: string, namespace = NS): Promise<string | undefined> => (await cache.get(namespace, key))?.value.toString()
 const product = (at: number): object => ({ id: at, name: `product ${at}`, description: 'a description that is much like the others' })
 

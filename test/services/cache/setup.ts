@@ -1,6 +1,6 @@
 import { Cache } from '../../../services/cache/cache.js'
 import type { NewEntry } from '../../../services/cache/entry.js'
-import { encode } from '../../../services/cache/encoding.js'
+import { decode, encode } from '../../../services/cache/encoding.js'
 import { DEFAULT_LIMITS, type Limits } from '../../../services/cache/limits.js'
 import { LocalStore } from '../../../services/cache/stores/local-store.js'
 
@@ -42,3 +42,20 @@ export async function settled (): Promise<void> { await new Promise((resolve) =>
 
 /** An entry for `Cache.set`. */
 export const entryOf = (value: unknown, options: Partial<NewEntry> = {}): NewEntry => ({ value: encode(value), dataType: 'json', ...options })
+
+/** What the cache holds under the key, in this process's memory or behind it; undefined when nothing. Counts no read. */
+export async function valueIn (cache: Cache, key: string, namespace = 'default'): Promise<unknown> {
+  const found = await cache.peek(namespace, key)
+  return found === undefined ? undefined : decode(found.value)
+}
+
+/** A loader that begins, and ends when it is told to. */
+export function heldLoader<T> (value: T): { loader: () => Promise<T>, begun: Promise<void>, release: () => void } {
+  const [begun, released] = [new Gate(), new Gate()]
+  const loader = async (): Promise<T> => {
+    begun.open()
+    await released.promise
+    return value
+  }
+  return { loader, begun: begun.promise, release: () => { released.open() } }
+}

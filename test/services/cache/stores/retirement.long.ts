@@ -1,12 +1,9 @@
 import t from 'tap'
-import { encode } from '../../../../services/cache/encoding.js'
-import type { NewEntry } from '../../../../services/cache/entry.js'
 import { eventually, openSharedCache, type SharedCache } from '../../../support/caches.js'
 import { redisUrl } from '../../../support/servers.js'
-import { Gate } from '../setup.js'
+import { entryOf as entry, Gate } from '../setup.js'
 
 const NS = 'default'
-const entry = (value: unknown, more: Partial<NewEntry> = {}): NewEntry => ({ value: encode(value), dataType: 'json', ...more })
 
 /** Redis has forgotten every invalidation, and the process as well. */
 async function forgotten ({ backend, store }: SharedCache): Promise<void> {

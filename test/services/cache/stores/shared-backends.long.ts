@@ -1,28 +1,14 @@
 import t from 'tap'
 import type { Cache } from '../../../../services/cache/cache.js'
-import { decode, encode } from '../../../../services/cache/encoding.js'
-import type { NewEntry } from '../../../../services/cache/entry.js'
+import { decode } from '../../../../services/cache/encoding.js'
 import {
   eventually, openFileCache, openSharedCache, startDatabaseCaches, startMemcachedCaches, type OpenCache, type OpenedCache
 } from '../../../support/caches.js'
 import { databaseUrl, type Owner, redisUrl } from '../../../support/servers.js'
 import { temporaryFolder } from '../../../support/temporary-folder.js'
+import { entryOf as entry, heldLoader, valueIn } from '../setup.js'
 
 const NS = 'default'
-const entry = (value: unknown, more: Partial<NewEntry> = {}): NewEntry => ({ value: encode(value), dataType: 'json', ...more })
-const valueIn = async (cache: Cache, key: string): Promise<unknown> => {
-  const found = await cache.peek(NS, key)
-  return found === undefined ? undefined : decode(found.value)
-}
-
-/** A loader that begins, and ends when it is told to. */
-function heldLoader<T> (value: T): { loader: () => Promise<T>, begun: Promise<void>, release: () => void } {
-  let release = (): void => {}
-  let begin = (): void => {}
-  const released = new Promise<void>((resolve) => { release = resolve })
-  const begun = new Promise<void>((resolve) => { begin = resolve })
-  return { begun, release, loader: async () => { begin(); await released; return value } }
-}
 
 /** What every shared backend promises, over a new and empty server of each kind. Each cache opened is to the others what a process is. */
 const kinds: Record<string, (owner: Owner) => Promise<OpenCache>> = {

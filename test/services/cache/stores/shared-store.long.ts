@@ -3,8 +3,6 @@ import { rmSync } from 'node:fs'
 import { RedisBackend } from '../../../../services/cache/backends/redis/redis.js'
 import { Cache } from '../../../../services/cache/cache.js'
 import { monotonicNow } from '../../../../services/cache/clock.js'
-import { decode, encode } from '../../../../services/cache/encoding.js'
-import type { NewEntry } from '../../../../services/cache/entry.js'
 import { BackendUnavailableError } from '../../../../services/cache/errors.js'
 import type { Invalidation } from '../../../../services/cache/ledger.js'
 import { DEFAULT_LIMITS } from '../../../../services/cache/limits.js'
@@ -12,28 +10,14 @@ import { SharedStore } from '../../../../services/cache/stores/shared-store.js'
 import { eventually, openSharedCache, type SharedCache } from '../../../support/caches.js'
 import { heldMemory } from '../../../support/heap.js'
 import { type Owner, redisUrl, startRedis } from '../../../support/servers.js'
-import { Gate } from '../setup.js'
+import { entryOf as entry, Gate, heldLoader, valueIn } from '../setup.js'
 
 const NS = 'default'
-const entry = (value: unknown, more: Partial<NewEntry> = {}): NewEntry => ({ value: encode(value), dataType: 'json', ...more })
-const valueIn = async (cache: Cache, key: string): Promise<unknown> => {
-  const found = await cache.peek(NS, key)
-  return found === undefined ? undefined : decode(found.value)
-}
 
 /** Two caches on one Redis, both following it. */
 async function pair (test: Owner, url?: string): Promise<[SharedCache, SharedCache]> {
   const address = url ?? await redisUrl(test)
   return [await openSharedCache(test, address), await openSharedCache(test, address)]
-}
-
-/** A loader that begins, and ends when it is told to. */
-function heldLoader<T> (value: T): { loader: () => Promise<T>, begun: Promise<void>, release: () => void } {
-  let release = (): void => {}
-  let begin = (): void => {}
-  const released = new Promise<void>((resolve) => { release = resolve })
-  const begun = new Promise<void>((resolve) => { begin = resolve })
-  return { begun, release, loader: async () => { begin(); await released; return value } }
 }
 
 t.test('an invalidation that Redis could not be told of', async (t) => {

@@ -8,17 +8,13 @@ import type { Cache } from '../../../../../services/cache/cache.js'
 import { compose } from '../../../../../services/cache/analytics/composition.js'
 import { drawSample } from '../../../../../services/cache/analytics/sampling.js'
 import { decode, encode } from '../../../../../services/cache/encoding.js'
-import { DATA_TYPES, type NewEntry, type Strategy } from '../../../../../services/cache/entry.js'
+import { DATA_TYPES, type Strategy } from '../../../../../services/cache/entry.js'
 import { eventually, startDatabaseCaches } from '../../../../support/caches.js'
 import { databaseUrl, startPostgres } from '../../../../support/servers.js'
+import { entryOf as entry, valueIn } from '../../setup.js'
 
 const NS = 'default'
 const DAY = 86_400
-const entry = (value: unknown, more: Partial<NewEntry> = {}): NewEntry => ({ value: encode(value), dataType: 'json', ...more })
-const valueIn = async (cache: Cache, key: string): Promise<unknown> => {
-  const found = await cache.peek(NS, key)
-  return found === undefined ? undefined : decode(found.value)
-}
 const keysIn = async (cache: Cache): Promise<string[]> => (await cache.list(NS, { limit: 1000 })).entries.map(({ key }) => key)
 
 t.test('an entry', async (t) => {

@@ -7,21 +7,16 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { FileBackend } from '../../../../../services/cache/backends/file/file.js'
-import type { Cache } from '../../../../../services/cache/cache.js'
 import { decode } from '../../../../../services/cache/encoding.js'
 import { eventually, openFileCache, type OpenedCache } from '../../../../support/caches.js'
 import { send, startService } from '../../../../support/service.js'
 import { databaseUrl, type Owner } from '../../../../support/servers.js'
 import { temporaryFolder } from '../../../../support/temporary-folder.js'
 import { Random } from '../../random.js'
-import { entryOf as entry } from '../../setup.js'
+import { entryOf as entry, valueIn } from '../../setup.js'
 
 const NS = 'default'
 const LARGE = { maxItems: 1_000_000, maxMemory: 2 ** 30 }
-const valueIn = async (cache: Cache, key: string): Promise<unknown> => {
-  const found = await cache.peek(NS, key)
-  return found === undefined ? undefined : decode(found.value)
-}
 
 /** Starts the writer, and resolves once it is writing; `said` gives the lines that it printed. */
 async function startWriter (folder: string, round: string) {

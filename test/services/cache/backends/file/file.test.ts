@@ -14,16 +14,12 @@ import { openFileCache } from '../../../../support/caches.js'
 import type { Owner } from '../../../../support/servers.js'
 import { temporaryFolder } from '../../../../support/temporary-folder.js'
 import { Random } from '../../random.js'
-import { entryOf as entry, ManualClock } from '../../setup.js'
+import { entryOf as entry, ManualClock, valueIn } from '../../setup.js'
 import { type Held, orders } from '../../textbook.js'
 
 const NS = 'default'
 const DAY = 86_400
 const newFolder = (owner: Owner): string => join(temporaryFolder(owner), 'data', 'cache')
-const valueIn = async (cache: Cache, key: string, namespace = NS): Promise<unknown> => {
-  const found = await cache.peek(namespace, key)
-  return found === undefined ? undefined : decode(found.value)
-}
 const keysIn = async (cache: Cache, namespace = NS): Promise<string[]> => {
   const keys: string[] = []
   for (let cursor: string | undefined, more = true; more; more = cursor !== undefined) {

@@ -1,20 +1,14 @@
 import t from 'tap'
 import { connect } from 'node:net'
 import type { MemcachedBackend } from '../../../../../services/cache/backends/memcached/memcached.js'
-import type { Cache } from '../../../../../services/cache/cache.js'
-import { decode, encode } from '../../../../../services/cache/encoding.js'
-import type { NewEntry } from '../../../../../services/cache/entry.js'
+import { decode } from '../../../../../services/cache/encoding.js'
 import { eventually, type OpenedCache, startMemcachedCaches } from '../../../../support/caches.js'
 import { databaseUrl, memcachedUrl, type Owner, redisUrl, startMemcached, startPostgres, startRedis } from '../../../../support/servers.js'
+import { entryOf as entry, heldLoader, valueIn } from '../../setup.js'
 
 const NS = 'default'
 /** For tests that are not about deadlines, on machines that are busy. */
 const PATIENT = { deadline: 5000 }
-const entry = (value: unknown, more: Partial<NewEntry> = {}): NewEntry => ({ value: encode(value), dataType: 'json', ...more })
-const valueIn = async (cache: Cache, key: string): Promise<unknown> => {
-  const found = await cache.peek(NS, key)
-  return found === undefined ? undefined : decode(found.value)
-}
 /** What is behind the memory of all processes. */
 const behind = async ({ backend }: OpenedCache, key: string): Promise<unknown> => {
   const found = await backend.get(NS, key)
@@ -32,14 +26,6 @@ async function say (url: string, command: string): Promise<string> {
     })
     socket.once('error', reject)
   })
-}
-
-function heldLoader<T> (value: T): { loader: () => Promise<T>, begun: Promise<void>, release: () => void } {
-  let release = (): void => {}
-  let begin = (): void => {}
-  const released = new Promise<void>((resolve) => { release = resolve })
-  const begun = new Promise<void>((resolve) => { begin = resolve })
-  return { begun, release, loader: async () => { begin(); await released; return value } }
 }
 
 t.test('entries of every size and name are read and listed as they were written', async (t) => {

@@ -1,15 +1,14 @@
 import t from 'tap'
-import { encode, decode } from '../../../../../services/cache/encoding.js'
+import { decode } from '../../../../../services/cache/encoding.js'
 import type { Scripted } from '../../../../../services/cache/backends/redis/scripts.js'
-import { type NewEntry, sizeOf, type Strategy } from '../../../../../services/cache/entry.js'
+import { sizeOf, type Strategy } from '../../../../../services/cache/entry.js'
 import type { Limits } from '../../../../../services/cache/limits.js'
 import { eventually, openSharedCache, type SharedCache } from '../../../../support/caches.js'
 import { type Owner, redisUrl } from '../../../../support/servers.js'
-import { Gate } from '../../setup.js'
+import { entryOf as entry, Gate } from '../../setup.js'
 
 const NS = 'default'
 const INDEX = 'larder:test:index'
-const entry = (value: unknown, more: Partial<NewEntry> = {}): NewEntry => ({ value: encode(value), dataType: 'json', ...more })
 const keysIn = async ({ cache }: SharedCache, namespace = NS): Promise<string[]> => (await cache.list(namespace, { limit: 1000 })).entries.map(({ key }) => key)
 
 /** Caches on one Redis, each with limits of its own to begin with. */

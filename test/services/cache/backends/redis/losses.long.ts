@@ -1,17 +1,10 @@
 import t from 'tap'
-import type { Cache } from '../../../../../services/cache/cache.js'
-import { decode, encode } from '../../../../../services/cache/encoding.js'
-import type { NewEntry } from '../../../../../services/cache/entry.js'
 import { eventually, openSharedCache } from '../../../../support/caches.js'
 import { redisUrl, startRedis } from '../../../../support/servers.js'
+import { entryOf as entry, valueIn } from '../../setup.js'
 
 const NS = 'default'
 const LEDGER = 'larder:test:ledger'
-const entry = (value: unknown, more: Partial<NewEntry> = {}): NewEntry => ({ value: encode(value), dataType: 'json', ...more })
-const valueIn = async (cache: Cache, key: string): Promise<unknown> => {
-  const found = await cache.peek(NS, key)
-  return found === undefined ? undefined : decode(found.value)
-}
 
 t.test('a ledger of invalidations that the server has evicted brings nothing back', async (t) => {
   const url = await redisUrl(t)

@@ -8,20 +8,15 @@ import redis from '../../../../../plugins/redis.js'
 import { RedisBackend } from '../../../../../services/cache/backends/redis/redis.js'
 import { Cache } from '../../../../../services/cache/cache.js'
 import { monotonicNow } from '../../../../../services/cache/clock.js'
-import { decode, encode } from '../../../../../services/cache/encoding.js'
-import type { NewEntry } from '../../../../../services/cache/entry.js'
+import { decode } from '../../../../../services/cache/encoding.js'
 import { DEFAULT_LIMITS } from '../../../../../services/cache/limits.js'
 import { SharedStore } from '../../../../../services/cache/stores/shared-store.js'
 import { eventually } from '../../../../support/caches.js'
 import { type Owner, startRedisCluster, startRedisSentinel } from '../../../../support/servers.js'
+import { entryOf as entry, valueIn } from '../../setup.js'
 
 const NS = 'default'
 const PATIENCE = 30_000
-const entry = (value: unknown, more: Partial<NewEntry> = {}): NewEntry => ({ value: encode(value), dataType: 'json', ...more })
-const valueIn = async (cache: Cache, key: string): Promise<unknown> => {
-  const found = await cache.peek(NS, key)
-  return found === undefined ? undefined : decode(found.value)
-}
 
 /** A cache as the service opens it, from what REDIS_URL says. */
 async function open (owner: Owner, url: string): Promise<{ cache: Cache, store: SharedStore, backend: RedisBackend, tag: string }> {
