@@ -14,6 +14,7 @@ const TAGS = [
   { name: 'Cache', description: 'Keys and values in a chosen backend, with TTLs, tags and patterns' },
   { name: 'Items', description: 'Free-form objects, stored in PostgreSQL and cached' },
   { name: 'Products', description: 'Products, and what the cache gains them' },
+  { name: 'Recipes', description: 'Recipes of products, behind the gatekeeper even in development' },
   { name: 'Users', description: 'Users, cached per route' },
   { name: 'Posts', description: 'Posts, cached per route' },
   { name: 'Keys', description: 'API keys: who may do what, and until when' },

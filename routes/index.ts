@@ -12,6 +12,7 @@ import metrics from './metrics.js'
 import posts from './posts.js'
 import problems from './problems.js'
 import products from './products.js'
+import recipes from './recipes.js'
 import users from './users.js'
 import valet from './valet.js'
 import wellKnown from './well-known.js'
@@ -26,6 +27,7 @@ export default async function routes (app: FastifyInstance, options: RoutesOptio
   await app.register(health, { prefix: '/health' })
   await app.register(items, { prefix: '/items' })
   await app.register(products, { prefix: '/products' })
+  await app.register(recipes, { prefix: '/recipes' })
   await app.register(cacheAside, { prefix: '/cache' })
   await app.register(users, { prefix: '/api/users' })
   await app.register(posts, { prefix: '/api/posts' })

@@ -1,9 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import cacheAside from '../plugins/cache-aside.js'
-import { CachedListQuery, CachedQuery, CachedReadHeaders, NotModified, type Source } from '../schemas/cache-aside.js'
+import { CachedListQuery, CachedQuery, CachedReadHeaders, NotModified } from '../schemas/cache-aside.js'
 import { problems, ref } from '../schemas/common.js'
 import { NewProduct, ProductChanges, ProductDeletedReply, ProductListReply, ProductParams, ProductReply } from '../schemas/products.js'
 import { PRODUCTS_KEY, ProductService } from '../services/products.js'
+import { RECIPES_TAG } from '../services/recipes.js'
+import { stopwatch } from '../services/stopwatch.js'
 
 const keyOf = (id: number) => `product:${id}`
 const tags = ['Products']
@@ -84,7 +86,7 @@ const products: FastifyPluginAsyncTypebox = async (app) => {
     const time = stopwatch()
     const { id } = request.params
     const product = await service.update(id, request.body)
-    await cache.forget(PRODUCTS_KEY, keyOf(id))
+    await Promise.all([cache.forget(PRODUCTS_KEY, keyOf(id)), cache.outdate({ tags: [RECIPES_TAG] })])
     return { product, ...time.members('database') }
   })
 
@@ -104,16 +106,6 @@ const products: FastifyPluginAsyncTypebox = async (app) => {
     await cache.forget(PRODUCTS_KEY, keyOf(id))
     return { message: 'Product deleted successfully', ...time.members('database') }
   })
-}
-
-/** Tells where an answer came from and how long it took so far, as members and as the text of them. */
-function stopwatch () {
-  const start = performance.now()
-  const seconds = () => (performance.now() - start) / 1000
-  return {
-    members: (source: Source) => ({ source, response_time: Number(seconds().toFixed(6)) }),
-    text: (fromCache: boolean) => ({ after: `"source":"${fromCache ? 'cache' : 'database'}","response_time":${seconds().toFixed(6)}` })
-  }
 }
 
 export default products

@@ -175,6 +175,8 @@ export const RunTimeSettings = Type.Object({
   'samples.items.item_ttl': ttl(60, 'an item'),
   'samples.products.list_ttl': ttl(300, 'the list of products'),
   'samples.products.product_ttl': ttl(600, 'a product'),
+  'samples.recipes.list_ttl': ttl(60, 'the list of recipes'),
+  'samples.recipes.recipe_ttl': ttl(60, 'a recipe'),
   'samples.users.user_ttl': ttl(120, 'a user'),
   'samples.posts.list_ttl': ttl(90, 'the list of posts')
 }, { $id: 'RunTimeSettings', additionalProperties: false })

@@ -24,6 +24,7 @@ export const PROBLEMS = {
   'uri-too-long': [414, 'URI too long', 'Shorten the address, or say it in a body.'],
   'unsupported-media-type': [415, 'Unsupported media type', 'Send JSON, uncompressed, with `Content-Type: application/json`.'],
   'expectation-failed': [417, 'Expectation failed', 'Leave out the Expect header, or send `100-continue`.'],
+  'unknown-product': [422, 'Unknown product', 'A product that is named does not exist: create it first. Nothing was stored.'],
   'unsupported-here': [422, 'Not possible here', 'The request is valid, but this cannot be done here: choose something else.'],
   'precondition-required': [428, 'Precondition required', 'Send If-Match with the version that you read.'],
   'too-many-requests': [429, 'Too many requests', 'Wait as long as Retry-After says, then go on more slowly.'],

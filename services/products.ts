@@ -22,24 +22,24 @@ export class ProductService {
 
   /** In the order of their ids. */
   async list ({ limit = MAX_PAGE, cursor }: PageRequest = {}): Promise<ProductList> {
-    const { rows } = await this.#database.query<Row>(SQL`SELECT * FROM products WHERE id > ${positionOf(cursor)}::bigint ORDER BY id LIMIT ${limit + 1}`)
+    const { rows } = await this.#database.query<ProductRow>(SQL`SELECT * FROM products WHERE id > ${positionOf(cursor)}::bigint ORDER BY id LIMIT ${limit + 1}`)
     const page = pageOf(rows, limit, ({ id }) => id)
     return { products: page.rows.map(productOf), ...page.next }
   }
 
   /** @throws NotFoundError */
   async get (id: number): Promise<Product> {
-    const { rows } = await this.#database.query<Row>(SQL`SELECT * FROM products WHERE id = ${id}::bigint`)
+    const { rows } = await this.#database.query<ProductRow>(SQL`SELECT * FROM products WHERE id = ${id}::bigint`)
     return only(rows, id)
   }
 
   /** @throws InvalidInputError */
   async create ({ name, description = null, unit = null, price, category, stock_quantity: stock = 0 }: NewProduct): Promise<Product> {
-    const { rows: [row] } = await this.#database.query<Row>(SQL`
+    const { rows: [row] } = await this.#database.query<ProductRow>(SQL`
       INSERT INTO products (name, description, unit, price, category, stock_quantity)
       VALUES (${name}, ${description}, ${unit}, ${decimalOf(price)}, ${category}, ${stock})
       RETURNING *`)
-    return productOf(row as Row)
+    return productOf(row as ProductRow)
   }
 
   /** Sets the fields given; the others stay. @throws NotFoundError · InvalidInputError */
@@ -47,7 +47,7 @@ export class ProductService {
     if (changes.price !== undefined) decimalOf(changes.price)
     const assignments = CHANGEABLE.filter((column) => changes[column] !== undefined)
       .map((column) => SQL`${SQL.quoteIdent(column)} = ${changes[column]}, `)
-    const { rows } = await this.#database.query<Row>(SQL.glue([
+    const { rows } = await this.#database.query<ProductRow>(SQL.glue([
       SQL`UPDATE products SET `, ...assignments, SQL`updated_at = now() WHERE id = ${id}::bigint RETURNING *`
     ], ''))
     return only(rows, id)
@@ -55,20 +55,21 @@ export class ProductService {
 
   /** @throws NotFoundError · ConflictError while something refers to it */
   async delete (id: number): Promise<void> {
-    const { rows } = await this.#database.query<Row>(SQL`DELETE FROM products WHERE id = ${id}::bigint RETURNING *`)
+    const { rows } = await this.#database.query<ProductRow>(SQL`DELETE FROM products WHERE id = ${id}::bigint RETURNING *`)
     only(rows, id)
   }
 }
 
 /** As PostgreSQL gives it: numeric is text. */
-type Row = Omit<Product, 'price' | 'created_at' | 'updated_at'> & { price: string, created_at: Date, updated_at: Date }
+export type ProductRow = Omit<Product, 'price' | 'created_at' | 'updated_at'> & { price: string, created_at: Date, updated_at: Date }
 
-function only ([row]: Row[], id: number): Product {
+function only ([row]: ProductRow[], id: number): Product {
   if (row === undefined) throw new NotFoundError(`There is no product ${id}: GET /products lists those there are.`)
   return productOf(row)
 }
 
-function productOf ({ price, created_at: createdAt, updated_at: updatedAt, ...fields }: Row): Product {
+/** A row of the table as the API shows it. */
+export function productOf ({ price, created_at: createdAt, updated_at: updatedAt, ...fields }: ProductRow): Product {
   return { ...fields, price: Number(price), created_at: createdAt.toISOString(), updated_at: updatedAt.toISOString() }
 }
 

@@ -21,7 +21,7 @@ export function fromDatabase (error: unknown): unknown {
   if (typeof code !== 'string') return unavailable('The database did not answer', error)
   switch (code) {
     case '23505': return caused(new ConflictError('Something with the same unique value exists already: change that value, or update what is there.'), error)
-    case '23503': return caused(new ConflictError('Something else refers to this, or this refers to something that does not exist: change that first.'), error)
+    case '23001': case '23503': return caused(new ConflictError('Something else refers to this, or this refers to something that does not exist: change that first.'), error)
     case '40001': case '40P01': case '55P03': return unavailable('The database was busy with a conflicting change', error)
     case '25006': return unavailable('The database takes no changes at present', error)
     case '57014': return unavailable('The database took too long', error)

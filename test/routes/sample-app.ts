@@ -11,9 +11,14 @@ export const databases: Record<string, (owner: Owner) => Promise<NodeJS.ProcessE
   'the embedded database': async (owner) => ({ DATA_DIR: temporaryFolder(owner) })
 }
 
+/** The administrator's key of the services that `openApp` opens. */
+export const ADMINISTRATOR_KEY = 'the-key-of-the-administrator'
+
 /** The whole service with its sample data, closed when the test ends. */
 export async function openApp (owner: Owner, env: NodeJS.ProcessEnv): Promise<FastifyInstance> {
-  const app = await buildApp(loadConfig({ SAMPLE_DATA: 'true', LOG_LEVEL: 'silent', CACHE_ACCESS_LOG_ENABLED: 'false', ...UNLIMITED, ...env }))
+  const app = await buildApp(loadConfig({
+    SAMPLE_DATA: 'true', LOG_LEVEL: 'silent', CACHE_ACCESS_LOG_ENABLED: 'false', CACHE_API_KEY: ADMINISTRATOR_KEY, ...UNLIMITED, ...env
+  }))
   owner.teardown(() => app.close())
   await app.ready()
   return app

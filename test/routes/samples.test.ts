@@ -7,10 +7,11 @@ import cacheAside from './samples/cache-aside.js'
 import items from './samples/items.js'
 import posts from './samples/posts.js'
 import products from './samples/products.js'
+import recipes from './samples/recipes.js'
 import users from './samples/users.js'
 
 /** The one about the cache as a whole comes first: it counts from zero. */
-const resources = { cacheAside, items, products, users, posts }
+const resources = { cacheAside, items, products, recipes, users, posts }
 
 for (const [kind, environment] of Object.entries(databases)) {
   t.test(`on ${kind}`, async (t) => {

@@ -1,0 +1,2 @@
+DROP TABLE recipe_items;
+DROP TABLE recipes;

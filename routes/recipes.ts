@@ -1,0 +1,146 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import cacheAside from '../plugins/cache-aside.js'
+import { CachedListQuery, CachedQuery, CachedReadHeaders, NotModified } from '../schemas/cache-aside.js'
+import { problems, ref } from '../schemas/common.js'
+import {
+  NewRecipe, NewRecipeItem, RecipeChanges, RecipeDeletedReply, RecipeListReply, RecipeParams, RecipeProductParams, RecipeReply
+} from '../schemas/recipes.js'
+import { RECIPES_KEY, RECIPES_TAG, RecipeService } from '../services/recipes.js'
+import { stopwatch } from '../services/stopwatch.js'
+
+const keyOf = (id: number) => `recipe:${id}`
+const tags = ['Recipes']
+
+/** Recipes: even in development they ask for a credential, to show how it is done. Prefix: `/recipes`. */
+const recipes: FastifyPluginAsyncTypebox = async (app) => {
+  const service = new RecipeService(app.database)
+  const { cache, configStore } = app
+  await app.register(cacheAside)
+
+  app.get('', {
+    config: { scope: 'recipes:read' },
+    schema: {
+      operationId: 'listRecipes',
+      summary: 'List recipes',
+      description: 'From the cache, unless `limit` or `cursor` asks for a page: pages are read from the database.',
+      tags,
+      querystring: CachedListQuery,
+      headers: CachedReadHeaders,
+      response: { 200: ref(RecipeListReply), 304: NotModified, ...problems(503) }
+    }
+  }, (_request, reply) => reply.cacheAside({
+    key: RECIPES_KEY,
+    ttl: configStore.get('samples.recipes.list_ttl'),
+    tags: [RECIPES_TAG],
+    telemetry: stopwatch().text,
+    load: async (page) => await service.list(page)
+  }))
+
+  app.get('/:id', {
+    config: { scope: 'recipes:read' },
+    schema: {
+      operationId: 'getRecipe',
+      summary: 'Read a recipe',
+      tags,
+      params: RecipeParams,
+      querystring: CachedQuery,
+      headers: CachedReadHeaders,
+      response: { 200: ref(RecipeReply), 304: NotModified, ...problems(404, 503) }
+    }
+  }, (request, reply) => {
+    const time = stopwatch()
+    const { id } = request.params
+    return reply.cacheAside({
+      key: keyOf(id),
+      ttl: configStore.get('samples.recipes.recipe_ttl'),
+      tags: [RECIPES_TAG],
+      telemetry: time.text,
+      load: async () => ({ recipe: await service.get(id) })
+    })
+  })
+
+  app.post('', {
+    config: { scope: 'recipes:write' },
+    schema: {
+      operationId: 'createRecipe',
+      summary: 'Create a recipe',
+      description: 'In one transaction: where an item names a product that there is not, nothing is stored.',
+      tags,
+      body: ref(NewRecipe),
+      response: { 201: ref(RecipeReply), ...problems(422, 503) }
+    }
+  }, async (request, reply) => {
+    const time = stopwatch()
+    const recipe = await service.create(request.body)
+    await cache.forget(RECIPES_KEY)
+    return reply.code(201).header('location', `/recipes/${recipe.id}`).send({ recipe, ...time.members('database') })
+  })
+
+  app.put('/:id', {
+    config: { scope: 'recipes:write' },
+    schema: {
+      operationId: 'updateRecipe',
+      summary: 'Set fields of a recipe',
+      tags,
+      params: RecipeParams,
+      body: ref(RecipeChanges),
+      response: { 200: ref(RecipeReply), ...problems(404, 422, 503) }
+    }
+  }, async ({ params: { id }, body }) => {
+    const time = stopwatch()
+    const recipe = await service.update(id, body)
+    await cache.forget(RECIPES_KEY, keyOf(id))
+    return { recipe, ...time.members('database') }
+  })
+
+  app.delete('/:id', {
+    config: { scope: 'recipes:delete' },
+    schema: {
+      operationId: 'deleteRecipe',
+      summary: 'Delete a recipe',
+      tags,
+      params: RecipeParams,
+      response: { 200: ref(RecipeDeletedReply), ...problems(404, 503) }
+    }
+  }, async ({ params: { id } }) => {
+    const time = stopwatch()
+    await service.delete(id)
+    await cache.forget(RECIPES_KEY, keyOf(id))
+    return { message: 'Recipe deleted successfully', ...time.members('database') }
+  })
+
+  app.post('/:id/products', {
+    config: { scope: 'recipes:write' },
+    schema: {
+      operationId: 'addRecipeProduct',
+      summary: 'Add a product to a recipe',
+      tags,
+      params: RecipeParams,
+      body: ref(NewRecipeItem),
+      response: { 201: ref(RecipeReply), ...problems(404, 409, 422, 503) }
+    }
+  }, async ({ params: { id }, body }, reply) => {
+    const time = stopwatch()
+    const recipe = await service.addProduct(id, body)
+    await cache.forget(RECIPES_KEY, keyOf(id))
+    return reply.code(201).send({ recipe, ...time.members('database') })
+  })
+
+  app.delete('/:id/products/:product_id', {
+    config: { scope: 'recipes:delete' },
+    schema: {
+      operationId: 'removeRecipeProduct',
+      summary: 'Take a product out of a recipe',
+      tags,
+      params: RecipeProductParams,
+      response: { 200: ref(RecipeReply), ...problems(404, 503) }
+    }
+  }, async ({ params: { id, product_id: productId } }) => {
+    const time = stopwatch()
+    const recipe = await service.removeProduct(id, productId)
+    await cache.forget(RECIPES_KEY, keyOf(id))
+    return { recipe, ...time.members('database') }
+  })
+}
+
+export default recipes
