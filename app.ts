@@ -14,6 +14,7 @@ import components from './plugins/components.js'
 import configStore from './plugins/config-store.js'
 import credentials from './plugins/credentials.js'
 import errors, { clientErrorHandler, frameworkErrors } from './plugins/errors.js'
+import eventStreams from './plugins/event-streams.js'
 import gatekeeper from './plugins/gatekeeper.js'
 import health from './plugins/health.js'
 import memcached from './plugins/memcached.js'
@@ -70,6 +71,7 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   await app.register(rateLimit, { ...config.rateLimits, deadline: config.cache.deadline }) // once it is known who asks; over Redis where there is one
   await app.register(allowances) // what some credentials have only so much of
   await app.register(bodyLimits)
+  await app.register(eventStreams)
   await app.register(security, { allowedOrigins: config.allowedOrigins })
   await app.register(openapi) // describes each route as it comes
   await app.register(assets)
@@ -94,7 +96,7 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   await app.register(settings, { initial: initialSettings(config) }) // what is stored wins over the environment
 
   const { maxKeyLength, maxImportSize } = config.cache
-  await app.register(routes, { cache: { maxKeyLength, maxImportSize, spoolDirectory: join(dataDir, 'spool') } })
+  await app.register(routes, { environment: config.environment, cache: { maxKeyLength, maxImportSize, spoolDirectory: join(dataDir, 'spool') } })
 }
 
 /** What an entry that an earlier life of the process has left is written with at once. */

@@ -86,8 +86,19 @@ export interface Config {
     /** The first one writes; undefined when there is none. */
     keys?: readonly KeySource[]
   }
+  /** Every setting of the environment as it is in force, fit to be shown: secrets masked. */
+  environment: readonly EnvironmentSetting[]
   /** What was given and has no effect, one sentence each, to be logged once there is a log. */
   warnings?: readonly string[]
+}
+
+export interface EnvironmentSetting {
+  name: string
+  /** Undefined: not given, and without a default. */
+  value: unknown
+  isDefault: boolean
+  default: unknown
+  description: string
 }
 
 /** Several servers of Redis: of a cluster, or the sentinels that know where the master is. */
@@ -193,6 +204,7 @@ export function loadConfig (env: Given = readEnvironment()): Config {
       fileSync: values.CACHE_FILE_SYNC
     },
     atRest: atRestOf(values),
+    environment: names.map((name) => shownSetting(name, values[name], given(name))),
     warnings
   }
 }
@@ -239,6 +251,12 @@ function policyOf (strategy: string): typeof Strategies[number] | undefined {
 /** The same strategy, if the database can evict by it. */
 function databaseStrategyOf (strategy: string): RunTimeSettings['cache.database.strategy'] | undefined {
   return DatabaseStrategies.find((name) => name === strategy)
+}
+
+function shownSetting (name: Name, value: string | number | boolean | undefined, isGiven: boolean): EnvironmentSetting {
+  const schema = schemas[name]
+  const shown = !schema.secret || value === undefined ? value : /_URL$/.test(name) ? maskUrl(String(value)) : '***'
+  return { name, value: shown, isDefault: !isGiven, default: schema.default, description: schema.description }
 }
 
 /** A URL, or a list of them, fit to be shown: without passwords. */

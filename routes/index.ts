@@ -3,6 +3,7 @@ import audit from './audit.js'
 import authz from './authz.js'
 import cache, { type CacheRoutesOptions } from './cache.js'
 import cacheAside from './cache-aside.js'
+import config, { type ConfigRoutesOptions } from './config.js'
 import docs from './docs.js'
 import health from './health.js'
 import home from './home.js'
@@ -18,6 +19,7 @@ import valet from './valet.js'
 import wellKnown from './well-known.js'
 
 export interface RoutesOptions {
+  environment: ConfigRoutesOptions['environment']
   cache: CacheRoutesOptions
 }
 
@@ -37,6 +39,7 @@ export default async function routes (app: FastifyInstance, options: RoutesOptio
   await app.register(wellKnown, { prefix: '/.well-known' })
   await app.register(audit, { prefix: '/audit' })
   await app.register(authz, { prefix: '/authz' })
+  await app.register(config, { prefix: '/config', environment: options.environment })
   await app.register(metrics, { prefix: '/metrics' })
   await app.register(docs)
   await app.register(problems, { prefix: '/problems' })

@@ -22,7 +22,9 @@ function refusal (env: Given): { setting: string, message: string } {
 const [KEY, OTHER_KEY] = [randomBytes(32).toString('base64'), randomBytes(32).toString('base64')] as const
 
 t.test('an empty environment', async (t) => {
-  t.same(loadConfig({}), {
+  const { environment, ...config } = loadConfig({})
+  t.ok(environment.every(({ isDefault }) => isDefault))
+  t.same(config, {
     host: '127.0.0.1',
     port: 8000,
     logLevel: 'info',

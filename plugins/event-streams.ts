@@ -1,0 +1,70 @@
+import { fastifySSE } from '@fastify/sse'
+import type { FastifyReply } from 'fastify'
+import fp from 'fastify-plugin'
+
+/** One message to a listener. */
+export interface StreamMessage {
+  /** Where to go on from, by `Last-Event-ID`. */
+  id?: string
+  event?: string
+  data: unknown
+}
+
+declare module 'fastify' {
+  interface FastifyReply {
+    /**
+     * Sends messages (server-sent events, WHATWG HTML, section 9.2) until the source ends, the listener goes, its credential expires, or
+     * the service closes. The source is asked for the next message once the listener has taken the last: a slow one delays itself alone.
+     * `ended` is aborted when nobody wants more.
+     */
+    sendEvents (source: (ended: AbortSignal) => AsyncIterable<StreamMessage>): Promise<void>
+  }
+}
+
+/** Milliseconds between signs of life: proxies end connections on which nothing happens for a minute. */
+const HEARTBEAT = 15_000
+/** Milliseconds after which a listener that was cut off comes back. */
+const RETRY = 3000
+/** The longest delay of a timer. */
+const MAX_DELAY = 2 ** 31 - 1
+
+/** Streams of events on routes that state `sse: 'only'`. Every one is ended before the service closes, which would wait for it for ever. */
+export default fp(async function eventStreams (app) {
+  await app.register(fastifySSE, { heartbeatInterval: HEARTBEAT })
+  const open = new Set<AbortController>()
+  let isClosing = false
+
+  app.decorateReply('sendEvents', async function sendEvents (this: FastifyReply, source: (ended: AbortSignal) => AsyncIterable<StreamMessage>) {
+    const { sse, request } = this
+    const ended = new AbortController()
+    const end = (): void => { ended.abort() }
+    const { expiresAt } = request.principal
+    const expiry = expiresAt === undefined ? undefined : setTimeout(end, Math.min(MAX_DELAY, Math.max(0, expiresAt - Date.now()))).unref()
+    if (isClosing) end()
+    open.add(ended)
+    sse.onClose(end)
+    try {
+      this.header('cache-control', 'no-store')
+      sse.sendHeaders()
+      this.raw.write(`retry: ${RETRY}\n\n`)
+      for await (const message of source(ended.signal)) {
+        if (ended.signal.aborted || !sse.isConnected) break
+        await Promise.race([sse.send(message), aborted(ended.signal)])
+      }
+    } finally {
+      clearTimeout(expiry)
+      end()
+      open.delete(ended)
+      sse.close()
+    }
+  })
+  app.addHook('preClose', async () => {
+    isClosing = true
+    for (const each of open) each.abort()
+  })
+}, { name: 'event-streams', fastify: '5.x', dependencies: ['gatekeeper'] })
+
+async function aborted (signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return
+  await new Promise<void>((resolve) => { signal.addEventListener('abort', () => { resolve() }, { once: true }) })
+}

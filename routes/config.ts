@@ -1,0 +1,237 @@
+import createError from '@fastify/error'
+import { Type } from '@sinclair/typebox'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type {} from '../plugins/config-store.js'
+import type {} from '../plugins/event-streams.js'
+import { problems, ref } from '../schemas/common.js'
+import {
+  NewSettingValue, Setting, SettingChangeQuery, SettingConditions, SettingHistoryQuery, SettingHistoryReply, SettingParams, SettingRollback, SettingsReply,
+  SettingWatchQuery, type SettingChange as ChangeReply
+} from '../schemas/settings.js'
+import type { ChangeOptions, SettingChange, SettingState } from '../services/config-store.js'
+import { InvalidInputError, UnsupportedHereError } from '../services/errors.js'
+import { nextPage, positionOf } from '../services/page.js'
+import { isNotModified, parsePreconditions } from '../services/preconditions.js'
+
+export interface ConfigRoutesOptions {
+  /** The settings of the environment, which hold from the start to the end, with secrets masked. */
+  environment: readonly { name: string, value: unknown, isDefault: boolean, default: unknown, description: string }[]
+}
+
+const UnconditionalError = createError<[name: string]>(
+  'ERR_PRECONDITION_REQUIRED', 'A change of %s needs If-Match with the ETag that you read, so that nobody else’s change is undone unseen: GET it first.', 428)
+
+/** Changes that one look at the history brings to a watcher. */
+const WATCHED_PAGE = 100
+const tags = ['Configuration']
+const NO_CACHE = 'no-cache'
+
+/** The configuration: what is in force and why, and changes that reach every process within a second. Prefix: `/config`. */
+const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { environment }) => {
+  const store = app.configStore
+
+  app.get('', {
+    config: { scope: 'config:read' },
+    schema: {
+      operationId: 'listSettings',
+      summary: 'List all settings',
+      description: 'Those that can change while the service runs, and those of the environment; secrets are masked.',
+      tags,
+      response: { 200: ref(SettingsReply), ...problems(503) }
+    }
+  }, async (_request, reply) => {
+    void reply.header('cache-control', NO_CACHE)
+    return { revision: store.revision, settings: [...store.states().map(settingOf), ...environment.map(fixedSettingOf)] }
+  })
+
+  app.get('/:key', {
+    config: { scope: 'config:read' },
+    schema: {
+      operationId: 'getSetting',
+      summary: 'Read a setting',
+      tags,
+      params: SettingParams,
+      headers: SettingConditions,
+      response: { 200: ref(Setting), 304: { description: 'It is still at the revision in If-None-Match', type: 'null' }, ...problems(404, 503) }
+    }
+  }, async (request, reply) => {
+    const { key } = request.params
+    const fixed = environment.find(({ name }) => name === key)
+    void reply.header('cache-control', NO_CACHE)
+    if (fixed !== undefined) return fixedSettingOf(fixed)
+    const state = store.state(key)
+    tag(reply, state)
+    const noneMatch = request.headers['if-none-match']
+    if (noneMatch !== undefined && isNotModified(noneMatch, `r${state.revision}`)) return reply.code(304).send()
+    return settingOf(state)
+  })
+
+  app.put('/:key', {
+    config: { scope: 'config:write' },
+    schema: {
+      operationId: 'changeSetting',
+      summary: 'Change a setting',
+      description: 'Stores a value over that of the environment. It holds in this process with the answer, in every other within a second, and after a restart.',
+      tags,
+      params: SettingParams,
+      querystring: SettingChangeQuery,
+      headers: SettingConditions,
+      body: ref(NewSettingValue),
+      response: { 200: ref(Setting), ...problems(400, 404, 412, 422, 428, 503) }
+    }
+  }, async (request, reply) => {
+    const { key } = request.params
+    checkChangeable(key)
+    return changed(reply, await store.set(key, valueIn(request.body), changeOptions(request, key)))
+  })
+
+  app.delete('/:key', {
+    config: { scope: 'config:delete' },
+    schema: {
+      operationId: 'resetSetting',
+      summary: 'Take a setting out of the store',
+      description: 'What the environment says holds again, or the default.',
+      tags,
+      params: SettingParams,
+      querystring: SettingChangeQuery,
+      headers: SettingConditions,
+      response: { 200: ref(Setting), ...problems(404, 412, 422, 428, 503) }
+    }
+  }, async (request, reply) => {
+    const { key } = request.params
+    checkChangeable(key)
+    return changed(reply, await store.remove(key, changeOptions(request, key)))
+  })
+
+  app.get('/:key/history', {
+    config: { scope: 'config:read' },
+    schema: {
+      operationId: 'listSettingChanges',
+      summary: 'List the changes of a setting',
+      tags,
+      params: SettingParams,
+      querystring: SettingHistoryQuery,
+      response: { 200: ref(SettingHistoryReply), ...problems(404, 503) }
+    }
+  }, async ({ params: { key }, query: { limit = 100, cursor } }, reply) => {
+    const before = cursor === undefined ? undefined : Number(positionOf(cursor))
+    const found = await store.history({ name: key, limit: limit + 1, ...(before === undefined ? {} : { before }) })
+    const page = found.slice(0, limit)
+    const next = nextPage(found.length > limit ? page.at(-1)?.revision : undefined)
+    if (next.next_cursor !== undefined) void reply.header('link', `<${app.prefix}/${key}/history?limit=${limit}&cursor=${next.next_cursor}>; rel="next"`)
+    return { key, changes: page.map(changeOf), ...next }
+  })
+
+  app.post('/:key/rollback', {
+    config: { scope: 'config:write' },
+    schema: {
+      operationId: 'rollBackSetting',
+      summary: 'Go back to an earlier value',
+      description: 'The value of that revision, as a new revision.',
+      tags,
+      params: SettingParams,
+      querystring: SettingChangeQuery,
+      headers: SettingConditions,
+      body: Type.Union([ref(SettingRollback), Type.Null()]),
+      response: { 200: ref(Setting), ...problems(400, 404, 412, 422, 503) }
+    }
+  }, async (request, reply) => {
+    const { key } = request.params
+    checkChangeable(key)
+    return changed(reply, await store.rollBack(key, request.body?.revision, changeOptions(request, key, false)))
+  })
+
+  app.get('/watch', {
+    config: { scope: 'config:read' },
+    sse: 'only',
+    schema: {
+      operationId: 'watchSettings',
+      summary: 'Watch changes',
+      description: 'Server-sent events: each change as it takes effect here, with its revision as the id, so that `Last-Event-ID` goes on without a gap.',
+      tags,
+      querystring: SettingWatchQuery,
+      response: { 200: { description: 'A stream of `setting` events', content: { 'text/event-stream': { schema: { type: 'string' } } } }, ...problems(400, 503) }
+    }
+  }, async (request, reply) => {
+    const given = request.headers['last-event-id'] ?? request.query.since
+    const since = given === undefined ? store.revision : Number(given)
+    if (!Number.isSafeInteger(since) || since < 0) throw new InvalidInputError('Last-Event-ID must be the id of an event of this stream: a revision.')
+    await reply.sendEvents((ended) => changesAfter(since, ended))
+  })
+
+  async function * changesAfter (since: number, ended: AbortSignal) {
+    let seen = since
+    let wake = (): void => {}
+    const stop = store.on(() => { wake() })
+    ended.addEventListener('abort', () => { wake() }, { once: true })
+    try {
+      while (!ended.aborted) {
+        const woken = new Promise<void>((resolve) => { wake = resolve })
+        const changes = store.revision > seen ? await store.history({ after: seen, limit: WATCHED_PAGE }) : []
+        for (const change of changes) {
+          seen = change.revision
+          yield { id: String(seen), event: 'setting', data: changeOf(change) }
+        }
+        if (changes.length === 0 && !ended.aborted) await woken
+      }
+    } finally {
+      stop()
+    }
+  }
+
+  function checkChangeable (key: string): void {
+    if (!environment.some(({ name }) => name === key)) return
+    throw new UnsupportedHereError(`${key} holds from the start of the service to its end: set it in the environment and start again.`)
+  }
+}
+
+function changed (reply: FastifyReply, state: SettingState): Setting {
+  tag(reply, state)
+  return settingOf(state)
+}
+
+function tag (reply: FastifyReply, { revision }: SettingState): void {
+  void reply.header('etag', `"r${revision}"`)
+}
+
+/** Who changes what under which condition. */
+function changeOptions ({ headers, query, principal }: FastifyRequest, key: string, isRequired = true): ChangeOptions {
+  const { dry_run: dryRun = false } = query as { dry_run?: boolean }
+  const preconditions = parsePreconditions(headers['if-match'], headers['if-none-match'])
+  if (preconditions === undefined && isRequired) throw new UnconditionalError(key)
+  const { match, noneMatch } = preconditions ?? {}
+  const condition = (revision: number): boolean =>
+    (match === undefined || match === '*' || match.includes(`"r${revision}"`)) &&
+    (noneMatch === undefined || (noneMatch === '*' ? revision === 0 : !noneMatch.includes(`"r${revision}"`)))
+  return { by: principal.id, condition, dryRun }
+}
+
+function valueIn (body: unknown): unknown {
+  if (body === undefined) throw new InvalidInputError('A change needs a value: send it as JSON, as it is or as {"value": …}.')
+  const isWrapped = typeof body === 'object' && body !== null && Object.keys(body).length === 1 && Object.hasOwn(body, 'value')
+  return isWrapped ? (body as { value: unknown }).value : body
+}
+
+function settingOf ({ name, value, source, revision, default: fallback, description, changedAt, changedBy }: SettingState): Setting {
+  return {
+    key: name,
+    value,
+    source,
+    revision,
+    default: fallback,
+    changeable: true,
+    description,
+    ...(changedAt && { updated_at: changedAt.toISOString(), updated_by: changedBy ?? '' })
+  }
+}
+
+function fixedSettingOf ({ name, value, isDefault, default: fallback, description }: ConfigRoutesOptions['environment'][number]): Setting {
+  return { key: name, value: value ?? null, source: isDefault ? 'default' : 'environment', revision: 0, ...(fallback === undefined ? {} : { default: fallback }), changeable: false, description }
+}
+
+function changeOf ({ revision, key, value, action, changedAt, changedBy }: SettingChange): ChangeReply {
+  return { revision, key, ...(value === undefined ? {} : { value }), action, changed_at: changedAt.toISOString(), changed_by: changedBy }
+}
+
+export default config

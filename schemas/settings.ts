@@ -1,0 +1,83 @@
+import { Type, type Static } from '@sinclair/typebox'
+import { cursor, limit, nextCursor, ref, timestamp } from './common.js'
+
+const example = {
+  key: 'cache.memory.max_items',
+  value: 20_000,
+  source: 'store' as const,
+  revision: 12,
+  default: 10_000,
+  changeable: true,
+  description: 'Entries that memory may hold.',
+  updated_at: '2026-01-31T12:00:00.000Z',
+  updated_by: 'administrator'
+}
+
+const key = Type.String({ maxLength: 100, description: 'The setting', examples: [example.key] })
+const revision = Type.Integer({ minimum: 0, description: 'Of its last change, over all settings; 0 while it is not stored', examples: [12] })
+const value = Type.Unknown({ description: 'Of the type that the setting has; `***` for a secret' })
+const changedBy = Type.String({ description: 'Who made the change; empty when that is not known', examples: ['administrator'] })
+
+export const Setting = Type.Object({
+  key,
+  value,
+  source: Type.Union([Type.Literal('default'), Type.Literal('environment'), Type.Literal('store')], { description: 'What gives the value' }),
+  revision,
+  default: Type.Optional(value),
+  changeable: Type.Boolean({ description: 'Whether it can change while the service runs; the others are set in the environment, before the start' }),
+  description: Type.String(),
+  updated_at: Type.Optional(timestamp('When it was last changed')),
+  updated_by: Type.Optional(changedBy)
+}, { $id: 'Setting', additionalProperties: false, description: 'A setting as it is in force', examples: [example] })
+export type Setting = Static<typeof Setting>
+
+export const SettingsReply = Type.Object({ revision: Type.Integer({ minimum: 0, description: 'Of the last change of any setting' }), settings: Type.Array(ref(Setting)) }, {
+  $id: 'SettingsReply', additionalProperties: false, description: 'Every setting as it is in force in this process', examples: [{ revision: 12, settings: [example] }]
+})
+export type SettingsReply = Static<typeof SettingsReply>
+
+/** The body of a change: the value alone, or as `{ "value": … }`. */
+export const NewSettingValue = Type.Unknown({
+  $id: 'NewSettingValue', description: 'The value, as it is or as `{"value": …}`', examples: [{ value: 20_000 }]
+})
+
+export const SettingChange = Type.Object({
+  revision,
+  key,
+  value: Type.Optional(value),
+  action: Type.Union([Type.Literal('set'), Type.Literal('deleted'), Type.Literal('rolled_back')]),
+  changed_at: timestamp('When'),
+  changed_by: changedBy
+}, {
+  $id: 'SettingChange',
+  additionalProperties: false,
+  description: 'One change of a setting. Without a value, it was taken out of the store, and the environment or the default holds',
+  examples: [{ revision: 12, key: example.key, value: 20_000, action: 'set' as const, changed_at: example.updated_at, changed_by: 'administrator' }]
+})
+export type SettingChange = Static<typeof SettingChange>
+
+export const SettingHistoryReply = Type.Object({ key, changes: Type.Array(ref(SettingChange)), next_cursor: nextCursor }, {
+  $id: 'SettingHistoryReply',
+  additionalProperties: false,
+  description: 'The changes of a setting, the latest first',
+  examples: [{ key: example.key, changes: [{ revision: 12, key: example.key, value: 20_000, action: 'set' as const, changed_at: example.updated_at, changed_by: 'administrator' }] }]
+})
+export type SettingHistoryReply = Static<typeof SettingHistoryReply>
+
+export const SettingRollback = Type.Object({
+  revision: Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'The one to go back to; absent: the one before the last change' }))
+}, { $id: 'SettingRollback', additionalProperties: false, description: 'What to go back to', examples: [{ revision: 11 }] })
+export type SettingRollback = Static<typeof SettingRollback>
+
+export const SettingParams = Type.Object({ key }, { additionalProperties: false })
+export const SettingChangeQuery = Type.Object({
+  dry_run: Type.Optional(Type.Boolean({ description: 'Check everything, and change nothing', examples: [false] }))
+}, { additionalProperties: false })
+export const SettingHistoryQuery = Type.Object({ limit, cursor }, { additionalProperties: false })
+export const SettingWatchQuery = Type.Object({
+  since: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'The revision after which to begin; `Last-Event-ID` wins. Absent: from now on', examples: [12] }))
+}, { additionalProperties: false })
+export const SettingConditions = Type.Object({
+  'if-match': Type.Optional(Type.String({ description: 'The ETag of the setting as it was read, `"r12"`; needed for every change' })),
+  'if-none-match': Type.Optional(Type.String({ description: '`*`: only while it is not stored' }))
+})

@@ -1,0 +1,153 @@
+import t, { type Test } from 'tap'
+import type { FastifyInstance } from 'fastify'
+import { databaseUrl } from '../support/servers.js'
+import { temporaryFolder } from '../support/temporary-folder.js'
+import { bodyOf, openApp } from './sample-app.js'
+import type { Setting, SettingHistoryReply, SettingsReply } from '../../schemas/settings.js'
+
+const KEY = 'samples.items.list_ttl'
+
+async function start (t: Test, env: NodeJS.ProcessEnv = {}): Promise<FastifyInstance> {
+  return await openApp(t, { DATA_DIR: temporaryFolder(t), ...env })
+}
+
+const as = (app: FastifyInstance) => async (request: string, payload?: unknown, headers: Record<string, string> = {}) => {
+  const [method, url] = request.split(' ') as ['GET', string]
+  return await app.inject({ method, url, headers: { ...payload === undefined ? {} : { 'content-type': 'application/json' }, ...headers }, ...payload === undefined ? {} : { payload: JSON.stringify(payload) } })
+}
+
+t.test('one process', async (t) => {
+  const app = await start(t, { CACHE_MAX_ITEMS: '77', REDIS_PASSWORD: 'hush-hush', DB_PASSWORD: 'hush-hush' })
+  const send = as(app)
+  const etagOf = async (key = KEY) => String((await send(`GET /config/${key}`)).headers.etag)
+
+  t.test('every setting is shown with its source, and no secret', async (t) => {
+    const response = await send('GET /config')
+    const { settings } = bodyOf<SettingsReply>(response)
+    const named = Object.fromEntries(settings.map((setting) => [setting.key, setting]))
+    t.match(named[KEY], { value: 30, source: 'default', revision: 0, default: 30, changeable: true })
+    t.match(named['cache.memory.max_items'], { value: 77, source: 'environment', default: 10_000 })
+    t.match(named['CACHE_MAX_ITEMS'], { value: 77, source: 'environment', changeable: false, default: 10_000 })
+    t.match(named['PORT'], { value: 8000, source: 'default', changeable: false })
+    t.match(named['REDIS_PASSWORD'], { value: '***', source: 'environment' })
+    t.match(named['REDIS_URL'], { value: null, source: 'default' })
+    t.notMatch(response.body, /hush|the-key-of/)
+    t.match(bodyOf<Setting>(await send('GET /config/PORT')), { key: 'PORT', value: 8000 })
+  })
+
+  t.test('a change needs the ETag that was read', async (t) => {
+    t.equal(await etagOf(), '"r0"')
+    t.equal((await send(`PUT /config/${KEY}`, { value: 5 })).statusCode, 428)
+    t.equal((await send(`DELETE /config/${KEY}`)).statusCode, 428)
+    const changed = await send(`PUT /config/${KEY}`, { value: 5 }, { 'if-match': '"r0"' })
+    t.equal(changed.statusCode, 200)
+    t.match(bodyOf<Setting>(changed), { key: KEY, value: 5, source: 'store', default: 30, updated_by: 'local' })
+    t.equal(app.configStore.get(KEY), 5, 'and holds at once')
+    t.equal(changed.headers.etag, await etagOf())
+    t.equal((await send(`PUT /config/${KEY}`, { value: 6 }, { 'if-match': '"r0"' })).statusCode, 412)
+    t.equal((await send(`PUT /config/${KEY}`, { value: 6 }, { 'if-none-match': '*' })).statusCode, 412)
+    t.equal((await send(`GET /config/${KEY}`, undefined, { 'if-none-match': await etagOf() })).statusCode, 304)
+    t.equal(bodyOf<Setting>(await send(`PUT /config/${KEY}`, 6.5, { 'if-match': '*' })).value, 6.5, 'a bare value will do')
+    t.equal(bodyOf<Setting>(await send('PUT /config/samples.posts.list_ttl', 1, { 'if-none-match': '*' })).value, 1)
+  })
+
+  t.test('of many who change it at once from the same revision, one does', async (t) => {
+    const etag = await etagOf()
+    const answers = await Promise.all(Array.from({ length: 20 }, async (_, i) => await send(`PUT /config/${KEY}`, { value: 100 + i }, { 'if-match': etag })))
+    t.strictSame(answers.map(({ statusCode }) => statusCode).sort(), [200, ...Array<number>(19).fill(412)])
+  })
+
+  t.test('what does not fit is refused, and nothing is stored', async (t) => {
+    const etag = await etagOf()
+    const cases: [string, unknown, number][] = [
+      [KEY, 'soon', 400], [KEY, null, 400], [KEY, { value: null }, 400], [KEY, -1, 400], [KEY, { value: 5, more: 1 }, 400],
+      ['cache.memory.strategy', 'best', 400], ['nothing', 1, 404], ['__proto__', 1, 404], ['PORT', 1, 422]
+    ]
+    for (const [key, value, status] of cases) t.equal((await send(`PUT /config/${key}`, value, { 'if-match': '*' })).statusCode, status, `${key} ${JSON.stringify(value)}`)
+    t.match((await send(`PUT /config/${KEY}`, { value: 'soon' }, { 'if-match': '*' })).json(), { errors: [{ path: 'body/value', message: /must be a number/ }] })
+    t.equal((await send(`PUT /config/${KEY}`, undefined, { 'if-match': '*' })).statusCode, 400)
+    t.equal(await etagOf(), etag)
+    for (const request of ['GET /config/nothing', 'GET /config/nothing/history', 'DELETE /config/nothing', 'POST /config/nothing/rollback']) {
+      t.equal((await send(request, undefined, { 'if-match': '*' })).statusCode, 404, request)
+    }
+  })
+
+  t.test('a dry run says what would be, and changes nothing', async (t) => {
+    const etag = await etagOf()
+    const before = app.configStore.get(KEY)
+    t.match(bodyOf<Setting>(await send(`PUT /config/${KEY}?dry_run=true`, 9, { 'if-match': etag })), { value: 9, source: 'store' })
+    t.equal((await send(`PUT /config/${KEY}?dry_run=true`, 9, { 'if-match': '"r0"' })).statusCode, 412)
+    t.equal((await send(`DELETE /config/${KEY}?dry_run=true`, undefined, { 'if-match': etag })).json<Setting>().value, 30)
+    t.equal(app.configStore.get(KEY), before)
+    t.equal(await etagOf(), etag)
+  })
+
+  t.test('the history shows who changed what, and any of it can be had back', async (t) => {
+    const key = 'samples.users.user_ttl'
+    for (const value of [1, 2, 3]) await send(`PUT /config/${key}`, value, { 'if-match': '*' })
+    const history = async () => bodyOf<SettingHistoryReply>(await send(`GET /config/${key}/history`)).changes
+    const [third, second, first] = await history()
+    t.match([third, second, first], [{ value: 3, action: 'set', changed_by: 'local' }, { value: 2 }, { value: 1 }])
+    t.equal((await send(`POST /config/${key}/rollback`, { revision: first?.revision })).json<Setting>().value, 1)
+    t.equal((await send(`POST /config/${key}/rollback`)).json<Setting>().value, 3, 'without a revision: what was before')
+    t.equal((await send(`POST /config/${key}/rollback`, { revision: 999_999 })).statusCode, 404)
+    const reset = await send(`DELETE /config/${key}`, undefined, { 'if-match': await etagOf(key) })
+    t.match(reset.json(), { value: 120, source: 'default', revision: 0 })
+    t.strictSame((await history()).map(({ action, value }) => [action, value]),
+      [['deleted', undefined], ['rolled_back', 3], ['rolled_back', 1], ['set', 3], ['set', 2], ['set', 1]])
+    const seen: number[] = []
+    for (let url = `/config/${key}/history?limit=4`; ;) {
+      const page = await send(`GET ${url}`)
+      seen.push(...bodyOf<SettingHistoryReply>(page).changes.map(({ revision }) => revision))
+      const next = /<(.*)>; rel="next"/.exec(String(page.headers.link ?? ''))?.[1]
+      if (next === undefined) break
+      url = next
+    }
+    t.strictSame(seen, (await history()).map(({ revision }) => revision))
+  })
+})
+
+t.test('watching, over two processes', async (t) => {
+  const env = { DATABASE_URL: await databaseUrl(t) }
+  const [one, other] = [await start(t, env), await start(t, env)]
+  await other.listen({ port: 0, host: '127.0.0.1' })
+  const address = other.listeningOrigin
+  const send = as(one)
+  const events = async (count: number, headers: Record<string, string> = {}, query = '') => {
+    const gone = new AbortController()
+    const response = await fetch(`${address}/config/watch${query}`, { headers, signal: gone.signal })
+    t.equal(response.headers.get('content-type'), 'text/event-stream')
+    return {
+      read: (async () => {
+        let text = ''
+        const found: { id: number, value: unknown }[] = []
+        for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+          text += Buffer.from(chunk).toString()
+          for (let end; (end = text.indexOf('\n\n')) !== -1; text = text.slice(end + 2)) {
+            const [id, data] = [/^id: (.*)$/m.exec(text.slice(0, end))?.[1], /^data: (.*)$/m.exec(text.slice(0, end))?.[1]]
+            if (id !== undefined && data !== undefined) found.push({ id: Number(id), value: (JSON.parse(data) as { value: unknown }).value })
+          }
+          if (found.length >= count) break
+        }
+        gone.abort()
+        return found
+      })()
+    }
+  }
+  await send(`PUT /config/${KEY}`, 1, { 'if-match': '*' })
+  while (other.configStore.get(KEY) !== 1) await new Promise((resolve) => { setTimeout(resolve, 20) })
+  const watched = await events(2)
+  await send(`PUT /config/${KEY}`, 2, { 'if-match': '*' })
+  await send(`PUT /config/${KEY}`, 3, { 'if-match': '*' })
+  const seen = await watched.read
+  t.strictSame(seen.map(({ value }) => value), [2, 3])
+  const resumed = await (await events(1, { 'last-event-id': String(seen[0]?.id) })).read
+  t.strictSame(resumed.map(({ value }) => value), [3], 'Last-Event-ID goes on without a gap')
+  t.strictSame((await (await events(3, {}, '?since=0')).read).map(({ value }) => value), [1, 2, 3])
+  t.equal((await fetch(`${address}/config/watch`, { headers: { 'last-event-id': 'x' } })).status, 400)
+
+  const last = await events(1)
+  const closed = other.close()
+  t.strictSame(await last.read, [], 'a stream ends when the service closes, which does not wait for it')
+  await closed
+})
