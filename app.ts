@@ -15,6 +15,7 @@ import configStore from './plugins/config-store.js'
 import credentials from './plugins/credentials.js'
 import errors, { clientErrorHandler, frameworkErrors } from './plugins/errors.js'
 import eventStreams from './plugins/event-streams.js'
+import events from './plugins/events.js'
 import gatekeeper from './plugins/gatekeeper.js'
 import health from './plugins/health.js'
 import memcached from './plugins/memcached.js'
@@ -94,6 +95,7 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   const durable = { folder: join(dataDir, 'journal'), tier, files: join(dataDir, 'durable'), bounds: writeBehind }
   await app.register(cache, { defaultBackend, limits, file, durable, atRest: storedAtRest(config, app.configStore), deadline: config.cache.deadline, timed: config.performanceTracking }) // over Redis where there is one
   await app.register(settings, { initial: initialSettings(config) }) // what is stored wins over the environment
+  await app.register(events, { worker: config.worker })
 
   const { maxKeyLength, maxImportSize } = config.cache
   await app.register(routes, { environment: config.environment, cache: { maxKeyLength, maxImportSize, spoolDirectory: join(dataDir, 'spool') } })

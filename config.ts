@@ -86,6 +86,8 @@ export interface Config {
     /** The first one writes; undefined when there is none. */
     keys?: readonly KeySource[]
   }
+  /** Whether what is to be done about events is done in this process. */
+  worker: boolean
   /** Every setting of the environment as it is in force, fit to be shown: secrets masked. */
   environment: readonly EnvironmentSetting[]
   /** What was given and has no effect, one sentence each, to be logged once there is a log. */
@@ -204,6 +206,7 @@ export function loadConfig (env: Given = readEnvironment()): Config {
       fileSync: values.CACHE_FILE_SYNC
     },
     atRest: atRestOf(values),
+    worker: values.WORKER,
     environment: names.map((name) => shownSetting(name, values[name], given(name))),
     warnings
   }

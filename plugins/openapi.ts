@@ -21,6 +21,7 @@ const TAGS = [
   { name: 'Valet keys', description: 'Tokens that carry a part of their issuer’s rights for a few minutes, and the keys that they are signed with' },
   { name: 'Audit', description: 'Who did what, who was turned away, and why' },
   { name: 'Greetings', description: 'The front page and two greetings' },
+  { name: 'Events', description: 'What happens, live, and what was given up' },
   { name: 'Configuration', description: 'What is in force and why, and changes while running' },
   { name: 'Health', description: 'Whether the service and its parts work' },
   { name: 'Observability', description: 'Numbers about the service' },

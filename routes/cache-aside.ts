@@ -3,7 +3,8 @@ import type {} from '../plugins/cache.js'
 import { CacheAsideStatistics, CacheClearedReply, CachePerformance } from '../schemas/cache-aside.js'
 import { problems, ref } from '../schemas/common.js'
 import { comparePerformance } from '../services/cache-performance.js'
-import { PRODUCTS_KEY, ProductService } from '../services/products.js'
+import { ProductService } from '../services/products.js'
+import { sampleKeys } from '../services/sample-keys.js'
 import { SWEEP } from './cache/costs.js'
 
 const tags = ['Products']
@@ -11,7 +12,7 @@ const tags = ['Products']
 /** The cache in front of the sample resources, as a whole. Prefix: `/cache`. */
 const cacheAside: FastifyPluginAsyncTypebox = async (app) => {
   const { cache, configStore } = app
-  const service = new ProductService(app.database)
+  const service = new ProductService(app.database, app.outbox)
 
   app.get('/stats', {
     config: { scope: 'cache:read', touches: 'everything' },
@@ -63,7 +64,7 @@ const cacheAside: FastifyPluginAsyncTypebox = async (app) => {
     reply.header('cache-control', 'no-store')
     // Both as far as the text that an answer is made of.
     return await comparePerformance(
-      async () => (await cache.read(PRODUCTS_KEY, async () => await service.list(), { ttl })).encoded,
+      async () => (await cache.read(sampleKeys.products.list, async () => await service.list(), { ttl })).encoded,
       async () => JSON.stringify(await service.list()))
   })
 }

@@ -5,6 +5,7 @@ import cache, { type CacheRoutesOptions } from './cache.js'
 import cacheAside from './cache-aside.js'
 import config, { type ConfigRoutesOptions } from './config.js'
 import docs from './docs.js'
+import events from './events.js'
 import health from './health.js'
 import home from './home.js'
 import items from './items.js'
@@ -39,6 +40,7 @@ export default async function routes (app: FastifyInstance, options: RoutesOptio
   await app.register(wellKnown, { prefix: '/.well-known' })
   await app.register(audit, { prefix: '/audit' })
   await app.register(authz, { prefix: '/authz' })
+  await app.register(events, { prefix: '/events' })
   await app.register(config, { prefix: '/config', environment: options.environment })
   await app.register(metrics, { prefix: '/metrics' })
   await app.register(docs)

@@ -5,15 +5,15 @@ import { CachedListQuery, CachedQuery, CachedReadHeaders, NotModified } from '..
 import { problems, ref } from '../schemas/common.js'
 import { Item, ItemChanges, ItemDeletedReply, ItemListReply, ItemParams, ItemReply, NewItem } from '../schemas/items.js'
 import { itemId, ItemService } from '../services/items.js'
+import { sampleKeys } from '../services/sample-keys.js'
 
-const LIST_KEY = 'all_items'
-const keyOf = (id: string) => `item:${id}`
+const { list: LIST_KEY, one: keyOf } = sampleKeys.items
 const telemetry = (fromCache: boolean) => ({ before: `"cached":${fromCache}` })
 const tags = ['Items']
 
 /** Free-form JSON objects. Prefix: `/items`. */
 const items: FastifyPluginAsyncTypebox = async (app) => {
-  const service = new ItemService(app.database)
+  const service = new ItemService(app.database, app.outbox)
   const { cache, configStore } = app
   await app.register(cacheAside)
 

@@ -4,13 +4,14 @@ import { CachedListQuery, CachedReadHeaders, NotModified } from '../schemas/cach
 import { Message, problems, ref } from '../schemas/common.js'
 import { NewPost, PostListReply } from '../schemas/posts.js'
 import { PostService } from '../services/posts.js'
+import { sampleKeys } from '../services/sample-keys.js'
 
-const LIST_KEY = 'GET:/api/posts/'
+const { list: LIST_KEY } = sampleKeys.posts
 const tags = ['Posts']
 
 /** Posts. Prefix: `/api/posts`; the documented spelling is `/api/posts/`. */
 const posts: FastifyPluginAsyncTypebox = async (app) => {
-  const service = new PostService(app.database)
+  const service = new PostService(app.database, app.outbox)
   const { cache, configStore } = app
   await app.register(cacheAside)
 

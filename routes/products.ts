@@ -3,16 +3,16 @@ import cacheAside from '../plugins/cache-aside.js'
 import { CachedListQuery, CachedQuery, CachedReadHeaders, NotModified } from '../schemas/cache-aside.js'
 import { problems, ref } from '../schemas/common.js'
 import { NewProduct, ProductChanges, ProductDeletedReply, ProductListReply, ProductParams, ProductReply } from '../schemas/products.js'
-import { PRODUCTS_KEY, ProductService } from '../services/products.js'
-import { RECIPES_TAG } from '../services/recipes.js'
+import { ProductService } from '../services/products.js'
+import { sampleKeys } from '../services/sample-keys.js'
 import { stopwatch } from '../services/stopwatch.js'
 
-const keyOf = (id: number) => `product:${id}`
+const { list: LIST_KEY, one: keyOf } = sampleKeys.products
 const tags = ['Products']
 
 /** Products. Prefix: `/products`. */
 const products: FastifyPluginAsyncTypebox = async (app) => {
-  const service = new ProductService(app.database)
+  const service = new ProductService(app.database, app.outbox)
   const { cache, configStore } = app
   await app.register(cacheAside)
 
@@ -28,7 +28,7 @@ const products: FastifyPluginAsyncTypebox = async (app) => {
       response: { 200: ref(ProductListReply), 304: NotModified, ...problems(503) }
     }
   }, (_request, reply) => reply.cacheAside({
-    key: PRODUCTS_KEY,
+    key: LIST_KEY,
     ttl: configStore.get('samples.products.list_ttl'),
     telemetry: stopwatch().text,
     load: async (page) => await service.list(page)
@@ -68,7 +68,7 @@ const products: FastifyPluginAsyncTypebox = async (app) => {
   }, async (request, reply) => {
     const time = stopwatch()
     const product = await service.create(request.body)
-    await cache.forget(PRODUCTS_KEY)
+    await cache.forget(LIST_KEY)
     return reply.code(201).header('location', `/products/${product.id}`).send({ product, ...time.members('database') })
   })
 
@@ -86,7 +86,7 @@ const products: FastifyPluginAsyncTypebox = async (app) => {
     const time = stopwatch()
     const { id } = request.params
     const product = await service.update(id, request.body)
-    await Promise.all([cache.forget(PRODUCTS_KEY, keyOf(id)), cache.outdate({ tags: [RECIPES_TAG] })])
+    await Promise.all([cache.forget(LIST_KEY, keyOf(id)), cache.outdate({ tags: [sampleKeys.recipes.tag] })])
     return { product, ...time.members('database') }
   })
 
@@ -103,7 +103,7 @@ const products: FastifyPluginAsyncTypebox = async (app) => {
     const time = stopwatch()
     const { id } = request.params
     await service.delete(id)
-    await cache.forget(PRODUCTS_KEY, keyOf(id))
+    await cache.forget(LIST_KEY, keyOf(id))
     return { message: 'Product deleted successfully', ...time.members('database') }
   })
 }

@@ -5,15 +5,16 @@ import { problems, ref } from '../schemas/common.js'
 import {
   NewRecipe, NewRecipeItem, RecipeChanges, RecipeDeletedReply, RecipeListReply, RecipeParams, RecipeProductParams, RecipeReply
 } from '../schemas/recipes.js'
-import { RECIPES_KEY, RECIPES_TAG, RecipeService } from '../services/recipes.js'
+import { RecipeService } from '../services/recipes.js'
+import { sampleKeys } from '../services/sample-keys.js'
 import { stopwatch } from '../services/stopwatch.js'
 
-const keyOf = (id: number) => `recipe:${id}`
+const { list: LIST_KEY, one: keyOf, tag: TAG } = sampleKeys.recipes
 const tags = ['Recipes']
 
 /** Recipes: even in development they ask for a credential, to show how it is done. Prefix: `/recipes`. */
 const recipes: FastifyPluginAsyncTypebox = async (app) => {
-  const service = new RecipeService(app.database)
+  const service = new RecipeService(app.database, app.outbox)
   const { cache, configStore } = app
   await app.register(cacheAside)
 
@@ -29,9 +30,9 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
       response: { 200: ref(RecipeListReply), 304: NotModified, ...problems(503) }
     }
   }, (_request, reply) => reply.cacheAside({
-    key: RECIPES_KEY,
+    key: LIST_KEY,
     ttl: configStore.get('samples.recipes.list_ttl'),
-    tags: [RECIPES_TAG],
+    tags: [TAG],
     telemetry: stopwatch().text,
     load: async (page) => await service.list(page)
   }))
@@ -53,7 +54,7 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
     return reply.cacheAside({
       key: keyOf(id),
       ttl: configStore.get('samples.recipes.recipe_ttl'),
-      tags: [RECIPES_TAG],
+      tags: [TAG],
       telemetry: time.text,
       load: async () => ({ recipe: await service.get(id) })
     })
@@ -72,7 +73,7 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
   }, async (request, reply) => {
     const time = stopwatch()
     const recipe = await service.create(request.body)
-    await cache.forget(RECIPES_KEY)
+    await cache.forget(LIST_KEY)
     return reply.code(201).header('location', `/recipes/${recipe.id}`).send({ recipe, ...time.members('database') })
   })
 
@@ -89,7 +90,7 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
   }, async ({ params: { id }, body }) => {
     const time = stopwatch()
     const recipe = await service.update(id, body)
-    await cache.forget(RECIPES_KEY, keyOf(id))
+    await cache.forget(LIST_KEY, keyOf(id))
     return { recipe, ...time.members('database') }
   })
 
@@ -105,7 +106,7 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
   }, async ({ params: { id } }) => {
     const time = stopwatch()
     await service.delete(id)
-    await cache.forget(RECIPES_KEY, keyOf(id))
+    await cache.forget(LIST_KEY, keyOf(id))
     return { message: 'Recipe deleted successfully', ...time.members('database') }
   })
 
@@ -122,7 +123,7 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
   }, async ({ params: { id }, body }, reply) => {
     const time = stopwatch()
     const recipe = await service.addProduct(id, body)
-    await cache.forget(RECIPES_KEY, keyOf(id))
+    await cache.forget(LIST_KEY, keyOf(id))
     return reply.code(201).send({ recipe, ...time.members('database') })
   })
 
@@ -138,7 +139,7 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
   }, async ({ params: { id, product_id: productId } }) => {
     const time = stopwatch()
     const recipe = await service.removeProduct(id, productId)
-    await cache.forget(RECIPES_KEY, keyOf(id))
+    await cache.forget(LIST_KEY, keyOf(id))
     return { recipe, ...time.members('database') }
   })
 }

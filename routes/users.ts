@@ -3,14 +3,15 @@ import cacheAside from '../plugins/cache-aside.js'
 import { CachedQuery, CachedReadHeaders, NotModified } from '../schemas/cache-aside.js'
 import { Message, problems, ref } from '../schemas/common.js'
 import { UserChanges, UserParams, UserReply } from '../schemas/users.js'
+import { sampleKeys } from '../services/sample-keys.js'
 import { UserService } from '../services/users.js'
 
-const keyOf = (id: number) => `GET:/api/users/${id}`
+const keyOf = sampleKeys.users.one
 const tags = ['Users']
 
 /** Users. Prefix: `/api/users`. */
 const users: FastifyPluginAsyncTypebox = async (app) => {
-  const service = new UserService(app.database)
+  const service = new UserService(app.database, app.outbox)
   const { cache, configStore } = app
   await app.register(cacheAside)
 

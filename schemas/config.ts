@@ -99,7 +99,7 @@ export const Environment = Type.Object({
   TRUSTED_PROXIES: Type.Optional(text({ group: 'Security', examples: ['10.0.0.0/8,192.0.2.7'], description: 'Addresses and networks of the proxies in front, separated by commas: what they say in `X-Forwarded-For` is believed. Nobody else is.' })),
 
   WORKERS: whole(1, 1024, { group: 'Processes', default: 1, built: [1], description: 'Processes that serve.' }),
-  WORKER: Type.Optional(flag({ group: 'Processes', built: [false], description: 'Run the event worker inside this process.' }))
+  WORKER: flag({ group: 'Processes', default: true, description: 'Do in this process what is to be done about events. Without, `npm run worker` does it in another.' })
 }, { $id: 'Environment', additionalProperties: false })
 export type Environment = Static<typeof Environment>
 

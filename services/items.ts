@@ -1,6 +1,7 @@
 import SQL from '@nearform/sql'
 import type { Item, ItemChanges, ItemListReply, NewItem } from '../schemas/items.js'
 import type { Database } from './database.js'
+import type { EventRecorder } from './events/event.js'
 import { invalidField, NotFoundError, UnsupportedHereError } from './errors.js'
 import { MAX_PAGE, nextPage, positionOf, type PageRequest } from './page.js'
 import { toJsonText } from './values.js'
@@ -24,9 +25,11 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 /** Items: JSON objects of any fields, in PostgreSQL. They come back as they were sent. */
 export class ItemService {
   readonly #database: Database
+  readonly #events: EventRecorder
 
-  constructor (database: Database) {
+  constructor (database: Database, events: EventRecorder) {
     this.#database = database
+    this.#events = events
   }
 
   /** In the order of creation. A page also ends where the items on it become too many bytes for one answer. */
@@ -53,8 +56,12 @@ export class ItemService {
   /** @throws InvalidInputError when the fields have an `id` of their own, or hold a number that JSON text cannot carry (1e400) */
   async create (id: string, fields: NewItem): Promise<Item> {
     if (Object.hasOwn(fields, 'id')) throw invalidField('id', 'is given by the service: leave it out of a new item.')
-    await this.#database.query(SQL`INSERT INTO items (id, body) VALUES (${id}, ${toJsonText(fields, 'The item')})`)
-    return { id, ...fields }
+    const item = { id, ...fields }
+    await this.#database.transaction(async (transaction) => {
+      await transaction.query(SQL`INSERT INTO items (id, body) VALUES (${id}, ${toJsonText(fields, 'The item')})`)
+      await this.#events.record(transaction, { type: 'item.created', subject: `items/${id}`, data: item })
+    })
+    return item
   }
 
   /** Sets the fields given; the others stay. An `id` among them must be the item's. @throws NotFoundError · InvalidInputError · UnsupportedHereError */
@@ -69,14 +76,19 @@ export class ItemService {
         throw new UnsupportedHereError(`With these fields the item would have more than ${MAX_SIZE} bytes: set fewer or shorter ones.`)
       }
       await transaction.query(SQL`UPDATE items SET body = ${body}, updated_at = now() WHERE id = ${row.id}`)
-      return { id: row.id, ...fields }
+      const item = { id: row.id, ...fields }
+      await this.#events.record(transaction, { type: 'item.updated', subject: `items/${id}`, data: item })
+      return item
     })
   }
 
   /** @throws NotFoundError */
   async delete (id: string): Promise<void> {
-    const { rowCount } = await this.#database.query(SQL`DELETE FROM items WHERE id = ${id}`)
-    if (rowCount === 0) throw absent()
+    await this.#database.transaction(async (transaction) => {
+      const { rowCount } = await transaction.query(SQL`DELETE FROM items WHERE id = ${id}`)
+      if (rowCount === 0) throw absent()
+      await this.#events.record(transaction, { type: 'item.deleted', subject: `items/${id}`, data: { id } })
+    })
   }
 }
 

@@ -1,14 +1,17 @@
 import SQL from '@nearform/sql'
 import type { NewPost, PostListReply } from '../schemas/posts.js'
-import type { Queryable } from './database.js'
+import type { Database } from './database.js'
+import type { EventRecorder } from './events/event.js'
 import { MAX_PAGE, pageOf, positionOf, type PageRequest } from './page.js'
 
 /** Posts, in PostgreSQL. */
 export class PostService {
-  readonly #database: Queryable
+  readonly #database: Database
+  readonly #events: EventRecorder
 
-  constructor (database: Queryable) {
+  constructor (database: Database, events: EventRecorder) {
     this.#database = database
+    this.#events = events
   }
 
   /** Their titles, in the order of creation. */
@@ -20,6 +23,10 @@ export class PostService {
   }
 
   async create ({ title }: NewPost): Promise<void> {
-    await this.#database.query(SQL`INSERT INTO posts (title) VALUES (${title})`)
+    await this.#database.transaction(async (transaction) => {
+      const { rows: [row] } = await transaction.query<{ id: string }>(SQL`INSERT INTO posts (title) VALUES (${title}) RETURNING id`)
+      const id = Number(row?.id)
+      await this.#events.record(transaction, { type: 'post.created', subject: `posts/${id}`, data: { id, title } })
+    })
   }
 }

@@ -1,11 +1,9 @@
 import SQL from '@nearform/sql'
 import type { NewProduct, Product, ProductChanges, ProductListReply } from '../schemas/products.js'
-import type { Queryable } from './database.js'
+import type { Database, Queryable } from './database.js'
 import { invalidField, NotFoundError } from './errors.js'
+import type { EventRecorder } from './events/event.js'
 import { MAX_PAGE, pageOf, positionOf, type PageRequest } from './page.js'
-
-/** The cache key of the list that is not asked for by page. */
-export const PRODUCTS_KEY = 'all_products'
 
 /** What `list` answers: the members of a reply that are data. */
 export type ProductList = Pick<ProductListReply, 'products' | 'next_cursor'>
@@ -14,10 +12,12 @@ const CHANGEABLE = ['name', 'description', 'unit', 'price', 'category', 'stock_q
 
 /** Products, in PostgreSQL. Prices are exact: numeric there, and a number of at most two decimals here. */
 export class ProductService {
-  readonly #database: Queryable
+  readonly #database: Database
+  readonly #events: EventRecorder
 
-  constructor (database: Queryable) {
+  constructor (database: Database, events: EventRecorder) {
     this.#database = database
+    this.#events = events
   }
 
   /** In the order of their ids. */
@@ -35,11 +35,10 @@ export class ProductService {
 
   /** @throws InvalidInputError */
   async create ({ name, description = null, unit = null, price, category, stock_quantity: stock = 0 }: NewProduct): Promise<Product> {
-    const { rows: [row] } = await this.#database.query<ProductRow>(SQL`
+    return await this.#changed('created', async (transaction) => await transaction.query<ProductRow>(SQL`
       INSERT INTO products (name, description, unit, price, category, stock_quantity)
       VALUES (${name}, ${description}, ${unit}, ${decimalOf(price)}, ${category}, ${stock})
-      RETURNING *`)
-    return productOf(row as ProductRow)
+      RETURNING *`))
   }
 
   /** Sets the fields given; the others stay. @throws NotFoundError · InvalidInputError */
@@ -47,16 +46,23 @@ export class ProductService {
     if (changes.price !== undefined) decimalOf(changes.price)
     const assignments = CHANGEABLE.filter((column) => changes[column] !== undefined)
       .map((column) => SQL`${SQL.quoteIdent(column)} = ${changes[column]}, `)
-    const { rows } = await this.#database.query<ProductRow>(SQL.glue([
+    return await this.#changed('updated', async (transaction) => await transaction.query<ProductRow>(SQL.glue([
       SQL`UPDATE products SET `, ...assignments, SQL`updated_at = now() WHERE id = ${id}::bigint RETURNING *`
-    ], ''))
-    return only(rows, id)
+    ], '')), id)
   }
 
   /** @throws NotFoundError · ConflictError while something refers to it */
   async delete (id: number): Promise<void> {
-    const { rows } = await this.#database.query<ProductRow>(SQL`DELETE FROM products WHERE id = ${id}::bigint RETURNING *`)
-    only(rows, id)
+    await this.#changed('deleted', async (transaction) => await transaction.query<ProductRow>(SQL`DELETE FROM products WHERE id = ${id}::bigint RETURNING *`), id)
+  }
+
+  /** Makes a change of one row, and records it. */
+  async #changed (what: string, change: (transaction: Queryable) => Promise<{ rows: ProductRow[] }>, id = 0): Promise<Product> {
+    return await this.#database.transaction(async (transaction) => {
+      const product = only((await change(transaction)).rows, id)
+      await this.#events.record(transaction, { type: `product.${what}`, subject: `products/${product.id}`, data: product })
+      return product
+    })
   }
 }
 

@@ -3,13 +3,9 @@ import SQL from '@nearform/sql'
 import type { NewRecipe, NewRecipeItem, Recipe, RecipeChanges, RecipeListReply } from '../schemas/recipes.js'
 import type { Database, Queryable } from './database.js'
 import { ConflictError, invalidField, NotFoundError } from './errors.js'
+import type { EventRecorder } from './events/event.js'
 import { MAX_PAGE, pageOf, positionOf, type PageRequest } from './page.js'
 import { productOf, type ProductRow } from './products.js'
-
-/** The cache key of the list that is not asked for by page. */
-export const RECIPES_KEY = 'all_recipes'
-/** What every cached recipe carries: a product that changes changes those that show it. */
-export const RECIPES_TAG = 'recipes'
 
 /** A recipe names products that there are not. */
 export const UnknownProductError = createError<[why: string]>('ERR_UNKNOWN_PRODUCT', '%s', 422)
@@ -20,9 +16,11 @@ export type RecipeList = Pick<RecipeListReply, 'recipes' | 'next_cursor'>
 /** Recipes and the products in them, in PostgreSQL. Every change is one transaction: a recipe is stored with all its items, or not at all. */
 export class RecipeService {
   readonly #database: Database
+  readonly #events: EventRecorder
 
-  constructor (database: Database) {
+  constructor (database: Database, events: EventRecorder) {
     this.#database = database
+    this.#events = events
   }
 
   /** In the order of their ids. */
@@ -45,7 +43,7 @@ export class RecipeService {
         INSERT INTO recipes (title, instructions) VALUES (${title}, ${instructions}) RETURNING id`)
       const { id } = row as { id: number }
       await addItems(transaction, id, items)
-      return await read(transaction, id)
+      return await this.#recorded(transaction, 'created', id)
     })
   }
 
@@ -60,14 +58,17 @@ export class RecipeService {
         await transaction.query(SQL`DELETE FROM recipe_items WHERE recipe_id = ${id}::bigint`)
         await addItems(transaction, id, items)
       }
-      return await read(transaction, id)
+      return await this.#recorded(transaction, 'updated', id)
     })
   }
 
   /** @throws NotFoundError */
   async delete (id: number): Promise<void> {
-    const { rows } = await this.#database.query(SQL`DELETE FROM recipes WHERE id = ${id}::bigint RETURNING id`)
-    if (rows.length === 0) throw unknownRecipe(id)
+    await this.#database.transaction(async (transaction) => {
+      const { rows } = await transaction.query(SQL`DELETE FROM recipes WHERE id = ${id}::bigint RETURNING id`)
+      if (rows.length === 0) throw unknownRecipe(id)
+      await this.#events.record(transaction, { type: 'recipe.deleted', subject: `recipes/${id}`, data: { id } })
+    })
   }
 
   /** @throws NotFoundError · InvalidInputError · UnknownProductError · ConflictError where the recipe has the product already */
@@ -78,7 +79,7 @@ export class RecipeService {
       const { rows } = await transaction.query(SQL`SELECT FROM recipe_items WHERE recipe_id = ${id}::bigint AND product_id = ${item.product_id}`)
       if (rows.length > 0) throw new ConflictError(`Recipe ${id} has product ${item.product_id} already: take it out first, or set \`items\` as a whole.`)
       await addItems(transaction, id, [item])
-      return await read(transaction, id)
+      return await this.#recorded(transaction, 'updated', id)
     })
   }
 
@@ -89,8 +90,14 @@ export class RecipeService {
       const { rows } = await transaction.query(SQL`
         DELETE FROM recipe_items WHERE recipe_id = ${id}::bigint AND product_id = ${productId} RETURNING product_id`)
       if (rows.length === 0) throw new NotFoundError(`Recipe ${id} has no product ${productId}: GET /recipes/${id} shows those it has.`)
-      return await read(transaction, id)
+      return await this.#recorded(transaction, 'updated', id)
     })
+  }
+
+  async #recorded (transaction: Queryable, what: string, id: number): Promise<Recipe> {
+    const recipe = await read(transaction, id)
+    await this.#events.record(transaction, { type: `recipe.${what}`, subject: `recipes/${id}`, data: recipe })
+    return recipe
   }
 }
 

@@ -1,14 +1,17 @@
 import SQL from '@nearform/sql'
 import type { User, UserChanges } from '../schemas/users.js'
-import type { Queryable } from './database.js'
+import type { Database } from './database.js'
+import type { EventRecorder } from './events/event.js'
 import { NotFoundError } from './errors.js'
 
 /** Users, in PostgreSQL. */
 export class UserService {
-  readonly #database: Queryable
+  readonly #database: Database
+  readonly #events: EventRecorder
 
-  constructor (database: Queryable) {
+  constructor (database: Database, events: EventRecorder) {
     this.#database = database
+    this.#events = events
   }
 
   /** @throws NotFoundError */
@@ -19,8 +22,12 @@ export class UserService {
 
   /** @throws NotFoundError */
   async update (id: number, { name }: UserChanges): Promise<User> {
-    const { rows: [user] } = await this.#database.query<User>(SQL`UPDATE users SET name = ${name} WHERE id = ${id}::bigint RETURNING id, name`)
-    return user ?? absent(id)
+    return await this.#database.transaction(async (transaction) => {
+      const { rows: [user] } = await transaction.query<User>(SQL`UPDATE users SET name = ${name} WHERE id = ${id}::bigint RETURNING id, name`)
+      if (user === undefined) return absent(id)
+      await this.#events.record(transaction, { type: 'user.updated', subject: `users/${id}`, data: user })
+      return user
+    })
   }
 }
 

@@ -1,0 +1,4 @@
+DROP TABLE event_failures;
+DROP TABLE event_inbox;
+DROP TABLE event_readers;
+DROP TABLE events;

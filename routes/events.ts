@@ -1,0 +1,111 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type {} from '../plugins/event-streams.js'
+import type {} from '../plugins/events.js'
+import { Message, problems, ref } from '../schemas/common.js'
+import { DeadLetterListReply, DeadLetterParams, DeadLetterQuery, Event as EventReply, EventQuery, NewEvent } from '../schemas/events.js'
+import type { Principal } from '../services/access/principal.js'
+import { permissionIndex } from '../services/access/scopes.js'
+import { InvalidInputError, UnsupportedHereError } from '../services/errors.js'
+import { BEGINNING, type Event } from '../services/events/event.js'
+import { MAX_TYPE_PATTERNS, typeFilter } from '../services/events/feed.js'
+
+const tags = ['Events']
+
+/** The scope whose holders may know of events of a type, by the first part of the type. What is published here is known to all who listen. */
+const KNOWN_TO = new Map([['item', 'items'], ['product', 'products'], ['recipe', 'recipes'], ['user', 'users'], ['post', 'posts']]
+  .map(([kind, resource]) => [kind, permissionIndex(`${resource}:read`)!] as const))
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+/** What happens, live. Prefix: `/events`. */
+const events: FastifyPluginAsyncTypebox = async (app) => {
+  const { outbox, eventFeed, deadLetters, database } = app
+
+  app.get('', {
+    config: { scope: 'events:read' },
+    sse: 'only',
+    schema: {
+      operationId: 'streamEvents',
+      summary: 'Listen to events',
+      description: 'Server-sent events, each named by its type, from now on. `Last-Event-ID` goes on after an event, without a gap and without a repetition; ' +
+        'where that event is not kept any more, the stream begins with one named `gap`. Events of resources that the credential may not read are left out.',
+      tags,
+      querystring: EventQuery,
+      response: { 200: { description: 'A stream of events', content: { 'text/event-stream': { schema: { type: 'string' } } } }, ...problems(400, 503) }
+    }
+  }, async (request, reply) => {
+    const { types } = request.query
+    if (types !== undefined && types.split(',').length > MAX_TYPE_PATTERNS) throw new InvalidInputError(`types takes up to ${MAX_TYPE_PATTERNS} patterns: name fewer, or wider ones.`)
+    const isWanted = typeFilter(types)
+    const { principal } = request
+    const given = request.headers['last-event-id']
+    const known = typeof given === 'string' && UUID.test(given) ? await outbox.positionOf(given) : undefined
+    const from = known ?? await outbox.last() ?? BEGINNING
+    await reply.sendEvents(async function * (ended) {
+      if (given !== undefined && known === undefined) yield { event: 'gap', data: { reason: 'The event in Last-Event-ID is not kept any more' } }
+      for await (const event of eventFeed.after(from, ended)) {
+        if (isWanted(event.type) && mayKnow(principal, event)) yield { id: event.id, event: event.type, data: event }
+      }
+    })
+  })
+
+  app.post('', {
+    config: { scope: 'events:write' },
+    schema: {
+      operationId: 'publishEvent',
+      summary: 'Publish an event',
+      tags,
+      body: ref(NewEvent),
+      response: { 201: ref(EventReply), ...problems(422, 503) }
+    }
+  }, async ({ body: { channel, event } }, reply) => {
+    if (KNOWN_TO.has(channel)) throw new UnsupportedHereError(`Events of the channel ${channel} are recorded with the changes that they are about: take another.`)
+    const kind = event['type']
+    const type = `${channel}.${typeof kind === 'string' && /^[A-Za-z0-9_.-]{1,100}$/.test(kind) ? kind : 'published'}`
+    const recorded = await database.transaction(async (transaction) => await outbox.record(transaction, { type, subject: channel, data: event }))
+    return reply.code(201).send(recorded)
+  })
+
+  app.get('/dead-letters', {
+    config: { scope: 'events:read' },
+    schema: {
+      operationId: 'listDeadLetters',
+      summary: 'List events that were given up',
+      tags,
+      querystring: DeadLetterQuery,
+      response: { 200: ref(DeadLetterListReply), ...problems(400, 503) }
+    }
+  }, async ({ query: { limit = 100, cursor }, principal }, reply) => {
+    const { letters, next_cursor: next } = await deadLetters.list({ limit, cursor })
+    if (next !== undefined) void reply.header('link', `<${app.prefix}/dead-letters?limit=${limit}&cursor=${next}>; rel="next"`)
+    return {
+      dead_letters: letters.filter(({ event }) => mayKnow(principal, event)).map(({ failedAt, event, ...letter }) =>
+        ({ ...letter, failed_at: failedAt.toISOString(), event: { ...event, time: event.time.toISOString() } })),
+      ...(next === undefined ? {} : { next_cursor: next })
+    }
+  })
+
+  app.post('/dead-letters/:id/retry', {
+    config: { scope: 'events:write' },
+    schema: {
+      operationId: 'retryDeadLetter',
+      summary: 'Have an event tried again',
+      description: 'By the consumer that gave it up, from the first attempt on.',
+      tags,
+      params: DeadLetterParams,
+      response: { 202: ref(Message), ...problems(404, 503) }
+    }
+  }, async ({ params: { id } }, reply) => {
+    await deadLetters.retry(id)
+    return reply.code(202).send({ message: 'It is tried again' })
+  })
+}
+
+/** In development the local caller could read the thing itself with a valet key of its own making. */
+function mayKnow (principal: Principal, { type, subject }: Pick<Event, 'type' | 'subject'>): boolean {
+  const needed = KNOWN_TO.get(type.slice(0, type.indexOf('.')))
+  if (needed === undefined) return principal.resources === undefined
+  return principal.kind === 'local' || (principal.scopes.holds(needed) && (principal.resources === undefined || principal.resources.covers(subject)))
+}
+
+export default events

@@ -1,0 +1,101 @@
+import SQL from '@nearform/sql'
+import type { Database, Queryable } from '../database.js'
+import type { Event } from './event.js'
+
+/** Something that is done about events. */
+export interface Consumer {
+  /** Stays the same over releases: what was done is known by it. */
+  readonly name: string
+  /** Whether anything is to be done about the type. */
+  handles (type: string): boolean
+  /**
+   * Does it. What it writes through `transaction` is written once, however often the event comes; what it does elsewhere must bear being
+   * done again. Throwing means to try again later.
+   */
+  handle (event: Event, transaction: Queryable): Promise<void>
+}
+
+export type Outcome = 'done' | 'done before' | 'failed' | 'dead'
+
+export interface DeliveryOptions {
+  database: Database
+  log: { warn (detail: object, message: string): void }
+  /** Attempts after which an event is a dead letter. Default 5. */
+  maxAttempts?: number
+  /** Milliseconds before the second attempt at most; twice as many before each further one. Default 200. */
+  backOff?: number
+  /** Told of dead letters. */
+  onDead?: (consumer: string, event: Event, error: string) => Promise<void> | void
+}
+
+/** The longest pause between two attempts, in milliseconds. */
+const LONGEST_PAUSE = 60_000
+/** Characters of an error's words that are kept. */
+const LONGEST_ERROR = 500
+
+/**
+ * Gives events to consumers, each once as far as its effects go: the inbox entry and the effect are one transaction (idempotent
+ * consumer). What fails is tried again with exponential back-off and full jitter, and set aside as a dead letter when that is no use.
+ */
+export class Delivery {
+  readonly #options: Required<DeliveryOptions>
+
+  constructor (options: DeliveryOptions) {
+    this.#options = { maxAttempts: 5, backOff: 200, onDead: () => {}, ...options }
+  }
+
+  get maxAttempts (): number { return this.#options.maxAttempts }
+
+  /** Never rejects for what the consumer does; rejects when the database cannot be had, and then nothing is done. */
+  async deliver (consumer: Consumer, event: Event): Promise<Outcome> {
+    let fault: unknown
+    try {
+      return await this.#options.database.transaction(async (transaction) => {
+        const { rowCount } = await transaction.query(SQL`
+          INSERT INTO event_inbox (consumer, event_id) VALUES (${consumer.name}, ${event.id}) ON CONFLICT DO NOTHING`)
+        if (rowCount === 0) return 'done before'
+        if (consumer.handles(event.type)) {
+          await consumer.handle(event, transaction).catch((error: unknown) => {
+            fault = error
+            throw error
+          })
+        }
+        await transaction.query(SQL`DELETE FROM event_failures WHERE consumer = ${consumer.name} AND event_id = ${event.id}`)
+        return 'done'
+      })
+    } catch (error) {
+      // What the database itself refuses is no fault of the event.
+      if (fault === undefined || (fault as { statusCode?: number }).statusCode === 503) throw error
+      return await this.fail(consumer.name, event, fault)
+    }
+  }
+
+  /** Notes an attempt that failed. `final` makes it a dead letter whatever the count. */
+  async fail (consumer: string, event: Event, error: unknown, final = false): Promise<Outcome> {
+    const { database, log, maxAttempts, backOff, onDead } = this.#options
+    const words = (error instanceof Error ? error.message : String(error)).slice(0, LONGEST_ERROR)
+    const { rows: [row] } = await database.query<{ attempts: number }>(SQL`
+      INSERT INTO event_failures (consumer, event_id, attempts, error) VALUES (${consumer}, ${event.id}, 1, ${words})
+      ON CONFLICT (consumer, event_id) DO UPDATE SET attempts = event_failures.attempts + 1, error = excluded.error, failed_at = now(), next_attempt_at = NULL
+      RETURNING attempts`)
+    const attempts = row?.attempts ?? 1
+    if (final || attempts >= maxAttempts) {
+      log.warn({ consumer, event: event.id, type: event.type, attempts, err: error }, 'an event is set aside: GET /events/dead-letters lists those that are')
+      await onDead(consumer, event, words)
+      return 'dead'
+    }
+    const pause = Math.random() * Math.min(LONGEST_PAUSE, backOff * 2 ** (attempts - 1))
+    await database.query(SQL`
+      UPDATE event_failures SET next_attempt_at = now() + make_interval(secs => ${pause / 1000}) WHERE consumer = ${consumer} AND event_id = ${event.id}`)
+    return 'failed'
+  }
+
+  /** Events whose next attempt is due, by consumer. Whoever takes them has them for half a minute. */
+  async due (limit: number): Promise<{ consumer: string, eventId: string }[]> {
+    const { rows } = await this.#options.database.query<{ consumer: string, event_id: string }>(SQL`
+      UPDATE event_failures SET next_attempt_at = now() + interval '30 seconds' WHERE id IN (
+        SELECT id FROM event_failures WHERE next_attempt_at <= now() ORDER BY next_attempt_at LIMIT ${limit} FOR UPDATE SKIP LOCKED)
+      RETURNING consumer, event_id`)
+    return rows.map(({ consumer, event_id: eventId }) => ({ consumer, eventId }))
+  }
+}

@@ -1,0 +1,42 @@
+import { randomBytes } from 'node:crypto'
+import type { Queryable } from '../database.js'
+
+/** Something that happened, in the names of CloudEvents 1.0. */
+export interface Event {
+  readonly specversion: '1.0'
+  /** UUID of version 7: later ones sort later. */
+  readonly id: string
+  readonly source: '/larder'
+  /** `recipe.created`: what it happened to, and what. */
+  readonly type: string
+  /** ISO 8601. */
+  readonly time: string
+  /** What it happened to: `recipes/7`. */
+  readonly subject: string
+  readonly datacontenttype: 'application/json'
+  /** The thing as it is since then, or what identified it. */
+  readonly data: unknown
+}
+
+export type NewEvent = Pick<Event, 'type' | 'subject' | 'data'>
+
+/** Where an event stands among the others: by transaction first. Later ones come after it, and nothing can come in between. */
+export interface EventPosition { readonly xid: string, readonly position: string }
+
+/** Before the first. */
+export const BEGINNING: EventPosition = { xid: '0', position: '0' }
+
+/** A UUID of version 7 (RFC 9562): 48 bits of milliseconds, then random ones. */
+export function eventId (now = Date.now()): string {
+  const bytes = randomBytes(16)
+  bytes.writeUIntBE(now, 0, 6)
+  bytes[6] = bytes[6]! & 0x0f | 0x70
+  bytes[8] = bytes[8]! & 0x3f | 0x80
+  const hex = bytes.toString('hex')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}
+
+/** Records events in the transaction of what they are about. */
+export interface EventRecorder {
+  record (transaction: Queryable, event: NewEvent): Promise<Event>
+}

@@ -1,0 +1,100 @@
+import SQL from '@nearform/sql'
+import type { Queryable } from '../database.js'
+import { type Event, eventId, type EventPosition, type NewEvent } from './event.js'
+
+export interface OutboxOptions {
+  database: Queryable
+  /** Told soon after an event was recorded here, when its transaction may be through. */
+  onRecorded?: () => void
+}
+
+export interface RecordedEvent extends EventPosition { readonly event: Event }
+
+/** Milliseconds after which the transaction of an event is likely to be through. */
+const COMMITTED_AFTER = 5
+
+/**
+ * Events in the database in which the things live that they are about: recorded in one transaction with what happened, so that neither
+ * is there without the other, and read in an order that skips none.
+ */
+export class Outbox {
+  readonly #options: OutboxOptions
+  #telling: NodeJS.Timeout | undefined
+
+  constructor (options: OutboxOptions) {
+    this.#options = options
+  }
+
+  /** Records an event in the caller's transaction. */
+  async record (transaction: Queryable, { type, subject, data }: NewEvent): Promise<Event> {
+    const id = eventId()
+    const { rows: [row] } = await transaction.query<{ time: Date }>(SQL`
+      INSERT INTO events (id, type, subject, data) VALUES (${id}, ${type}, ${subject}, ${JSON.stringify(data ?? null)}) RETURNING time`)
+    this.#telling ??= setTimeout(() => {
+      this.#telling = undefined
+      this.#options.onRecorded?.()
+    }, COMMITTED_AFTER).unref()
+    return eventOf({ id, type, subject, data: JSON.stringify(data ?? null), time: (row as { time: Date }).time })
+  }
+
+  /**
+   * Those after a position, in order. Only those of transactions before every one that is still under way are given: a transaction that
+   * was begun earlier and commits later would otherwise put its events behind the reader.
+   */
+  async after ({ xid, position }: EventPosition, limit: number, database: Queryable = this.#options.database): Promise<RecordedEvent[]> {
+    const { rows } = await database.query<Row>(SQL`
+      SELECT id, type, subject, data, time, xid::text AS xid, position::text AS position FROM events
+      WHERE (xid, position) > (${xid}::xid8, ${position}::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+      ORDER BY events.xid, events.position LIMIT ${limit}`)
+    return rows.map((row) => ({ event: eventOf(row), xid: row.xid, position: row.position }))
+  }
+
+  /** The last that a reader can be given; undefined when there is none. */
+  async last (): Promise<EventPosition | undefined> {
+    const { rows: [row] } = await this.#options.database.query<EventPosition>(SQL`
+      SELECT xid::text AS xid, position::text AS position FROM events
+      WHERE xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY events.xid DESC, events.position DESC LIMIT 1`)
+    return row
+  }
+
+  /** Where an event stands; undefined when it is not there, or not any more. */
+  async positionOf (id: string): Promise<EventPosition | undefined> {
+    const { rows: [row] } = await this.#options.database.query<EventPosition>(SQL`
+      SELECT xid::text AS xid, position::text AS position FROM events WHERE id = ${id}`)
+    return row
+  }
+
+  async get (id: string): Promise<Event | undefined> {
+    const { rows: [row] } = await this.#options.database.query<Row>(SQL`SELECT * FROM events WHERE id = ${id}`)
+    return row && eventOf(row)
+  }
+
+  /** Those that a consumer has neither done nor failed at, recorded since and until these times; the oldest first. */
+  async unhandled (consumer: string, since: Date, until: Date, limit: number): Promise<Event[]> {
+    const { rows } = await this.#options.database.query<Row>(SQL`
+      SELECT * FROM events event WHERE time >= ${since} AND time < ${until}
+        AND NOT EXISTS (SELECT FROM event_inbox WHERE consumer = ${consumer} AND event_id = event.id)
+        AND NOT EXISTS (SELECT FROM event_failures WHERE consumer = ${consumer} AND event_id = event.id)
+      ORDER BY xid, position LIMIT ${limit}`)
+    return rows.map(eventOf)
+  }
+
+  /** Removes events that were recorded before, but for those that somebody has still to do. Answers how many. */
+  async prune (before: Date, limit: number): Promise<number> {
+    const { rowCount } = await this.#options.database.query(SQL`
+      DELETE FROM events WHERE id IN (
+        SELECT id FROM events event WHERE time < ${before} AND NOT EXISTS (SELECT FROM event_failures WHERE event_id = event.id)
+        ORDER BY time LIMIT ${limit})`)
+    return rowCount ?? 0
+  }
+
+  close (): void {
+    clearTimeout(this.#telling)
+  }
+}
+
+interface Row { id: string, type: string, subject: string, data: string, time: Date, xid: string, position: string }
+
+function eventOf ({ id, type, subject, data, time }: Pick<Row, 'id' | 'type' | 'subject' | 'data' | 'time'>): Event {
+  return { specversion: '1.0', id, source: '/larder', type, time: time.toISOString(), subject, datacontenttype: 'application/json', data: JSON.parse(data) as unknown }
+}
