@@ -1,5 +1,6 @@
+import createError from '@fastify/error'
 import { fastifySSE } from '@fastify/sse'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, preHandlerHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 
 /** One message to a listener. */
@@ -21,6 +22,8 @@ declare module 'fastify' {
   }
 }
 
+const NotAcceptableError = createError('ERR_NOT_ACCEPTABLE', 'This answers with a stream of events: ask for text/event-stream.', 406)
+
 /** Milliseconds between signs of life: proxies end connections on which nothing happens for a minute. */
 const HEARTBEAT = 15_000
 /** Milliseconds after which a listener that was cut off comes back. */
@@ -31,6 +34,10 @@ const MAX_DELAY = 2 ** 31 - 1
 /** Streams of events on routes that state `sse: 'only'`. Every one is ended before the service closes, which would wait for it for ever. */
 export default fp(async function eventStreams (app) {
   await app.register(fastifySSE, { heartbeatInterval: HEARTBEAT })
+  // The package would refuse in a form of its own.
+  app.addHook('onRoute', (route) => {
+    if ((route as { sse?: unknown }).sse !== undefined) route.preHandler = [acceptsEvents, ...[route.preHandler ?? []].flat()]
+  })
   const open = new Set<AbortController>()
   let isClosing = false
 
@@ -63,6 +70,11 @@ export default fp(async function eventStreams (app) {
     for (const each of open) each.abort()
   })
 }, { name: 'event-streams', fastify: '5.x', dependencies: ['gatekeeper'] })
+
+const acceptsEvents: preHandlerHookHandler = (request, _reply, done) => {
+  const { accept = '*/*' } = request.headers
+  done(/(?:^|[\s,])(?:\*\/\*|text\/(?:\*|event-stream))\s*(?:[;,]|$)/i.test(accept) ? undefined : new NotAcceptableError())
+}
 
 async function aborted (signal: AbortSignal): Promise<void> {
   if (signal.aborted) return

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { AuditConsumer } from '../services/events/audit-consumer.js'
 import { CacheConsumer } from '../services/events/cache-consumer.js'
 import { Delivery, type Consumer } from '../services/events/consumer.js'
 import { DeadLetters } from '../services/events/dead-letters.js'
@@ -52,7 +53,7 @@ export default fp<EventsOptions>(async function events (app, { worker = true, cl
 
   const outbox = new Outbox({ database, onRecorded: () => { wake() } })
   const feed = new EventFeed(outbox, onFault)
-  const consumers: Consumer[] = [new CacheConsumer(app.cache)]
+  const consumers: Consumer[] = [new CacheConsumer(app.cache), new AuditConsumer()]
   app.decorate('outbox', outbox)
   app.decorate('eventFeed', feed)
   app.decorate('deadLetters', new DeadLetters(database))

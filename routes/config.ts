@@ -32,7 +32,7 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
   const store = app.configStore
 
   app.get('', {
-    config: { scope: 'config:read' },
+    config: { scope: 'config:read', touches: 'everything' },
     schema: {
       operationId: 'listSettings',
       summary: 'List all settings',
@@ -46,7 +46,7 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
   })
 
   app.get('/:key', {
-    config: { scope: 'config:read' },
+    config: { scope: 'config:read', touches: 'everything' },
     schema: {
       operationId: 'getSetting',
       summary: 'Read a setting',
@@ -68,7 +68,7 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
   })
 
   app.put('/:key', {
-    config: { scope: 'config:write' },
+    config: { scope: 'config:write', touches: 'everything', audit: 'config.change' },
     schema: {
       operationId: 'changeSetting',
       summary: 'Change a setting',
@@ -87,7 +87,7 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
   })
 
   app.delete('/:key', {
-    config: { scope: 'config:delete' },
+    config: { scope: 'config:delete', touches: 'everything', audit: 'config.reset' },
     schema: {
       operationId: 'resetSetting',
       summary: 'Take a setting out of the store',
@@ -105,7 +105,7 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
   })
 
   app.get('/:key/history', {
-    config: { scope: 'config:read' },
+    config: { scope: 'config:read', touches: 'everything' },
     schema: {
       operationId: 'listSettingChanges',
       summary: 'List the changes of a setting',
@@ -124,7 +124,7 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
   })
 
   app.post('/:key/rollback', {
-    config: { scope: 'config:write' },
+    config: { scope: 'config:write', touches: 'everything', audit: 'config.roll-back' },
     schema: {
       operationId: 'rollBackSetting',
       summary: 'Go back to an earlier value',
@@ -143,7 +143,7 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
   })
 
   app.get('/watch', {
-    config: { scope: 'config:read' },
+    config: { scope: 'config:read', touches: 'everything' },
     sse: 'only',
     schema: {
       operationId: 'watchSettings',

@@ -86,7 +86,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.post('/dead-letters/:id/retry', {
-    config: { scope: 'events:write' },
+    config: { scope: 'events:write', touches: 'everything', audit: 'event.retry' },
     schema: {
       operationId: 'retryDeadLetter',
       summary: 'Have an event tried again',

@@ -9,8 +9,8 @@ const name = (description: string, example: string) => Type.Optional(storedText(
 const outcome = Type.Unsafe<'success' | 'denied' | 'failure'>(Type.String({
   enum: ['success', 'denied', 'failure'], description: 'What came of it', examples: ['success']
 }))
-const kind = Type.Unsafe<'administrator' | 'api_key' | 'valet_key' | 'local' | 'anonymous'>(Type.String({
-  enum: ['administrator', 'api_key', 'valet_key', 'local', 'anonymous'], description: 'How they proved it'
+const kind = Type.Unsafe<'administrator' | 'api_key' | 'valet_key' | 'local' | 'anonymous' | 'event'>(Type.String({
+  enum: ['administrator', 'api_key', 'valet_key', 'local', 'anonymous', 'event'], description: 'How they proved it; `event` is a change of a resource, as it was recorded with it'
 }))
 
 export const AuditQuery = Type.Object({

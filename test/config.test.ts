@@ -56,6 +56,7 @@ t.test('an empty environment', async (t) => {
       fileSync: false
     },
     atRest: { serialization: 'json', compression: false, encryption: false },
+    worker: true,
     warnings: []
   }, 'gives the documented defaults, and no URL, password, key or origin')
   t.same(loadConfig(Object.fromEntries(Object.keys(Environment.properties).map((name) => [name, '']))), loadConfig({}),
@@ -144,7 +145,7 @@ t.test('the values that ask for nothing are accepted', async (t) => {
     CACHE_ENCRYPTION_ENABLED: ['0'],
     CACHE_SERIALIZATION_FORMAT: ['json', 'cbor'],
     WORKERS: ['1'],
-    WORKER: ['false']
+    WORKER: ['false', 'true']
   })) {
     for (const value of values) t.same(loadConfig({ [name]: value }).warnings, [], `${name}=${value}`)
   }
@@ -164,7 +165,7 @@ t.test('what does not validate is refused in one line that names it', async (t) 
     [{ CACHE_DURABLE_TIER: 'redis' }, 'CACHE_DURABLE_TIER', /database/],
     [{ CACHE_WRITE_BEHIND_MAX_ENTRIES: '0' }, 'CACHE_WRITE_BEHIND_MAX_ENTRIES', /1/],
     [{ WORKERS: '2' }, 'WORKERS', /not built yet: give 1/],
-    [{ WORKER: 'true' }, 'WORKER', /not built yet/],
+    [{ WORKER: 'perhaps' }, 'WORKER', /true or false/],
     [{ SECRET_KEY: 'one,' }, 'SECRET_KEY', /the new one first/],
     [{ SECRET_KEY: 'one,one' }, 'SECRET_KEY', /the new one first/],
     [{ SECRET_KEY: 'one,change-me', CACHE_AUTH_ENABLED: 'true', CACHE_API_KEY: 'k'.repeat(20) }, 'SECRET_KEY', /a sample/],

@@ -24,6 +24,9 @@ t.test('migrations', async (t) => {
     7: ['api_keys', 'credentials_revision'],
     8: ['valet_signing_keys', 'valet_tokens'],
     9: ['audit_log'],
+    10: ['recipe_items', 'recipes'],
+    11: ['settings_history'],
+    12: ['event_failures', 'event_inbox', 'event_readers', 'events'],
     13: ['cache_pools']
   }
   const all = Object.values(ofMigrations).flat().sort()
