@@ -51,7 +51,7 @@ export default fp<EventsOptions>(async function events (app, { worker = true, cl
   const onFault = (err: unknown): void => { app.log.warn({ err }, 'events wait: what they need is away') }
   let wake = (): void => {}
 
-  const outbox = new Outbox({ database, onRecorded: () => { wake() } })
+  const outbox = new Outbox({ database, onRecorded: () => { wake() }, onFault })
   const feed = new EventFeed(outbox, onFault)
   const consumers: Consumer[] = [new CacheConsumer(app.cache), new AuditConsumer()]
   app.decorate('outbox', outbox)
@@ -93,7 +93,7 @@ export default fp<EventsOptions>(async function events (app, { worker = true, cl
     wake = () => { for (const task of tasks) task.wake?.() }
   })
   app.addHook('preClose', async () => {
-    outbox.close()
+    await outbox.close()
     await Promise.all(tasks.map(async (task) => { await task.stop() }))
   })
 

@@ -14,7 +14,7 @@ const tags = ['Items']
 /** Free-form JSON objects. Prefix: `/items`. */
 const items: FastifyPluginAsyncTypebox = async (app) => {
   const service = new ItemService(app.database, app.outbox)
-  const { cache, configStore } = app
+  const { cache, configStore, outbox } = app
   await app.register(cacheAside)
 
   app.get('', {
@@ -93,6 +93,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
     const id = itemId(request.params.id)
     await service.delete(id)
     await cache.forget(keyOf(id), LIST_KEY)
+    outbox.settle('cache', `items/${id}`)
     return { ok: true as const }
   })
 
@@ -101,6 +102,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
     const ttl = configStore.get('samples.items.item_ttl')
     const { item } = await cache.update(keyOf(id), async () => ({ item: await write() }), { ttl, grace: GRACE })
     await cache.forget(LIST_KEY)
+    outbox.settle('cache', `items/${id}`)
     return item
   }
 }

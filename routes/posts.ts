@@ -12,7 +12,7 @@ const tags = ['Posts']
 /** Posts. Prefix: `/api/posts`; the documented spelling is `/api/posts/`. */
 const posts: FastifyPluginAsyncTypebox = async (app) => {
   const service = new PostService(app.database, app.outbox)
-  const { cache, configStore } = app
+  const { cache, configStore, outbox } = app
   await app.register(cacheAside)
 
   app.get('/', {
@@ -42,8 +42,9 @@ const posts: FastifyPluginAsyncTypebox = async (app) => {
       response: { 201: ref(Message), ...problems(503) }
     }
   }, async (request, reply) => {
-    await service.create(request.body)
+    const id = await service.create(request.body)
     await cache.forget(LIST_KEY)
+    outbox.settle('cache', `posts/${id}`)
     return reply.code(201).send({ message: 'Post created' })
   })
 }

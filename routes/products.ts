@@ -13,7 +13,7 @@ const tags = ['Products']
 /** Products. Prefix: `/products`. */
 const products: FastifyPluginAsyncTypebox = async (app) => {
   const service = new ProductService(app.database, app.outbox)
-  const { cache, configStore } = app
+  const { cache, configStore, outbox } = app
   await app.register(cacheAside)
 
   app.get('', {
@@ -69,6 +69,7 @@ const products: FastifyPluginAsyncTypebox = async (app) => {
     const time = stopwatch()
     const product = await service.create(request.body)
     await cache.forget(LIST_KEY)
+    outbox.settle('cache', `products/${product.id}`)
     return reply.code(201).header('location', `/products/${product.id}`).send({ product, ...time.members('database') })
   })
 
@@ -87,6 +88,7 @@ const products: FastifyPluginAsyncTypebox = async (app) => {
     const { id } = request.params
     const product = await service.update(id, request.body)
     await Promise.all([cache.forget(LIST_KEY, keyOf(id)), cache.outdate({ tags: [sampleKeys.recipes.tag] })])
+    outbox.settle('cache', `products/${id}`)
     return { product, ...time.members('database') }
   })
 
@@ -104,6 +106,7 @@ const products: FastifyPluginAsyncTypebox = async (app) => {
     const { id } = request.params
     await service.delete(id)
     await cache.forget(LIST_KEY, keyOf(id))
+    outbox.settle('cache', `products/${id}`)
     return { message: 'Product deleted successfully', ...time.members('database') }
   })
 }

@@ -15,7 +15,7 @@ const tags = ['Recipes']
 /** Recipes: even in development they ask for a credential, to show how it is done. Prefix: `/recipes`. */
 const recipes: FastifyPluginAsyncTypebox = async (app) => {
   const service = new RecipeService(app.database, app.outbox)
-  const { cache, configStore } = app
+  const { cache, configStore, outbox } = app
   await app.register(cacheAside)
 
   app.get('', {
@@ -73,7 +73,7 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
   }, async (request, reply) => {
     const time = stopwatch()
     const recipe = await service.create(request.body)
-    await cache.forget(LIST_KEY)
+    await changed(recipe.id)
     return reply.code(201).header('location', `/recipes/${recipe.id}`).send({ recipe, ...time.members('database') })
   })
 
@@ -90,7 +90,7 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
   }, async ({ params: { id }, body }) => {
     const time = stopwatch()
     const recipe = await service.update(id, body)
-    await cache.forget(LIST_KEY, keyOf(id))
+    await changed(id)
     return { recipe, ...time.members('database') }
   })
 
@@ -106,7 +106,7 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
   }, async ({ params: { id } }) => {
     const time = stopwatch()
     await service.delete(id)
-    await cache.forget(LIST_KEY, keyOf(id))
+    await changed(id)
     return { message: 'Recipe deleted successfully', ...time.members('database') }
   })
 
@@ -123,7 +123,7 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
   }, async ({ params: { id }, body }, reply) => {
     const time = stopwatch()
     const recipe = await service.addProduct(id, body)
-    await cache.forget(LIST_KEY, keyOf(id))
+    await changed(id)
     return reply.code(201).send({ recipe, ...time.members('database') })
   })
 
@@ -139,9 +139,14 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
   }, async ({ params: { id, product_id: productId } }) => {
     const time = stopwatch()
     const recipe = await service.removeProduct(id, productId)
-    await cache.forget(LIST_KEY, keyOf(id))
+    await changed(id)
     return { recipe, ...time.members('database') }
   })
+
+  async function changed (id: number): Promise<void> {
+    await cache.forget(LIST_KEY, keyOf(id))
+    outbox.settle('cache', `recipes/${id}`)
+  }
 }
 
 export default recipes

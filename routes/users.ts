@@ -12,7 +12,7 @@ const tags = ['Users']
 /** Users. Prefix: `/api/users`. */
 const users: FastifyPluginAsyncTypebox = async (app) => {
   const service = new UserService(app.database, app.outbox)
-  const { cache, configStore } = app
+  const { cache, configStore, outbox } = app
   await app.register(cacheAside)
 
   app.get('/:id', {
@@ -47,6 +47,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     const { id } = request.params
     await service.update(id, request.body)
     await cache.forget(keyOf(id))
+    outbox.settle('cache', `users/${id}`)
     return { message: 'User updated' }
   })
 }

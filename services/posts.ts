@@ -22,11 +22,13 @@ export class PostService {
     return { posts: page.rows.map(({ title }) => title), ...page.next }
   }
 
-  async create ({ title }: NewPost): Promise<void> {
-    await this.#database.transaction(async (transaction) => {
+  /** Answers its id. */
+  async create ({ title }: NewPost): Promise<number> {
+    return await this.#database.transaction(async (transaction) => {
       const { rows: [row] } = await transaction.query<{ id: string }>(SQL`INSERT INTO posts (title) VALUES (${title}) RETURNING id`)
       const id = Number(row?.id)
       await this.#events.record(transaction, { type: 'post.created', subject: `posts/${id}`, data: { id, title } })
+      return id
     })
   }
 }

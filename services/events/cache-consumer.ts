@@ -14,6 +14,8 @@ export interface RefreshedCache {
  */
 export class CacheConsumer implements Consumer {
   readonly name = 'cache'
+  /** Whoever made the change has dropped it long before, or never will. */
+  readonly delay = 2000
   readonly #cache: RefreshedCache
 
   constructor (cache: RefreshedCache) {

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import SQL from '@nearform/sql'
 import type { Database, Queryable } from '../database.js'
 import type { Event } from './event.js'
@@ -6,6 +7,11 @@ import type { Event } from './event.js'
 export interface Consumer {
   /** Stays the same over releases: what was done is known by it. */
   readonly name: string
+  /**
+   * Milliseconds after an event before which it is not given: for what its maker does as well, and then says so (`Outbox.settle`).
+   * Default 0.
+   */
+  readonly delay?: number
   /** Whether anything is to be done about the type. */
   handles (type: string): boolean
   /**
@@ -46,8 +52,13 @@ export class Delivery {
 
   get maxAttempts (): number { return this.#options.maxAttempts }
 
-  /** Never rejects for what the consumer does; rejects when the database cannot be had, and then nothing is done. */
-  async deliver (consumer: Consumer, event: Event): Promise<Outcome> {
+  /**
+   * Never rejects for what the consumer does; rejects when the database cannot be had, or the wait for the event's time is ended by
+   * `signal`, and then nothing is done.
+   */
+  async deliver (consumer: Consumer, event: Event, signal?: AbortSignal): Promise<Outcome> {
+    const wait = (consumer.delay ?? 0) - (Date.now() - Date.parse(event.time))
+    if (wait > 0) await delay(Math.min(wait, consumer.delay ?? 0), undefined, signal === undefined ? {} : { signal })
     let fault: unknown
     try {
       return await this.#options.database.transaction(async (transaction) => {

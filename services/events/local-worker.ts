@@ -27,7 +27,7 @@ export class LocalWorker {
     const { onFault } = options
     this.#loops = [
       ...options.consumers.map((consumer) => new Loop(this.#turnOf(consumer), { idle: IDLE, onFault })),
-      new Loop(async () => await retryDue(options), { idle: IDLE, onFault })
+      new Loop(async (signal) => await retryDue(options, signal), { idle: IDLE, onFault })
     ]
   }
 
@@ -44,16 +44,16 @@ export class LocalWorker {
     await Promise.all(this.#loops.map(async (loop) => { await loop.stop() }))
   }
 
-  #turnOf (consumer: Consumer): () => Promise<boolean> {
+  #turnOf (consumer: Consumer): (signal: AbortSignal) => Promise<boolean> {
     const { delivery } = this.#options
     const reader = this.#options.reader(consumer.name)
-    return async () => {
+    return async (signal) => {
       const begun = await reader.begin()
       if (begun === undefined) return false
       const { recorded, attempts } = begun
       // Begun that often and never finished: the process ends of it.
       if (attempts > delivery.maxAttempts) await delivery.fail(consumer.name, recorded.event, new Error('The process ended whenever this was begun'), true)
-      else await delivery.deliver(consumer, recorded.event)
+      else await delivery.deliver(consumer, recorded.event, signal)
       await reader.finish(recorded)
       return true
     }
@@ -61,12 +61,12 @@ export class LocalWorker {
 }
 
 /** Tries again what has failed and is due. */
-export async function retryDue ({ consumers, delivery, outbox }: Pick<LocalWorkerOptions, 'consumers' | 'delivery' | 'outbox'>): Promise<boolean> {
+export async function retryDue ({ consumers, delivery, outbox }: Pick<LocalWorkerOptions, 'consumers' | 'delivery' | 'outbox'>, signal?: AbortSignal): Promise<boolean> {
   const due = await delivery.due(RETRIES)
   for (const { consumer: name, eventId } of due) {
     const consumer = consumers.find((each) => each.name === name)
     const event = await outbox.get(eventId)
-    if (consumer !== undefined && event !== undefined) await delivery.deliver(consumer, event)
+    if (consumer !== undefined && event !== undefined) await delivery.deliver(consumer, event, signal)
   }
   return due.length === RETRIES
 }

@@ -6,12 +6,17 @@ export interface OutboxOptions {
   database: Queryable
   /** Told soon after an event was recorded here, when its transaction may be through. */
   onRecorded?: () => void
+  /** Told when what was settled could not be noted. */
+  onFault?: (error: unknown) => void
 }
 
 export interface RecordedEvent extends EventPosition { readonly event: Event }
 
 /** Milliseconds after which the transaction of an event is likely to be through. */
 const COMMITTED_AFTER = 5
+/** Milliseconds for which what is settled is gathered, and after which nobody settles an event any more. */
+const SETTLED_AFTER = 50
+const OPEN_FOR = 60_000
 
 /**
  * Events in the database in which the things live that they are about: recorded in one transaction with what happened, so that neither
@@ -20,6 +25,10 @@ const COMMITTED_AFTER = 5
 export class Outbox {
   readonly #options: OutboxOptions
   #telling: NodeJS.Timeout | undefined
+  /** Recorded here and not settled yet, by subject, the oldest first. */
+  readonly #open = new Map<string, { id: string, at: number }[]>()
+  readonly #settled: { consumer: string, id: string }[] = []
+  #settling: NodeJS.Timeout | undefined
 
   constructor (options: OutboxOptions) {
     this.#options = options
@@ -30,6 +39,7 @@ export class Outbox {
     const id = eventId()
     const { rows: [row] } = await transaction.query<{ time: Date }>(SQL`
       INSERT INTO events (id, type, subject, data) VALUES (${id}, ${type}, ${subject}, ${JSON.stringify(data ?? null)}) RETURNING time`)
+    this.#remember(subject, id)
     this.#telling ??= setTimeout(() => {
       this.#telling = undefined
       this.#options.onRecorded?.()
@@ -88,8 +98,46 @@ export class Outbox {
     return rowCount ?? 0
   }
 
-  close (): void {
+  /**
+   * Notes that whoever recorded an event about the subject here has done by itself what the consumer would do about it. Without that the
+   * consumer does it again: harmless, but a cache would lose what was cached since. Nothing waits for the note.
+   */
+  settle (consumer: string, subject: string): void {
+    const events = this.#open.get(subject)
+    const event = events?.shift()
+    if (events?.length === 0) this.#open.delete(subject)
+    if (event === undefined) return
+    this.#settled.push({ consumer, id: event.id })
+    this.#settling ??= setTimeout(() => { this.#noteSettled().catch((error: unknown) => { this.#options.onFault?.(error) }) }, SETTLED_AFTER).unref()
+  }
+
+  async close (): Promise<void> {
     clearTimeout(this.#telling)
+    await this.#noteSettled().catch((error: unknown) => { this.#options.onFault?.(error) })
+  }
+
+  async #noteSettled (): Promise<void> {
+    clearTimeout(this.#settling)
+    this.#settling = undefined
+    const settled = this.#settled.splice(0)
+    if (settled.length === 0) return
+    // Those of transactions that were rolled back are not there.
+    await this.#options.database.query(SQL`
+      INSERT INTO event_inbox (consumer, event_id)
+      SELECT consumer, event.id FROM unnest(${settled.map(({ consumer }) => consumer)}::text[], ${settled.map(({ id }) => id)}::uuid[]) AS settled (consumer, id)
+      JOIN events event USING (id) ON CONFLICT DO NOTHING`)
+  }
+
+  #remember (subject: string, id: string): void {
+    const now = performance.now()
+    const events = this.#open.get(subject) ?? []
+    this.#open.delete(subject)
+    this.#open.set(subject, events)
+    events.push({ id, at: now })
+    for (const [name, [oldest]] of this.#open) {
+      if (oldest !== undefined && now - oldest.at < OPEN_FOR) break
+      this.#open.delete(name)
+    }
   }
 }
 

@@ -53,11 +53,11 @@ export class StreamWorker {
     this.#loops = [
       new Loop(async () => await this.#relay(), { idle: IDLE, onFault }),
       ...options.consumers.flatMap((consumer) => [
-        new Loop(async () => await this.#take(consumer), { idle: IDLE, onFault }),
-        new Loop(async () => await this.#claim(consumer), { idle: this.#options.claimAfter / 3, onFault })
+        new Loop(async (signal) => await this.#take(consumer, signal), { idle: IDLE, onFault }),
+        new Loop(async (signal) => await this.#claim(consumer, signal), { idle: this.#options.claimAfter / 3, onFault })
       ]),
       new Loop(async () => await this.#lookAfter(), { idle: this.#options.settleWithin / 2, onFault }),
-      new Loop(async () => await retryDue(options), { idle: IDLE * 2, onFault })
+      new Loop(async (signal) => await retryDue(options, signal), { idle: IDLE * 2, onFault })
     ]
   }
 
@@ -88,7 +88,7 @@ export class StreamWorker {
       await redis.xadd(this.#stream, 'MINID', '~', oldest, '*', 'event', JSON.stringify(event))))
   }
 
-  async #take (consumer: Consumer): Promise<boolean> {
+  async #take (consumer: Consumer, signal: AbortSignal): Promise<boolean> {
     const { redis, worker } = this.#options
     let found: unknown
     try {
@@ -101,7 +101,7 @@ export class StreamWorker {
     }
     const messages = messagesIn((found as [string, Message[]][] | null)?.[0]?.[1])
     for (const { id, event } of messages) {
-      if (event !== undefined) await this.#options.delivery.deliver(consumer, event)
+      if (event !== undefined) await this.#options.delivery.deliver(consumer, event, signal)
       await redis.xack(this.#stream, consumer.name, id)
     }
     return messages.length === TAKEN
@@ -117,7 +117,7 @@ export class StreamWorker {
   }
 
   /** Takes over what others have begun and not finished; what was begun too often ends whoever begins it. */
-  async #claim (consumer: Consumer): Promise<boolean> {
+  async #claim (consumer: Consumer, signal: AbortSignal): Promise<boolean> {
     const { redis, worker, claimAfter, delivery } = this.#options
     let cursor = '0-0'
     do {
@@ -133,7 +133,7 @@ export class StreamWorker {
         if (event !== undefined) {
           const [pending] = await redis.xpending(this.#stream, consumer.name, id, id, 1) as [string, string, number, number][]
           if ((pending?.[3] ?? 0) > delivery.maxAttempts) await delivery.fail(consumer.name, event, new Error('Whoever began this never finished it'), true)
-          else await delivery.deliver(consumer, event)
+          else await delivery.deliver(consumer, event, signal)
         }
         await redis.xack(this.#stream, consumer.name, id)
       }

@@ -20,7 +20,7 @@ async function prepare (t: Test) {
   client.release()
   const database = new Database(pool)
   const outbox = new Outbox({ database })
-  t.teardown(() => { outbox.close() })
+  t.teardown(async () => { await outbox.close() })
   const record = async (type: string, data: unknown = null, subject = 'things/1') => await database.transaction(async (transaction) => await outbox.record(transaction, { type, subject, data }))
   return { pool, database, outbox, record }
 }
