@@ -163,6 +163,13 @@ export class Tenants {
     return response.json<{ version: string }>().version
   }
 
+  /** What was counted in a namespace. */
+  async counts (backend: string, namespace: string): Promise<object> {
+    const { body } = await this.as('administrator', { method: 'GET', url: '/api/cache/stats', query: { backend, namespace } })
+    const { hits, misses, sets, deletes, invalidations, coalesced, items } = (JSON.parse(body) as { raw_stats: Record<string, number> }).raw_stats
+    return { hits, misses, sets, deletes, invalidations, coalesced, items }
+  }
+
   /** Everything there is in a namespace. Outside memory times are read off another clock, and uses are written later. */
   async snapshot (backend: string, namespace: string): Promise<object[]> {
     const { body } = await this.as('administrator', { method: 'GET', url: '/api/cache/export', query: { backend, namespace } })
@@ -202,7 +209,7 @@ export async function crossOver (t: Test, tenants: Tenants, backend: string, nam
   foreign.version = await tenants.set(backend, namespace, key, 'the-secret-value', { metadata: { tags: [foreign.tag] } })
   for (let index = 0; index < 20; index++) await tenants.set(backend, namespace, `${key}:${index}`, 'the-secret-value', { metadata: { tags: [foreign.tag] } })
   for (let read = 0; read < 5; read++) await tenants.as('administrator', { method: 'GET', url: `/api/cache/get/${key}`, query: { backend, namespace } })
-  const before = await tenants.snapshot(backend, namespace)
+  const before = { entries: await tenants.snapshot(backend, namespace), counts: await tenants.counts(backend, namespace) }
   const denied: string[] = []
   tenants.app.gatekeeper.onDenial(({ principal, error }) => { denied.push(`${principal.id} ${error.statusCode}`) })
   const withThem = await run()
@@ -214,7 +221,7 @@ export async function crossOver (t: Test, tenants: Tenants, backend: string, nam
     else if (kind === 'entry by entry') t.ok(isRefused(answer), `${what} is refused`)
     else t.equal(answer.statusCode, 403, `${what} is refused`)
   }
-  t.strictSame(await tenants.snapshot(backend, namespace), before, 'nothing of it has changed, its uses included')
+  t.strictSame({ entries: await tenants.snapshot(backend, namespace), counts: await tenants.counts(backend, namespace) }, before, 'nothing of it has changed, its uses and its statistics included')
   const refused = [...withThem.values()].filter(({ attempt: { kind } }) => kind !== 'read').length
   t.strictSame(denied, Array.from({ length: refused }, () => `key:${name} 403`), 'each refusal is told once')
 }
