@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Database, Queryable } from '../database.js'
 import { UnavailableError } from '../errors.js'
 
@@ -21,6 +22,9 @@ export interface CredentialStoreOptions {
   now?: () => number
   log: { warn (detail: object, message: string): void, info (message: string): void }
 }
+
+/** Milliseconds that a request waits for a look at the database. */
+const PATIENCE = 500
 
 interface Follower { loader: CredentialLoader, since: number }
 
@@ -68,6 +72,20 @@ export class CredentialStore {
   check (): void {
     if (this.isCurrent) return
     throw Object.assign(new UnavailableError('Credentials cannot be checked while the database is away: try again in a moment.'), { retryAfter: 1 })
+  }
+
+  /**
+   * Looks again where what is in force here is too old, and resolves once it is not: a process that stood still for some seconds has only
+   * not looked for as long.
+   * @throws UnavailableError when that look fails, or takes long
+   */
+  async ensureCurrent (): Promise<void> {
+    if (!this.isCurrent && !this.#failed) {
+      const patience = new AbortController()
+      await Promise.race([this.refresh(), sleep(PATIENCE, undefined, { signal: patience.signal })]).catch(() => {})
+      patience.abort()
+    }
+    this.check()
   }
 
   /** Adds a loader and resolves once it has loaded everything. */

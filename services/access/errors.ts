@@ -26,7 +26,7 @@ export function badCredential (why: string): Error & { why: string } {
 
 /** A valet key that has been used as often as it may be. */
 export function exhausted (): Error {
-  return Object.assign(new Exhausted(), { headers: { 'www-authenticate': `${CHALLENGE}, error="invalid_token"` } })
+  return Object.assign(new Exhausted(), { why: 'no use left', headers: { 'www-authenticate': `${CHALLENGE}, error="invalid_token"` } })
 }
 
 /** A valid credential that does not permit this. `scope` is what would. */

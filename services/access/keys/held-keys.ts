@@ -71,10 +71,14 @@ export class HeldKeys implements Authenticator {
     return credential.startsWith(KEY_PREFIX)
   }
 
-  authenticate (credential: string): Principal {
+  authenticate (credential: string): Principal | Promise<Principal> {
     const key = parseKey(credential)
     if (key === undefined) throw badCredential('not an API key by its form and checksum')
-    this.#credentials.check()
+    if (!this.#credentials.isCurrent) return this.#credentials.ensureCurrent().then(() => this.#holder(key))
+    return this.#holder(key)
+  }
+
+  #holder (key: NonNullable<ReturnType<typeof parseKey>>): Principal {
     const held = this.#keys.get(key.id)
     const isRight = timingSafeEqual(digestOf(key.id, key.secret), held?.digest ?? NOBODYS)
     if (held === undefined || !isRight) throw badCredential('an API key that does not exist, or not any more')

@@ -20,7 +20,7 @@ export interface ValetKeysOptions {
   algorithm: Algorithm
   keys: SigningKeys
   ledger: ValetLedger
-  store: Pick<CredentialStore, 'check' | 'epoch' | 'isCurrent'>
+  store: Pick<CredentialStore, 'ensureCurrent' | 'epoch' | 'isCurrent'>
   /** Tells until when API keys live. */
   issuers: Pick<HeldKeys, 'endOf'>
   /** Seconds that a valet key lives when nobody says how long. */
@@ -54,17 +54,16 @@ export class ValetKeys implements Authenticator {
     return store.isCurrent ? store.epoch : -1
   }
 
-  /** Nothing else has a dot in it. */
+  /** A header of JSON, and a part behind it. */
   recognises (credential: string): boolean {
-    return credential.includes('.')
+    return credential.startsWith('eyJ') && credential.includes('.')
   }
 
   authenticate (credential: string, caller: Caller): Principal | Promise<Principal> {
-    const { keys, store, algorithm } = this.#options
+    const { store, algorithm } = this.#options
     const kid = keyIdOf(credential, algorithm)
-    store.check()
-    const key = keys.find(kid)
-    return key instanceof Promise ? key.then((found) => this.#bearer(credential, found, caller)) : this.#bearer(credential, key, caller)
+    if (!store.isCurrent) return store.ensureCurrent().then(async () => await this.#lookUp(credential, kid, caller))
+    return this.#lookUp(credential, kid, caller)
   }
 
   recall (principal: Principal, { address, isBearer }: Caller): void {
@@ -92,6 +91,11 @@ export class ValetKeys implements Authenticator {
       await keys.refresh()
     }
     throw new UnavailableError('The keys that valet keys are signed with change all the time: try again in a moment.')
+  }
+
+  #lookUp (credential: string, kid: string, caller: Caller): Principal | Promise<Principal> {
+    const key = this.#options.keys.find(kid)
+    return key instanceof Promise ? key.then((found) => this.#bearer(credential, found, caller)) : this.#bearer(credential, key, caller)
   }
 
   #bearer (token: string, key: SigningKey | undefined, caller: Caller): Principal {

@@ -221,3 +221,20 @@ t.test('while the database is away the last state holds for the bound, and no lo
   await add(store, 'again')
   t.ok(seen.names.has('again'))
 })
+
+t.test('a process that stood still looks again before it turns anybody away, and waits for that half a second', async (t) => {
+  const server = await startPostgres(t)
+  const { open } = await prepare(t, server.url)
+  const clock = { now: 0 }
+  const store = await open({ now: () => clock.now, pollInterval: 1e9 })
+  clock.now += 6000
+  t.notOk(store.isCurrent)
+  t.throws(() => { store.check() }, { code: 'ERR_UNAVAILABLE' })
+  await store.ensureCurrent()
+  t.ok(store.isCurrent)
+  clock.now += 6000
+  server.pause()
+  await t.rejects(store.ensureCurrent(), { code: 'ERR_UNAVAILABLE' })
+  server.resume()
+  await eventually(async () => await store.ensureCurrent().then(() => true, () => false), 'it holds')
+})

@@ -19,7 +19,7 @@ for (const algorithm of ALGORITHMS) {
     const elsewhere = `http://127.0.0.1:${(listener.address() as AddressInfo).port}/jwks.json`
 
     const app = await openApp(t, {
-      DATABASE_URL: await databaseUrl(t), DATA_DIR: temporaryFolder(t), SAMPLE_DATA: 'false', SECRET_KEY: SECRET, VALET_ALGORITHM: algorithm
+      DATABASE_URL: await databaseUrl(t), DATA_DIR: temporaryFolder(t), SAMPLE_DATA: 'false', SECRET_KEY: SECRET, VALET_ALGORITHM: algorithm, FAILED_LOGIN_LIMITS: '100000/minute'
     })
     const key = await stolenKey(app.database)
     const { kid } = key
