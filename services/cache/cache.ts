@@ -2,24 +2,25 @@ import type { Observer } from './analytics/observer.js'
 import type { WriteCondition, WriteOutcome } from './backends/backend.js'
 import type { Now } from './clock.js'
 import { openCursor, sealCursor } from './cursor.js'
-import { decode, encode } from './encoding.js'
-import { type Condition, type Entry, goneAfter, graceOf, type NewEntry, NO_TAGS, sizeOf, type StoredEntry } from './entry.js'
-import { PreconditionFailedError, WrongTypeError } from './errors.js'
+import { type Condition, type Entry, goneAfter, graceOf, type NewEntry, type StoredEntry } from './entry.js'
+import { PreconditionFailedError } from './errors.js'
 import { FillLeases, type LeaseOutcome } from './fill-leases.js'
 import { isOutage, type OnFault, warnOfFault } from './faults.js'
 import { type Matcher, matcherOf } from './glob.js'
-import { nameOf } from './in-flight.js'
 import { type GetOrSetOptions, type Loader, NO_OPTIONS } from './get-or-set.js'
+import { Increments } from './increments.js'
 import type { Invalidation } from './ledger.js'
 import { DEFAULT_LIMITS, type Limits } from './limits.js'
 import type { ManyLoader, ManyOutcome } from './many.js'
+import { NewEntries } from './new-entries.js'
 import { ReadThrough } from './read-through.js'
 import type { Reading } from './reading.js'
 import type { BreakerState } from './resilience.js'
+import { snapshot, snapshotOf } from './snapshot.js'
 import { type Counters, Statistics } from './statistics.js'
 import type { ListQuery, Listing, MaybePromise, Store, Usage } from './stores/store.js'
 import type { RecordFormat } from './record-format.js'
-import { formatVersion, parseVersion, versionSource } from './version.js'
+import { parseVersion, versionSource } from './version.js'
 
 export interface CacheOptions {
   store: Store
@@ -48,9 +49,6 @@ export interface CacheStatistics extends Counters, Usage {
   damaged: number
 }
 
-/** Tries of a read-modify-write against other processes before it gives up. */
-const INCREMENT_TRIES = 100
-
 /**
  * One cache: keys in namespaces, over memory or over memory in front of a shared backend. What memory can answer is answered
  * synchronously; everything else is a promise that settles within the backend's deadline.
@@ -62,14 +60,13 @@ export class Cache {
   #isShared: boolean
   #now: Now
   #limits: Limits
-  #version: () => number
+  #entries: NewEntries
   #onFault: OnFault
   #observer: Observer | undefined
   #statistics = new Statistics()
   #readThrough: ReadThrough
   #fillLeases: FillLeases
-  /** Increments of one key wait for each other, so that they contend with other processes only. */
-  #increments = new Map<string, Promise<unknown>>()
+  #increments: Increments
   #cleaning: NodeJS.Timeout | undefined
 
   constructor ({ store, now, limits = DEFAULT_LIMITS, namespace = 'default', onFault = warnOfFault, observer, maxWaiters }: CacheOptions) {
@@ -79,10 +76,12 @@ export class Cache {
     this.#isShared = store.name !== 'memory'
     this.#now = now
     this.#limits = { ...limits }
-    this.#version = versionSource(now)
+    const version = versionSource(now)
+    this.#entries = new NewEntries({ now, version, limits: () => this.#limits })
+    this.#increments = new Increments({ store, now, entries: this.#entries })
     this.namespace = namespace
     this.#readThrough = new ReadThrough({
-      store, statistics: this.#statistics, now, version: this.#version, limits: () => this.#limits, onFault
+      store, statistics: this.#statistics, now, version, limits: () => this.#limits, onFault
     })
     this.#fillLeases = new FillLeases({ store, now, onFault, maxWaiters })
     this.#scheduleCleaning()
@@ -124,7 +123,7 @@ export class Cache {
    * @throws PreconditionFailedError · EntryTooLargeError · BackendUnavailableError · BackendFullError
    */
   set (namespace: string, key: string, entry: NewEntry, condition?: Condition): MaybePromise<Entry> {
-    const stored = this.#newEntry(namespace, key, entry)
+    const stored = this.#entries.make(namespace, key, entry)
     if (condition === undefined) {
       const outcome = this.#store.set(stored)
       return outcome instanceof Promise ? outcome.then((outcome) => this.#written(stored, outcome)) : this.#written(stored, outcome)
@@ -155,7 +154,7 @@ export class Cache {
    * @throws LeaseLostError, and what `set` throws
    */
   async fill (namespace: string, key: string, entry: NewEntry, token: string): Promise<Entry> {
-    const stored = this.#newEntry(namespace, key, entry)
+    const stored = this.#entries.make(namespace, key, entry)
     await this.#fillLeases.fill(stored, token)
     return this.#written(stored)
   }
@@ -181,7 +180,7 @@ export class Cache {
     for (;;) {
       const entry = await this.#store.latest(namespace, key)
       if (entry === undefined || entry.expiresAt <= this.#now()) return undefined
-      const expiresAt = this.#expiry(ttl)
+      const expiresAt = this.#entries.expiry(ttl)
       const goneAt = goneAfter(expiresAt, graceOf(entry) / 1000)
       const outcome = await this.#store.expire(entry, expiresAt, goneAt)
       if (typeof outcome === 'object') {
@@ -197,12 +196,8 @@ export class Cache {
    * @throws WrongTypeError when the value is no number, or the sum is none that a double can hold
    */
   async increment (namespace: string, key: string, by: number, { ttl }: { ttl?: number | undefined } = {}): Promise<Entry> {
-    const name = nameOf(namespace, key)
-    const before = this.#increments.get(name) ?? Promise.resolve()
-    const mine = before.then(async () => await this.#incrementOnce(namespace, key, by, ttl))
-    const settled = mine.catch(() => {}).then(() => { if (this.#increments.get(name) === settled) this.#increments.delete(name) })
-    this.#increments.set(name, settled)
-    return await mine
+    const { entry, outcome } = await this.#increments.add(namespace, key, by, ttl)
+    return this.#written(entry, outcome)
   }
 
   /** Entries whose key matches, without touching them. @throws InvalidCursorError */
@@ -388,29 +383,6 @@ export class Cache {
     return memory.stored(slot)
   }
 
-  #newEntry (namespace: string, key: string, { value, dataType, ttl, grace = 0, tags, metadata, strategy }: NewEntry): StoredEntry {
-    const now = this.#now()
-    const expiresAt = this.#expiry(ttl ?? this.#limits.defaultTtl)
-    return {
-      namespace,
-      key,
-      value,
-      dataType,
-      tags: tags === undefined || tags.length === 0 ? NO_TAGS : tags,
-      metadata,
-      strategy: strategy ?? this.#limits.strategy,
-      createdAt: now,
-      accessedAt: now,
-      accessCount: 0,
-      expiresAt,
-      goneAt: goneAfter(expiresAt, grace),
-      version: this.#version(),
-      stamp: 0
-    }
-  }
-
-  #expiry (ttl: number): number { return ttl === 0 ? Infinity : this.#now() + ttl * 1000 }
-
   /** Counts a write that was made, and tells of it. The entry as the write left it. */
   #written (entry: StoredEntry, outcome?: WriteOutcome): Entry {
     this.#statistics.of(entry.namespace).sets++
@@ -440,44 +412,6 @@ export class Cache {
     const outcome = write('absent' in condition ? { absent: true } : { version: parseVersion(condition.version) })
     return outcome instanceof Promise ? outcome.then(finish) : finish(outcome)
   }
-
-  async #incrementOnce (namespace: string, key: string, by: number, ttl: number | undefined): Promise<Entry> {
-    for (let tries = 0; tries < INCREMENT_TRIES; tries++) {
-      const current = await this.#store.latest(namespace, key)
-      const fresh = current !== undefined && current.expiresAt > this.#now() ? current : undefined
-      const sum = (fresh === undefined ? 0 : numberIn(fresh)) + by
-      if (!Number.isFinite(sum)) throw new WrongTypeError(`The sum under "${key}" is too large for a number.`)
-      const next: StoredEntry = fresh === undefined
-        ? this.#newEntry(namespace, key, { value: encode(sum), dataType: 'number', ttl })
-        : { ...fresh, value: encode(sum), version: this.#version(), ...ttl === undefined ? {} : this.#lifetime(ttl) }
-      const outcome = await this.#store.set(next, fresh === undefined ? { absent: true } : { version: fresh.version })
-      if (typeof outcome === 'object') {
-        return this.#written(next, outcome)
-      }
-    }
-    throw new PreconditionFailedError(key)
-  }
-
-  #lifetime (ttl: number): { expiresAt: number, goneAt: number } {
-    const expiresAt = this.#expiry(ttl)
-    return { expiresAt, goneAt: expiresAt }
-  }
 }
 
 const existed = (outcome: WriteOutcome): boolean => typeof outcome === 'object' && outcome.existed
-
-function numberIn ({ key, value, dataType }: StoredEntry): number {
-  const number = decode(value)
-  if (typeof number === 'number' && (dataType === 'number' || dataType === 'json')) return number
-  throw new WrongTypeError(`The value under "${key}" is no number: increment takes keys that hold one, or none.`)
-}
-
-const snapshot = (entry: StoredEntry): Entry => snapshotOf(entry, entry.storedLength)
-
-/** Named one by one: an object made by spreading another costs a microsecond more. */
-function snapshotOf (entry: StoredEntry, storedLength: number | undefined): Entry {
-  const { namespace, key, value, dataType, tags, metadata, strategy, createdAt, accessedAt, accessCount, expiresAt, goneAt } = entry
-  const version = formatVersion(entry.version)
-  const size = sizeOf(key, storedLength === undefined ? value : { length: storedLength }, tags, metadata)
-  return { namespace, key, value, dataType, tags, metadata, strategy, createdAt, accessedAt, accessCount, expiresAt, goneAt, version, size }
-}

@@ -55,9 +55,9 @@ export class Reclaiming {
     await done
   }
 
-  /** Whether callers could see the entry until it fell to the invalidation with that stamp. */
-  #wasVisible (ledger: NamespaceLedger, { key, tags, stamp, expiresAt, isUnreadable }: Outline, until: number): boolean {
-    return isUnreadable === undefined && expiresAt > this.#now() && (ledger.softVerdict(key, tags, stamp, 0)?.stamp ?? Infinity) > until
+  /** Whether the entry was more than a stale one until it fell to the invalidation with that stamp. One that cannot be read counts: it was there. */
+  #wasFresh (ledger: NamespaceLedger, { key, tags, stamp, expiresAt }: Outline, until: number): boolean {
+    return expiresAt > this.#now() && (ledger.softVerdict(key, tags, stamp, 0)?.stamp ?? Infinity) > until
   }
 
   async #sweep (namespace: string, callers: ReadonlyMap<number, Progress>): Promise<void> {
@@ -68,10 +68,10 @@ export class Reclaiming {
           const fallen = entries.map((entry) => ({ entry, stamp: ledger.verdict(entry.key, entry.tags, entry.stamp, 0)?.stamp }))
           for (const [stamp, progress] of callers) {
             const own = fallen.filter((each) => each.stamp === stamp).map(({ entry }) => entry)
-            // Nobody could see the others any more: what was stale goes, and counts for nothing.
-            const seen = new Set(own.filter((entry) => this.#wasVisible(ledger, entry, stamp)))
-            if (seen.size > 0) progress.count += await this.#backend.discard(namespace, [...seen])
-            if (seen.size < own.length) await this.#backend.discard(namespace, own.filter((entry) => !seen.has(entry)))
+            // What was stale goes as well, and counts for nothing: for callers it was gone.
+            const fresh = new Set(own.filter((entry) => this.#wasFresh(ledger, entry, stamp)))
+            if (fresh.size > 0) progress.count += await this.#backend.discard(namespace, [...fresh])
+            if (fresh.size < own.length) await this.#backend.discard(namespace, own.filter((entry) => !fresh.has(entry)))
           }
         }
         return

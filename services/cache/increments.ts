@@ -1,0 +1,56 @@
+import type { Now } from './clock.js'
+import { decode, encode } from './encoding.js'
+import type { StoredEntry } from './entry.js'
+import { PreconditionFailedError, WrongTypeError } from './errors.js'
+import { nameOf } from './in-flight.js'
+import type { NewEntries } from './new-entries.js'
+import type { Store, WriteOutcome } from './stores/store.js'
+
+/** Tries of a read-modify-write against other processes before it gives up. */
+const TRIES = 100
+
+export interface IncrementsOptions {
+  store: Store
+  now: Now
+  entries: NewEntries
+}
+
+/** Additions to numbers. Those to one key wait for each other, so that they contend with other processes only. */
+export class Increments {
+  #options: IncrementsOptions
+  #last = new Map<string, Promise<unknown>>()
+
+  constructor (options: IncrementsOptions) { this.#options = options }
+
+  /** See `Cache.increment`. Answers the entry as it was stored, and how that went. */
+  async add (namespace: string, key: string, by: number, ttl: number | undefined): Promise<{ entry: StoredEntry, outcome: WriteOutcome }> {
+    const name = nameOf(namespace, key)
+    const before = this.#last.get(name) ?? Promise.resolve()
+    const mine = before.then(async () => await this.#addOnce(namespace, key, by, ttl))
+    const settled = mine.catch(() => {}).then(() => { if (this.#last.get(name) === settled) this.#last.delete(name) })
+    this.#last.set(name, settled)
+    return await mine
+  }
+
+  async #addOnce (namespace: string, key: string, by: number, ttl: number | undefined): Promise<{ entry: StoredEntry, outcome: WriteOutcome }> {
+    const { store, now, entries } = this.#options
+    for (let tries = 0; tries < TRIES; tries++) {
+      const current = await store.latest(namespace, key)
+      const fresh = current !== undefined && current.expiresAt > now() ? current : undefined
+      const sum = (fresh === undefined ? 0 : numberIn(fresh)) + by
+      if (!Number.isFinite(sum)) throw new WrongTypeError(`The sum under "${key}" is too large for a number.`)
+      const entry = fresh === undefined
+        ? entries.make(namespace, key, { value: encode(sum), dataType: 'number', ttl })
+        : entries.next(fresh, encode(sum), ttl)
+      const outcome = await store.set(entry, fresh === undefined ? { absent: true } : { version: fresh.version })
+      if (typeof outcome === 'object') return { entry, outcome }
+    }
+    throw new PreconditionFailedError(key)
+  }
+}
+
+function numberIn ({ key, value, dataType }: StoredEntry): number {
+  const number = decode(value)
+  if (typeof number === 'number' && (dataType === 'number' || dataType === 'json')) return number
+  throw new WrongTypeError(`The value under "${key}" is no number: increment takes keys that hold one, or none.`)
+}

@@ -1,0 +1,56 @@
+import type { Now } from './clock.js'
+import { goneAfter, type NewEntry, NO_TAGS, type StoredEntry } from './entry.js'
+import type { Limits } from './limits.js'
+
+export interface NewEntriesOptions {
+  now: Now
+  /** As they are at the moment. */
+  limits: () => Pick<Limits, 'defaultTtl' | 'strategy'>
+  version: () => number
+}
+
+/** Makes of what a caller gives an entry to store, with a version of its own and with defaults where the caller is silent. */
+export class NewEntries {
+  #now: Now
+  #limits: NewEntriesOptions['limits']
+  #version: () => number
+
+  constructor ({ now, limits, version }: NewEntriesOptions) {
+    this.#now = now
+    this.#limits = limits
+    this.#version = version
+  }
+
+  make (namespace: string, key: string, { value, dataType, ttl, grace = 0, tags, metadata, strategy }: NewEntry): StoredEntry {
+    const now = this.#now()
+    const limits = this.#limits()
+    const expiresAt = this.expiry(ttl ?? limits.defaultTtl)
+    return {
+      namespace,
+      key,
+      value,
+      dataType,
+      tags: tags === undefined || tags.length === 0 ? NO_TAGS : tags,
+      metadata,
+      strategy: strategy ?? limits.strategy,
+      createdAt: now,
+      accessedAt: now,
+      accessCount: 0,
+      expiresAt,
+      goneAt: goneAfter(expiresAt, grace),
+      version: this.#version(),
+      stamp: 0
+    }
+  }
+
+  /** @param ttl seconds, 0 never expires */
+  expiry (ttl: number): number { return ttl === 0 ? Infinity : this.#now() + ttl * 1000 }
+
+  /** The next version of an entry, with another value, and another TTL where one is given. */
+  next (entry: StoredEntry, value: NewEntry['value'], ttl: number | undefined): StoredEntry {
+    const next = { ...entry, value, version: this.#version() }
+    if (ttl === undefined) return next
+    const expiresAt = this.expiry(ttl)
+    return { ...next, expiresAt, goneAt: expiresAt }
+  }
+}
