@@ -28,7 +28,8 @@ export class Limiter {
     const { buckets, policies } = quota
     const now = this.#now()
     if (this.shared === undefined) return this.#takeHere(quota, caller, cost, refund, now, false)
-    const known = buckets.look(caller, policies, cost, now, this.#decision)
+    // What is given back is given back there.
+    const known = refund > 0 ? undefined : buckets.look(caller, policies, cost, now, this.#decision)
     if (known?.isAllowed === false) return this.#refuse(quota, caller, cost, refund, now)
     return this.#takeShared(this.shared, quota, caller, cost, refund)
   }
