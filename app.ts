@@ -21,6 +21,7 @@ import health from './plugins/health.js'
 import memcached from './plugins/memcached.js'
 import metrics from './plugins/metrics.js'
 import openapi from './plugins/openapi.js'
+import overload from './plugins/overload.js'
 import postgres from './plugins/postgres.js'
 import rateLimit from './plugins/rate-limit.js'
 import redis from './plugins/redis.js'
@@ -69,6 +70,7 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   await app.register(requests, { constantHeaders }) // counts and logs through the two above
   await app.register(errors)
   await app.register(gatekeeper, config.access) // before the first route, and before any body is read
+  await app.register(overload, config.overload) // before anything else is asked
   await app.register(rateLimit, { ...config.rateLimits, deadline: config.cache.deadline }) // once it is known who asks; over Redis where there is one
   await app.register(allowances) // what some credentials have only so much of
   await app.register(bodyLimits)

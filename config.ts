@@ -42,6 +42,11 @@ export interface Config {
     /** Of each address, and each key. */
     failedLogins: readonly Rate[]
   }
+  overload: {
+    /** Milliseconds; 0 turns nobody away. */
+    delay: number
+    concurrency: number
+  }
   /** Addresses and networks whose `X-Forwarded-For` is believed. */
   trustedProxies: string[]
   /** For CORS; empty allows none. */
@@ -184,6 +189,7 @@ export function loadConfig (env: Given = readEnvironment()): Config {
     valet: valetOf(values, databaseUrl !== undefined, warnings),
     auditRetention: values.AUDIT_RETENTION,
     rateLimits: { requests: ratesOf('RATE_LIMITS', values), failedLogins: ratesOf('FAILED_LOGIN_LIMITS', values) },
+    overload: { delay: values.OVERLOAD_DELAY, concurrency: values.MAX_CONCURRENT_REQUESTS },
     trustedProxies: proxiesOf(values),
     allowedOrigins: originsOf(values),
     dataDir: values.DATA_DIR,

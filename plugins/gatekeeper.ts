@@ -1,5 +1,5 @@
 import createError from '@fastify/error'
-import type { FastifyRequest, RouteOptions, onRequestHookHandler } from 'fastify'
+import type { FastifyReply, FastifyRequest, RouteOptions, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { AdministratorKey } from '../services/access/administrator.js'
 import type { Authenticator, Caller } from '../services/access/authenticator.js'
@@ -11,6 +11,8 @@ import { Remembered } from '../services/access/remembered.js'
 import { RouteTable } from '../services/access/route-table.js'
 import { permissionIndex, RESOURCES, ScopeSet, type Permission } from '../services/access/scopes.js'
 import type {} from './metrics.js'
+import type { Priority } from '../services/limits/overload.js'
+import type {} from './overload.js'
 import type {} from './rate-limit.js'
 import './scopes.js'
 
@@ -32,6 +34,9 @@ export interface Denial {
   readonly error: Error & { statusCode?: number, why?: string }
 }
 
+/** What is asked before a credential is looked at. */
+export type Check = (request: FastifyRequest, reply: FastifyReply, priority: Priority) => Error | undefined
+
 export interface Gatekeeper {
   /** What each route demands, by the address of a request. */
   readonly table: RouteTable
@@ -40,7 +45,7 @@ export interface Gatekeeper {
   /** Whether the text looks like a credential, and so belongs in no log. */
   isCredential (text: string): boolean
   /** Adds what is asked before a credential is looked at: an error that it returns is the answer. */
-  before (check: (request: FastifyRequest) => Error | undefined): void
+  before (check: Check): void
   /** Tells of every 401 and 403 that the gatekeeper gives. */
   onDenial (listener: (denial: Denial) => void): void
   /** Tells of a denial that a handler has found, once it knew what the request was about. */
@@ -80,7 +85,7 @@ const LOCAL: Principal = Object.freeze({
 export default fp<GatekeeperOptions>(async function gatekeeper (app, { required = true, everyoneIsLocal = false, administratorKey }) {
   const authenticators: Authenticator[] = administratorKey === undefined ? [] : [new AdministratorKey(administratorKey)]
   const remembered = new Remembered()
-  const checks: ((request: FastifyRequest) => Error | undefined)[] = []
+  const checks: Check[] = []
   const listeners: ((denial: Denial) => void)[] = []
   const told = new WeakSet<Error>()
   const table = new RouteTable()
@@ -114,6 +119,7 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
     for (const { route, demand } of demands.splice(0)) {
       demand.permission = route.config?.scope ?? 'public'
       demand.index = permissionIndex(demand.permission) ?? -1
+      demand.priority = route.config?.priority
       // What is issued is held to the issuer by whoever issues it.
       demand.touches = route.config?.touches ?? (demand.permission === 'valet:issue' ? 'handler' : undefined)
     }
@@ -149,7 +155,7 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
       }
       try {
         for (const check of checks) {
-          const error = check(request)
+          const error = check(request, reply, demand.priority ?? 'ordinary')
           if (error !== undefined) return done(error)
         }
         const found = identify(request)

@@ -39,7 +39,7 @@ const cacheAside: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.post('/clear', {
-    config: { scope: 'cache:delete', touches: 'everything', audit: 'cache.clear', rateLimit: { cost: SWEEP } },
+    config: { scope: 'cache:delete', priority: 'invalidation', touches: 'everything', audit: 'cache.clear', rateLimit: { cost: SWEEP } },
     schema: {
       operationId: 'clearCacheAside',
       summary: 'Clear the cache of the sample resources',
@@ -52,7 +52,7 @@ const cacheAside: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.get('/performance', {
-    config: { scope: 'cache:read', touches: 'everything', rateLimit: { cost: SWEEP } },
+    config: { scope: 'cache:read', priority: 'bulk', touches: 'everything', rateLimit: { cost: SWEEP } },
     schema: {
       operationId: 'measureCachePerformance',
       summary: 'Compare the cache with the database, now',

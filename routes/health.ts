@@ -5,7 +5,7 @@ import { HealthReply, LivenessReply, ReadinessReply } from '../schemas/health.js
 /** How the service is. Prefix: `/health`. Probes have no rate limit: who is turned away would restart the process. */
 const health: FastifyPluginAsyncTypebox = async (app) => {
   app.get('', {
-    config: { scope: 'public', rateLimit: false },
+    config: { scope: 'public', priority: 'health', rateLimit: false },
     schema: {
       operationId: 'getHealth',
       tags: ['Health'],
@@ -19,7 +19,7 @@ const health: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.get('/live', {
-    config: { scope: 'public', rateLimit: false },
+    config: { scope: 'public', priority: 'health', rateLimit: false },
     schema: {
       operationId: 'getLiveness',
       tags: ['Health'],
@@ -31,7 +31,7 @@ const health: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.get('/ready', {
-    config: { scope: 'public', rateLimit: false },
+    config: { scope: 'public', priority: 'health', rateLimit: false },
     schema: {
       operationId: 'getReadiness',
       tags: ['Health'],

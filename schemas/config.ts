@@ -49,6 +49,8 @@ export const Environment = Type.Object({
   TLS_CERT_FILE: Type.Optional(text({ group: 'Server', description: 'PEM file with the certificate chain. With `TLS_KEY_FILE`, Larder serves HTTPS.' })),
   TLS_KEY_FILE: Type.Optional(text({ group: 'Server', description: 'PEM file with the private key of `TLS_CERT_FILE`.' })),
   ALLOWED_ORIGINS: Type.Optional(text({ group: 'Server', examples: ['http://localhost:3000,https://example.com'], description: 'Origins whose pages may call Larder (CORS), separated by commas.' })),
+  OVERLOAD_DELAY: whole(0, 600_000, { group: 'Server', default: 1000, description: 'Milliseconds by which the process may be late for some time before it turns requests away with 503: exports, batches and the like first, reads and writes at twice as many, invalidations at four times, probes never. 0 never does.' }),
+  MAX_CONCURRENT_REQUESTS: whole(1, 1_000_000, { group: 'Server', default: 10_000, description: 'Requests under way at once in one process; exports, batches and the like may make it half as many.' }),
 
   DATA_DIR: text({ group: 'Storage', default: './data', description: 'Folder of the embedded PostgreSQL, of the `file` backend, and of the journal of `write_behind`. For one process.' }),
   DATABASE_URL: Type.Optional(text({ group: 'Storage', secret: true, pattern: '^postgres(ql)?://', examples: ['postgres://user:password@localhost:5432/larder'], description: 'PostgreSQL server. Absent: an embedded PostgreSQL under `DATA_DIR`, for one process.' })),

@@ -38,6 +38,7 @@ t.test('an empty environment', async (t) => {
       requests: [{ quota: 6000, window: 60_000, name: 'per-minute' }],
       failedLogins: [{ quota: 60, window: 60_000, name: 'per-minute' }]
     },
+    overload: { delay: 1000, concurrency: 10_000 },
     trustedProxies: [],
     allowedOrigins: [],
     dataDir: './data',

@@ -32,7 +32,7 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
   const sealed = new SealedCursors()
 
   app.get('/keys', {
-    config: { scope: 'cache:read', touches: 'handler' },
+    config: { scope: 'cache:read', priority: 'bulk', touches: 'handler' },
     schema: {
       operationId: 'listCacheKeys',
       summary: 'List keys',

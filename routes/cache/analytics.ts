@@ -19,7 +19,7 @@ const OF_ALL = 'It is told of the backend as a whole: leave namespace out.'
 /** What the caches are used for. */
 const analytics: FastifyPluginAsyncTypebox = async (app) => {
   app.get('/analytics', {
-    config: { scope: 'cache:read', touches: 'handler', rateLimit: { cost: SWEEP } },
+    config: { scope: 'cache:read', priority: 'bulk', touches: 'handler', rateLimit: { cost: SWEEP } },
     schema: {
       operationId: 'getCacheAnalytics',
       summary: 'Show what a backend is used for and how it does',

@@ -36,7 +36,7 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   const checkedEntry = entryCheck(app)
 
   app.post('/set-batch', {
-    config: { scope: 'cache:write', touches: 'handler', rateLimit: { cost: perEntry } },
+    config: { scope: 'cache:write', priority: 'bulk', touches: 'handler', rateLimit: { cost: perEntry } },
     validatorCompiler,
     schema: {
       operationId: 'setCacheEntries',
@@ -56,7 +56,7 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   })
 
   app.post('/get-batch', {
-    config: { scope: 'cache:read', touches: 'handler', rateLimit: { cost: perEntry } },
+    config: { scope: 'cache:read', priority: 'bulk', touches: 'handler', rateLimit: { cost: perEntry } },
     validatorCompiler,
     schema: {
       operationId: 'getCacheEntries',
@@ -97,7 +97,7 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   })
 
   app.post('/delete-batch', {
-    config: { scope: 'cache:delete', touches: 'handler', rateLimit: { cost: perEntry } },
+    config: { scope: 'cache:delete', priority: 'invalidation', touches: 'handler', rateLimit: { cost: perEntry } },
     validatorCompiler,
     schema: {
       operationId: 'deleteCacheEntries',
@@ -131,7 +131,7 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   })
 
   app.post('/warm', {
-    config: { scope: 'cache:write', touches: 'handler', rateLimit: { cost: perEntry } },
+    config: { scope: 'cache:write', priority: 'bulk', touches: 'handler', rateLimit: { cost: perEntry } },
     schema: {
       operationId: 'warmCache',
       summary: 'Fill the cache',

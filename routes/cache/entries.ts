@@ -101,7 +101,7 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   })
 
   app.delete('/delete/:key', {
-    config: { scope: 'cache:delete', touches: 'handler' },
+    config: { scope: 'cache:delete', priority: 'invalidation', touches: 'handler' },
     schema: {
       operationId: 'deleteCacheEntry',
       summary: 'Delete an entry',

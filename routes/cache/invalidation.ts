@@ -16,7 +16,7 @@ const invalidation: FastifyPluginAsyncTypebox = async (app) => {
   const { caches } = app
 
   app.post('/clear', {
-    config: { scope: 'cache:delete', touches: 'handler', audit: 'cache.clear', rateLimit: { cost: SWEEP } },
+    config: { scope: 'cache:delete', priority: 'invalidation', touches: 'handler', audit: 'cache.clear', rateLimit: { cost: SWEEP } },
     schema: {
       operationId: 'clearCache',
       summary: 'Delete all entries, or those that match',
@@ -36,7 +36,7 @@ const invalidation: FastifyPluginAsyncTypebox = async (app) => {
   })
 
   app.post('/invalidate', {
-    config: { scope: 'cache:delete', touches: 'handler', audit: 'cache.invalidate' },
+    config: { scope: 'cache:delete', priority: 'invalidation', touches: 'handler', audit: 'cache.invalidate' },
     schema: {
       operationId: 'invalidateCache',
       summary: 'Delete entries by tag or pattern',

@@ -49,7 +49,7 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
   let imports = 0
 
   app.get('/export', {
-    config: { scope: 'cache:read', touches: 'handler', audit: 'cache.export', rateLimit: { cost: WHOLE } },
+    config: { scope: 'cache:read', priority: 'bulk', touches: 'handler', audit: 'cache.export', rateLimit: { cost: WHOLE } },
     exposeHeadRoute: false,
     schema: {
       operationId: 'exportCache',
@@ -88,7 +88,7 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
     app.addContentTypeParser(Object.keys(TYPES), (_request, payload, done) => { done(null, payload) })
 
     app.post('/import', {
-      config: { scope: 'cache:write', touches: 'handler', audit: 'cache.import', rateLimit: { cost: WHOLE } },
+      config: { scope: 'cache:write', priority: 'bulk', touches: 'handler', audit: 'cache.import', rateLimit: { cost: WHOLE } },
       bodyLimit: maxImportSize,
       validatorCompiler: bodyless(app),
       schema: {

@@ -1,3 +1,4 @@
+import type { Priority } from '../limits/overload.js'
 import { forbidden, noCredential } from './errors.js'
 import { seesAll, type Principal } from './principal.js'
 import type { Permission, Scope } from './scopes.js'
@@ -17,6 +18,8 @@ export interface Demand {
   /** Of the permission in a ScopeSet; -1 asks for nothing. */
   index: number
   touches?: Touches | undefined
+  /** Who is let in last when there is too much to do. Default `ordinary`. */
+  priority?: Priority | undefined
 }
 
 /** Why somebody may, or may not. */

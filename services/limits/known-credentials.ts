@@ -9,8 +9,12 @@ const SLOTS = 8192
 export class KnownCredentials {
   readonly #tags = new Uint32Array(SLOTS)
   readonly #seed = randomBytes(4).readUInt32LE()
+  /** Who comes again and again is not hashed each time. */
+  #last = ''
 
   add (credential: string): void {
+    if (credential === this.#last) return
+    this.#last = credential
     const hash = this.#hash(credential)
     this.#tags[hash % SLOTS] = hash
   }
@@ -22,6 +26,7 @@ export class KnownCredentials {
 
   /** It was tried, and is valid no more. */
   delete (credential: string): void {
+    this.#last = ''
     const hash = this.#hash(credential)
     if (this.#tags[hash % SLOTS] === hash) this.#tags[hash % SLOTS] = 0
   }

@@ -1,0 +1,43 @@
+import createError from '@fastify/error'
+import fp from 'fastify-plugin'
+import { Overload, type OverloadOptions, PRIORITIES, type Priority } from '../services/limits/overload.js'
+import type {} from './gatekeeper.js'
+import type {} from './metrics.js'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Who is let in last when there is too much to do. Default `ordinary`. */
+    priority?: Priority
+  }
+}
+
+const ReducedCapacityError = createError(
+  'ERR_TEMPORARY_REDUCED_CAPACITY', 'There is more to do just now than can be done in time: try again after the time in Retry-After.', 503)
+/** Seconds, at most: not everybody comes back at once. */
+const LONGEST_WAIT = 5
+
+/** Turns requests away, the least important first, while this process cannot keep up; before it is asked who makes them. */
+export default fp<OverloadOptions>(async function overload (app, options) {
+  const overload = new Overload(options)
+  overload.start()
+  app.addHook('onClose', async () => { overload.stop() })
+  const leave = (): void => { overload.underWay-- }
+
+  app.gatekeeper.before((_request, reply, priority) => {
+    if (!overload.admits(priority)) {
+      return Object.assign(new ReducedCapacityError(), { retryAfter: 1 + Math.floor(Math.random() * LONGEST_WAIT) })
+    }
+    overload.underWay++
+    // Also when the caller has gone before its answer came.
+    reply.raw.once('close', leave)
+    return undefined
+  })
+
+  app.metrics.addCollector(() => [
+    ...PRIORITIES.map((priority) => ({
+      name: 'larder_requests_shed_total', help: 'Requests turned away because there was too much to do', type: 'counter' as const, labels: { priority }, value: overload.shed[priority]
+    })),
+    { name: 'larder_requests_under_way', help: 'Requests that are not answered yet', type: 'gauge', value: overload.underWay },
+    { name: 'larder_event_loop_sustained_delay_seconds', help: 'By how much the event loop was late twice in a row', type: 'gauge', value: overload.delay / 1000 }
+  ])
+}, { name: 'overload', fastify: '5.x', dependencies: ['gatekeeper', 'metrics'] })
