@@ -169,6 +169,12 @@ function change<S extends TSchema> (setting: S) {
 }
 const settings = RunTimeSettings.properties
 
+// No example: to name one is to ask for a quota.
+const owner = Type.Optional(Type.String({ pattern: NAMESPACE, description: 'Whose quota is meant; absent: the backend itself' }))
+
+/** The query of the configuration. */
+export const ConfigQuery = Type.Object({ backend, namespace: owner }, { additionalProperties: false })
+
 export const CacheQuota = Type.Object({
   max_items: Type.Integer({ minimum: 1, description: 'Entries reserved for the namespace', examples: [1000] }),
   max_memory: Type.Integer({ minimum: 1, description: 'Bytes reserved for the namespace', examples: [10485760] })
@@ -183,7 +189,7 @@ const quota = Type.Optional(Type.Union([ref(CacheQuota), Type.Null()], { descrip
 
 export const CacheConfigChanges = Type.Object({
   backend,
-  namespace,
+  namespace: owner,
   strategy: Type.Optional(ref(CacheStrategy)),
   max_memory: change(settings['cache.redis.max_memory']),
   max_items: change(settings['cache.redis.max_items']),

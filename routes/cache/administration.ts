@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { CacheQuery } from '../../schemas/cache.js'
 import {
-  CacheConfigChanges, CacheConfigReply, CacheKeysReply, CacheStatisticsReply, KeysQuery,
+  CacheConfigChanges, CacheConfigReply, CacheKeysReply, CacheStatisticsReply, ConfigQuery, KeysQuery,
   type CacheConfig, type CacheQuota, type CacheKey, type CacheStatistics
 } from '../../schemas/cache-administration.js'
 import { problems, ref } from '../../schemas/common.js'
@@ -103,7 +103,7 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
       description: '`config` is that of the backend named, or of the default one; `backends` has them all. With a namespace, `quota` is what is ' +
         'reserved for it there.',
       tags,
-      querystring: CacheQuery,
+      querystring: ConfigQuery,
       response: { 200: ref(CacheConfigReply), ...problems(400, 422, 503) }
     }
   }, async ({ query, principal }, reply) => {
@@ -121,7 +121,7 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
         'when that is gone. With a namespace (`default` too), `max_items` and `max_memory` are its quota: reserved for it, ' +
         'and its own entries make room for each other alone. What all quotas leave is for the other namespaces together. Null for both takes it away.',
       tags,
-      querystring: CacheQuery,
+      querystring: ConfigQuery,
       body: ref(CacheConfigChanges),
       response: { 200: ref(CacheConfigReply), ...problems(400, 422, 503) }
     }
