@@ -15,6 +15,7 @@ import posts from './posts.js'
 import problems from './problems.js'
 import products from './products.js'
 import recipes from './recipes.js'
+import responseCache from './response-cache.js'
 import users from './users.js'
 import valet from './valet.js'
 import wellKnown from './well-known.js'
@@ -34,6 +35,7 @@ export default async function routes (app: FastifyInstance, options: RoutesOptio
   await app.register(cacheAside, { prefix: '/cache' })
   await app.register(users, { prefix: '/api/users' })
   await app.register(posts, { prefix: '/api/posts' })
+  await app.register(responseCache)
   await app.register(cache, { prefix: '/api/cache', ...options.cache })
   await app.register(keys, { prefix: '/keys' })
   await app.register(valet, { prefix: '/valet' })

@@ -30,4 +30,27 @@ export default function posts (t: Test, app: FastifyInstance): void {
       t.equal((await send('POST /api/posts', body)).statusCode, 400, JSON.stringify(body).slice(0, 60))
     }
   })
+
+  t.test('a cached response is dropped by its key, however that is written, and only where there is one', async (t) => {
+    for (const path of ['GET:/api/posts/', encodeURIComponent('GET:/api/posts/')]) {
+      await send('GET /api/posts/')
+      t.match((await send('GET /api/posts/')).headers['cache-status'], /^larder; hit/)
+      t.strictSame((await send(`DELETE /api/invalidate/${path}`)).json(), { message: 'Cache key deleted' })
+      t.equal((await send(`DELETE /api/invalidate/${path}`)).statusCode, 404)
+      t.match((await send('GET /api/posts/')).headers['cache-status'], /fwd=miss/)
+    }
+    for (const path of ['GET:/api/posts', 'x', '%20']) t.equal((await send(`DELETE /api/invalidate/${path}`)).statusCode, 404, path)
+    t.equal((await send('DELETE /api/invalidate/%zz')).statusCode, 400)
+  })
+
+  t.test('what is cached and read is counted', async (t) => {
+    const before = bodyOf<{ hits: number, misses: number }>(await send('GET /metrics/cache'))
+    await send('DELETE /api/invalidate/GET:/api/posts/')
+    for (let i = 0; i < 8; i++) await send('GET /api/posts/')
+    const { hits, misses, top_keys: top, total_cached_keys: total } = bodyOf<{ hits: number, misses: number, top_keys: [string, number][], total_cached_keys: number }>(await send('GET /metrics/cache'))
+    t.equal(hits - before.hits, 7)
+    t.equal(misses - before.misses, 1)
+    t.ok(total >= 1)
+    t.ok(top.some(([key, count]) => key === 'GET:/api/posts/' && count >= 7), JSON.stringify(top))
+  })
 }

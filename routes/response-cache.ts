@@ -1,0 +1,65 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import type {} from '../plugins/cache.js'
+import { Message, problems, ref } from '../schemas/common.js'
+import { CachedResponseParams, ResponseCacheStatistics } from '../schemas/response-cache.js'
+import { InvalidInputError, NotFoundError } from '../services/errors.js'
+import { SWEEP } from './cache/costs.js'
+
+const PATH = '/api/invalidate/'
+/** Keys that are named, and entries that are looked at to find them. */
+const TOP_KEYS = 10
+const LOOKED_AT = 1000
+
+/** What the routes have cached, by the keys that their documents name: `GET:/api/posts/`. */
+const responseCache: FastifyPluginAsyncTypebox = async (app) => {
+  const { cache } = app
+
+  const schema = {
+    operationId: 'invalidateCachedResponse',
+    summary: 'Drop one cached response',
+    description: 'By its exact key, percent-encoded: `GET%3A%2Fapi%2Fposts%2F`. As it is will do where it has no `?`, `#` or `%`.',
+    tags: ['Posts'],
+    params: CachedResponseParams,
+    response: { 200: ref(Message), ...problems(400, 404, 503) }
+  }
+  const config = { scope: 'cache:delete', touches: 'everything', audit: 'cache.invalidate' } as const
+  const invalidate = async (request: FastifyRequest) => {
+    const key = keyIn(request.raw.url ?? '')
+    if (await cache.peek(cache.namespace, key) === undefined) throw new NotFoundError('Nothing is cached under this key: GET /metrics/cache names keys that are.')
+    await cache.forget(key)
+    return { message: 'Cache key deleted' }
+  }
+  app.delete(`${PATH}:key`, { config, schema }, invalidate)
+  // The same for a key that is written as it is, slashes and all.
+  app.delete(`${PATH}*`, { config, schema: { hide: true } }, invalidate)
+
+  app.get('/metrics/cache', {
+    config: { scope: 'metrics:read', touches: 'everything', rateLimit: { cost: SWEEP } },
+    schema: {
+      operationId: 'getResponseCacheStatistics',
+      summary: 'What the routes have cached, and what it is read for',
+      tags: ['Observability'],
+      response: { 200: ref(ResponseCacheStatistics), ...problems(503) }
+    }
+  }, async (_request, reply) => {
+    const [{ hits, misses }, { total, entries }] = await Promise.all([
+      cache.statistics(cache.namespace), cache.list(cache.namespace, { limit: LOOKED_AT })
+    ])
+    const top = entries.filter(({ accessCount }) => accessCount > 0).sort((a, b) => b.accessCount - a.accessCount).slice(0, TOP_KEYS)
+    reply.header('cache-control', 'no-store')
+    return { hits, misses, top_keys: top.map(({ key, accessCount }): [string, number] => [key, accessCount]), total_cached_keys: total }
+  })
+}
+
+/** The key as it was sent: a trailing slash belongs to it, though the router takes no notice of one. */
+function keyIn (url: string): string {
+  const [path = ''] = url.split('?', 1)
+  try {
+    return decodeURIComponent(path.slice(PATH.length))
+  } catch {
+    throw new InvalidInputError('The key holds a percent sign that begins no valid escape of UTF-8: write %25 for the sign itself.')
+  }
+}
+
+export default responseCache
