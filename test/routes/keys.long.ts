@@ -2,7 +2,7 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import type { ApiKey, IssuedApiKey } from '../../schemas/keys.js'
 import { eventually } from '../support/caches.js'
-import { databaseUrl, redisUrl, startPostgres } from '../support/servers.js'
+import { databaseUrl, redisUrl, startPostgres, startRedisCluster } from '../support/servers.js'
 import { startService, type Service } from '../support/service.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
 
@@ -35,7 +35,8 @@ const statusOf = async (at: Service, key: string): Promise<number> => (await ask
 
 const environments: Record<string, (t: Test) => Promise<Record<string, string>>> = {
   'PostgreSQL alone': async (t) => ({ DATABASE_URL: await databaseUrl(t) }),
-  'PostgreSQL and Redis': async (t) => ({ DATABASE_URL: await databaseUrl(t), REDIS_URL: await redisUrl(t), CACHE_DEADLINE: '1000' })
+  'PostgreSQL and Redis': async (t) => ({ DATABASE_URL: await databaseUrl(t), REDIS_URL: await redisUrl(t), CACHE_DEADLINE: '1000' }),
+  'PostgreSQL and a Redis Cluster': async (t) => ({ DATABASE_URL: await databaseUrl(t), REDIS_URL: (await startRedisCluster(t)).url, CACHE_DEADLINE: '1000' })
 }
 
 for (const [name, environment] of Object.entries(environments)) {
