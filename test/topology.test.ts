@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import t from 'tap'
 import { parse } from 'yaml'
+import { eventually } from './support/caches.js'
 import { databaseUrl, startMemcached, startRedis } from './support/servers.js'
 
 interface Service {
@@ -31,12 +32,12 @@ const finalStage = dockerfile.slice(dockerfile.lastIndexOf('\nFROM '))
 /** `${NAME:-default}` as compose reads it with an empty environment. */
 const interpolate = (text: string): string => text.replaceAll(/\$\{\w+:-([^}]*)\}/g, '$1')
 
-t.test('the compose file runs the application and its three servers', async (t) => {
-  t.strictSame(Object.keys(services), ['app', 'db', 'redis', 'memcached'])
+t.test('the compose file runs the application, its worker and its three servers', async (t) => {
+  t.strictSame(Object.keys(services), ['app', 'worker', 'db', 'redis', 'memcached'])
   for (const [name, service] of Object.entries(services)) {
     t.ok(service.mem_limit, `${name} has a memory limit`)
     t.ok(service.cpus, `${name} has a processor limit`)
-    if (name === 'app') continue
+    if (name === 'app' || name === 'worker') continue
     t.ok(service.healthcheck, `${name} has a health check`)
     t.ok(service.user, `${name} does not run as root`)
     t.match(service.image, /:\d/, `${name} has an image of a known version`)
@@ -77,18 +78,22 @@ t.test('the build runs in the same topology, under the same settings', async (t)
   }
   const given = services.app?.environment ?? {}
   t.strictSame(Object.keys(moved).filter((key) => !(key in given)), [], 'every setting that is moved stands in the compose file')
-  const settings = Object.entries({ ...given, ...moved }).map(([key, value]) => [key, interpolate(value)])
-
-  const app = spawn(process.execPath, [`${root}dist/server.js`], {
-    cwd: t.testdir(),
-    env: { PATH: process.env.PATH, DATA_DIR: t.testdirName, ...Object.fromEntries(settings) as Record<string, string> },
-    stdio: ['ignore', 'pipe', 'inherit']
-  })
-  const ended = once(app, 'exit')
-  t.teardown(async () => {
-    app.kill('SIGKILL')
-    await ended
-  })
+  t.testdir({ app: {}, worker: {} })
+  const start = (name: 'app' | 'worker', entry: string) => {
+    const { environment = {} } = services[name] ?? {}
+    const settings = Object.entries(environment).map(([key, value]) => [key, interpolate(moved[key] ?? value)])
+    const DATA_DIR = `${t.testdirName}/${name}`
+    const child = spawn(process.execPath, [`${root}${entry}`], {
+      cwd: DATA_DIR, env: { PATH: process.env.PATH, DATA_DIR, ...Object.fromEntries(settings) as Record<string, string> }, stdio: ['ignore', 'pipe', 'inherit']
+    })
+    const ended = once(child, 'exit')
+    t.teardown(async () => {
+      child.kill('SIGKILL')
+      await ended
+    })
+    return { child, ended }
+  }
+  const { child: app, ended } = start('app', 'dist/server.js')
   let base = ''
   for await (const line of createInterface(app.stdout)) {
     base = /Larder listens at (http:[^" ]+)/.exec(line)?.[1] ?? ''
@@ -104,6 +109,16 @@ t.test('the build runs in the same topology, under the same settings', async (t)
   })
   const products = await (await fetch(`${base}/products`)).json() as { products: unknown[] }
   t.not(products.products.length, 0, 'the sample data is in the database')
+
+  const { child: worker, ended: workerEnded } = start('worker', String(services.worker?.command?.at(-1)))
+  worker.stdout.resume()
+  await fetch(`${base}/api/posts/`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ title: 'For the worker' }) })
+  await eventually(async () => {
+    const { entries } = await (await fetch(`${base}/audit?action=post.created`)).json() as { entries: unknown[] }
+    return entries.length === 1
+  }, 'the worker writes the audit trail', 20_000)
+  worker.kill('SIGTERM')
+  t.strictSame(await workerEnded, [0, null])
 
   await fetch(`${base}/api/cache/set`, {
     method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ key: 'kept', value: 1, backend: 'redis' })
