@@ -106,6 +106,9 @@ for (const [name, settings] of Object.entries(databases)) {
         t.match(answer.headers['www-authenticate'], /error="invalid_token"/)
       }
       t.match(bodyOf(await send(`GET /valet/tokens/${id}`)), { uses: 3, max_uses: 3, state: 'exhausted' })
+      const head = await issue({ scopes: ['recipes:read'], max_uses: 9 })
+      t.equal((await send('HEAD /guarded', undefined, bearer(head.token))).statusCode, 200)
+      t.match(bodyOf(await send(`GET /valet/tokens/${head.id}`)), { uses: 1 }, 'a HEAD is one as well')
     })
 
     t.test('the signing key is replaced, with valet keys going on, or with none', async (t) => {

@@ -47,6 +47,7 @@ export interface ValetLedgerOptions {
 
 /** How long what has expired stays listed, in PostgreSQL's words. */
 const KEPT = '1 day'
+const MIN_PRUNED = 1000
 /** Rows that one statement of the sweep deletes. */
 const SWEPT = 1000
 /** Clocks of the service and of the database differ by less, in PostgreSQL's words. */
@@ -58,7 +59,9 @@ export class ValetLedger {
   readonly #store: ValetLedgerOptions['store']
   readonly #now: () => number
   /** Until when each of them would have lived. */
-  #revoked = new Map<string, number>()
+  readonly #revoked = new Map<string, number>()
+  /** More than so many are looked through for those that have expired: each of them twice on the average, however many there are. */
+  #pruneAt = MIN_PRUNED
 
   constructor ({ database, store, now = Date.now }: ValetLedgerOptions) {
     this.#database = database
@@ -173,10 +176,17 @@ export class ValetLedger {
     const { rows } = await database.query<{ id: string, expires_at: Date }>(SQL`
       SELECT id, expires_at FROM valet_tokens WHERE revision > ${since} AND expires_at > now() - ${SKEW}::interval`)
     return () => {
-      const now = this.#now()
-      const kept = since === 0 ? [] : [...this.#revoked].filter(([, expiresAt]) => expiresAt > now)
-      this.#revoked = new Map([...kept, ...rows.map(({ id, expires_at: expiresAt }) => [id, expiresAt.getTime()] as const)])
+      if (since === 0) this.#revoked.clear()
+      for (const { id, expires_at: expiresAt } of rows) this.#revoked.set(id, expiresAt.getTime())
+      if (this.#revoked.size > this.#pruneAt) this.#prune()
     }
+  }
+
+  /** Who has expired is refused for that. */
+  #prune (): void {
+    const now = this.#now()
+    for (const [id, expiresAt] of this.#revoked) if (expiresAt <= now) this.#revoked.delete(id)
+    this.#pruneAt = Math.max(MIN_PRUNED, 2 * this.#revoked.size)
   }
 
   #status (row: Row): ValetKeyStatus {
