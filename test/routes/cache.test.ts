@@ -5,7 +5,7 @@ import { everything } from './cache/everything.js'
 // The other backends, and those that are embedded, are held to the same in cache-backends.long.ts.
 const app = await startApp(t)
 
-for (const backend of ['memory', 'redis', 'database']) void t.test(backend, async (t) => { await everything(t, app, backend) })
+for (const backend of ['memory', 'redis']) void t.test(backend, async (t) => { await everything(t, app, backend) })
 
 void t.test('clear and invalidate go everywhere unless told otherwise', async (t) => {
   const fill = () => Promise.all(['memory', 'redis'].map((backend) => new Api(app, backend, 'everywhere').set('a', 1, { metadata: { tags: ['t'] } })))
