@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest, onResponseHookHandler } from 'fastify'
+import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { keyHashOf, type AuditEvent } from '../services/access/audit-event.js'
 import { AuditLog } from '../services/access/audit-log.js'
@@ -39,17 +39,25 @@ export default fp<AuditOptions>(async function audit (app, { retention }) {
     audit.count({ ...eventOf(request), outcome: 'denied', status: error.statusCode, reason })
   })
 
+  // Not `onResponse`, which an answer that nobody takes to its end never comes to.
   app.addHook('onRoute', (route) => {
-    const observe = route.config?.audit === undefined ? observeUse : observeAct
-    route.onResponse = [route.onResponse ?? []].flat().concat(observe)
+    route.onRequest = [route.onRequest ?? []].flat().concat(route.config?.audit === undefined ? followUse : followAct)
   })
 
-  const observeAct: onResponseHookHandler = (request, reply, done) => {
-    if (!isDenied(reply)) audit.record(outcomeOf(request, reply))
+  const followAct: onRequestHookHandler = (request, reply, done) => {
+    reply.raw.once('close', () => { if (!isDenied(reply)) audit.record(outcomeOf(request, reply)) })
     done()
   }
-  const observeUse: onResponseHookHandler = (request, reply, done) => {
-    if (request.principal.kind === 'valet_key' && !isDenied(reply)) audit.count(outcomeOf(request, reply))
+  const followUse: onRequestHookHandler = (request, reply, done) => {
+    const { kind, spend } = request.principal
+    if (kind === 'valet_key') {
+      reply.raw.once('close', () => {
+        if (isDenied(reply)) return
+        // One that is good for a number of uses has an entry for each.
+        if (spend === undefined) audit.count(outcomeOf(request, reply))
+        else audit.record(outcomeOf(request, reply))
+      })
+    }
     done()
   }
 
@@ -71,9 +79,12 @@ function outcomeOf (request: FastifyRequest, reply: FastifyReply): AuditEvent {
   const { statusCode } = reply
   const event = eventOf(request)
   const location = reply.getHeader('location')
+  // An export that breaks off, or that nobody takes to its end, has begun with 200.
+  const isWhole = reply.raw.writableEnded
   return {
     ...event,
-    outcome: statusCode < 400 ? 'success' : 'failure',
+    outcome: statusCode < 400 && isWhole ? 'success' : 'failure',
+    ...(statusCode < 400 && !isWhole && { reason: 'The answer was not taken to its end.' }),
     status: statusCode,
     // What was made is named where it can be found.
     ...(statusCode === 201 && typeof location === 'string' && { resource: location.replace(/^\//, '') })

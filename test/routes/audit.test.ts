@@ -1,5 +1,8 @@
 import t from 'tap'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { request, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import type { AuditEntry } from '../../schemas/audit.js'
 import { eventually } from '../support/caches.js'
 import { ADMINISTRATOR, startTenants, type Name } from './cache/tenants.js'
@@ -67,10 +70,27 @@ void t.test('the audit log over HTTP', async (t) => {
     await eventually(async () => (await entries({ principal: `valet:${id}` })).length === 2, 'both')
     t.match((await entries({ principal: `valet:${id}` })).map(({ action, outcome, kind }) => [action, outcome, kind]).sort(), [['access', 'denied', 'valet_key'], ['access', 'success', 'valet_key']])
     t.equal((await entries({ credential_id: id })).length, 3, 'and its issue')
+    const counted = await issue({ scopes: ['cache:read'], max_uses: 3 })
+    for (let use = 0; use < 4; use++) await tenants.app.inject({ url: '/api/cache/get/a', headers: { authorization: `Bearer ${counted.token}` } })
+    t.match((await entries({ principal: `valet:${counted.id}` })).map(({ outcome, count }) => [outcome, count]),
+      [['denied', 1], ['success', 1], ['success', 1], ['success', 1]], 'each of them, where there are so many')
     // Somebody takes the id for the key.
     await tenants.as('administrator', { method: 'DELETE', url: `/keys/${token}` })
     const everything = JSON.stringify(await entries({ limit: '1000' }))
     for (const secret of [token, ADMINISTRATOR, 'made-up-7']) t.notMatch(everything, secret)
+  })
+
+  await t.test('an export that is not taken to its end is no success', async (t) => {
+    await tenants.app.listen({ host: '127.0.0.1', port: 0 })
+    for (let index = 0; index < 40; index++) await tenants.set('memory', 'large', `key:${index}`, 'x'.repeat(900_000))
+    const { port } = tenants.app.server.address() as AddressInfo
+    const asked = request({ host: '127.0.0.1', port, path: '/api/cache/export?namespace=large', headers: { 'x-api-key': ADMINISTRATOR } })
+    asked.end()
+    const [answer] = await once(asked, 'response') as [IncomingMessage]
+    t.equal(answer.statusCode, 200)
+    asked.destroy()
+    await eventually(async () => (await entries({ action: 'cache.export', outcome: 'failure' })).length === 1, 'it is a failure')
+    t.match(await entries({ action: 'cache.export', outcome: 'failure' }), [{ status: 200, namespace: 'large', reason: /end/ }])
   })
 
   await t.test('pages lead through it', async (t) => {
