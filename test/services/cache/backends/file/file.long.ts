@@ -93,6 +93,12 @@ t.test('services that share a DATA_DIR by accident', async (t) => {
   const entries = `${first.url}/api/cache`
   t.equal((await send(`${entries}/set?backend=file`, 'POST', { key: 'k', value: 1 })).status, 200)
 
+  const open = readdirSync(env.DATA_DIR, { recursive: true, encoding: 'utf8' }).filter((name) => {
+    const found = statSync(join(env.DATA_DIR, name), { throwIfNoEntry: false })
+    return found?.isFile() === true && (found.mode & 0o077) !== 0
+  })
+  t.strictSame(open, [], 'nobody else on the machine may read what it writes')
+
   const second = await startService(t, env)
   const refused = await send<{ detail: string }>(`${second.url}/api/cache/set?backend=file`, 'POST', { key: 'k', value: 2 })
   t.equal(refused.status, 503)
