@@ -5,6 +5,7 @@ import { Cluster } from 'ioredis'
 import { loadConfig } from '../../../../../config.js'
 import health from '../../../../../plugins/health.js'
 import redis from '../../../../../plugins/redis.js'
+import { RedisLeaseKeeper } from '../../../../../services/cache/backends/redis/lease-keeper.js'
 import { RedisBackend } from '../../../../../services/cache/backends/redis/redis.js'
 import { Cache } from '../../../../../services/cache/cache.js'
 import { monotonicNow } from '../../../../../services/cache/clock.js'
@@ -19,7 +20,7 @@ const NS = 'default'
 const PATIENCE = 30_000
 
 /** A cache as the service opens it, from what REDIS_URL says. */
-async function open (owner: Owner, url: string): Promise<{ cache: Cache, store: SharedStore, backend: RedisBackend, tag: string }> {
+async function open (owner: Owner, url: string): Promise<{ cache: Cache, store: SharedStore, backend: RedisBackend, keeper: RedisLeaseKeeper, tag: string }> {
   const app = Fastify()
   owner.teardown(async () => { await app.close() })
   await app.register(health, {})
@@ -31,7 +32,8 @@ async function open (owner: Owner, url: string): Promise<{ cache: Cache, store: 
   await store.open()
   const cache = new Cache({ store, now })
   app.addHook('onClose', async () => { await cache.close() })
-  return { cache, store, backend, tag }
+  const keeper = new RedisLeaseKeeper({ client: app.redis, prefix: app.redis instanceof Cluster ? '{larder:elsewhere}' : 'larder:elsewhere' })
+  return { cache, store, backend, keeper, tag }
 }
 
 /** What a cache promises, over any topology. */
@@ -83,6 +85,26 @@ t.test('a cluster', { timeout: 120_000 }, async (t) => {
   await eventually(() => a.store.isTrusted && b.store.isTrusted, 'both follow', PATIENCE)
 
   await t.test('keeps what a cache promises', async (t) => { await promises(t, a.cache, b.cache) })
+
+  await t.test('gives leases', async (t) => {
+    const lease = await a.cache.getOrLease(NS, 'leased', 5000)
+    const waiting = b.cache.getOrLease(NS, 'leased', 5000)
+    await b.cache.fill(NS, 'leased', entry('by A'), lease.kind === 'lease' ? lease.token : '')
+    t.match(await waiting, { kind: 'found', entry: { value: '"by A"' } })
+  })
+
+  await t.test('keeps the leases of a backend whose order is elsewhere', async (t) => {
+    const [first, second] = [await a.keeper.acquire(NS, 'k', 5000, { stamp: 7, changed: 3 }), await b.keeper.acquire(NS, 'k', 5000, { stamp: 8, changed: 3 })]
+    t.match(first, { isMine: true, stamp: 7 })
+    t.match(second, { isMine: false, stamp: 7, token: first.token })
+    t.equal(await b.keeper.renew(NS, 'k', first.token, 5000), true)
+    const next = await b.keeper.acquire(NS, 'k', 5000, { stamp: 9, changed: 8 })
+    t.match(next, { isMine: true, stamp: 9 }, 'the key has changed since')
+    await a.keeper.release(NS, 'k', first.token)
+    t.match(await a.keeper.acquire(NS, 'k', 5000, { stamp: 9, changed: 8 }), { isMine: false, token: next.token }, 'who has lost it gives nothing back')
+    await b.keeper.release(NS, 'k', next.token)
+    t.match(await a.keeper.acquire(NS, 'k', 5000, { stamp: 9, changed: 8 }), { isMine: true })
+  })
 
   await t.test('keeps limits', async (t) => {
     a.cache.configure({ maxItems: 10 })
