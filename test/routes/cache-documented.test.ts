@@ -7,13 +7,15 @@ import { CacheGetReply } from '../../schemas/cache.js'
 import { ref } from '../../schemas/common.js'
 import { Api, startApp } from './cache/api.js'
 
-const app = await startApp(t, { REDIS_URL: '' })
+const ADMINISTRATOR = 'the-administrators-own-key'
+const app = await startApp(t, { REDIS_URL: '', CACHE_API_KEY: ADMINISTRATOR, SAMPLE_DATA: 'true' })
 const cache = new Api(app, 'memory')
 
 interface Tried {
   operationId: string
   parameters?: Array<{ in: string, name: string, example?: unknown, schema?: { examples?: unknown[], default?: unknown } }>
   requestBody?: { content: Record<string, { example?: object }> }
+  responses: Record<string, { content?: Record<string, unknown> }>
 }
 
 /** Answers that are put together from text pass no serialiser that would hold them to their schema. */
@@ -34,10 +36,12 @@ void t.test('answers made from text are as documented', async (t) => {
   t.ok(faultsIn(CacheGetReply, { success: true, found: true }), 'and a wrong one would be noticed')
 })
 
-void t.test('an operation that is tried with the examples of its documentation succeeds, unless they name what is not there', async (t) => {
+void t.test('an operation that is tried with the examples of its documentation succeeds, unless they name what is not there, or a condition is asked for', async (t) => {
   const { paths } = (await app.inject('/openapi.json')).json<{ paths: Record<string, Record<string, Tried>> }>()
   for (const [path, operations] of Object.entries(paths)) {
-    for (const [method, { operationId, parameters = [], requestBody }] of Object.entries(operations)) {
+    for (const [method, { operationId, parameters = [], requestBody, responses }] of Object.entries(operations)) {
+      // A stream has no end that could be waited for.
+      if (responses[200]?.content?.['text/event-stream'] !== undefined) continue
       // As Swagger UI fills its form.
       const filled = parameters.map(({ in: place, name, example, schema }) => ({ place, name, value: example ?? schema?.examples?.[0] ?? schema?.default }))
         .filter(({ value }) => value !== undefined)
@@ -45,9 +49,9 @@ void t.test('an operation that is tried with the examples of its documentation s
       const url = Object.entries(of('path')).reduce((url, [name, value]) => url.replace(`{${name}}`, encodeURIComponent(value)), path)
       const payload = requestBody?.content['application/json']?.example
       const { statusCode } = await app.inject({
-        method: method.toUpperCase() as 'GET', url, query: of('query'), headers: of('header'), ...(payload === undefined ? {} : { payload })
+        method: method.toUpperCase() as 'GET', url, query: of('query'), headers: { 'x-api-key': ADMINISTRATOR, ...of('header') }, ...(payload === undefined ? {} : { payload })
       })
-      t.ok(statusCode < 300 || statusCode === 404, `${operationId} answers ${statusCode}`)
+      t.ok(statusCode < 300 || statusCode === 404 || statusCode === 428, `${operationId} answers ${statusCode}`)
     }
   }
 })
