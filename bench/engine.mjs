@@ -1,4 +1,5 @@
-// Larder's engine and its peers; each runs in a process of its own (engine-speed.mjs, engine-stampede.mjs, engine-memory.mjs).
+// Larder's engine and its peers; each runs in a process of its own (engine-speed.mjs,
+// engine-shapes.mjs, engine-stampede.mjs, engine-stalls.mjs, engine-memory.mjs).
 import { join } from 'node:path'
 import { SERVER_CORE } from './machine.mjs'
 import { start } from './processes.mjs'
@@ -11,6 +12,13 @@ export async function benchEngine () {
     ['', 'million/s', 'ns', 'ratio'],
     Object.entries(speeds).map(([label, rates]) => [
       label, (median(rates) / 1e6).toFixed(2), (1e9 / median(rates)).toFixed(0), (median(rates) / reference).toFixed(2)
+    ]))
+
+  const shapes = await reportOf('engine-shapes.mjs')
+  printTable(`In process, getOrSet hits by the kind of value · ${shapes.keys} keys of each kind in one cache · ${shapes.rounds} rounds · nanoseconds`,
+    ['', 'a copy', 'shared', 'async-cache-dedupe', 'times as fast: a copy', 'shared'],
+    shapes.results.map(({ label, copy, shared, dedupe }) => [
+      label, copy.toFixed(0), shared.toFixed(0), dedupe.toFixed(0), (dedupe / copy).toFixed(1), (dedupe / shared).toFixed(1)
     ]))
 
   const { callers, times, loads } = await reportOf('engine-stampede.mjs')

@@ -1,4 +1,5 @@
 import type { Now } from '../clock.js'
+import type { DecodedValues } from '../decoded.js'
 import { DATA_TYPES, type DataType, type Entry, sizeOf, type StoredEntry } from '../entry.js'
 import type { Matcher } from '../glob.js'
 import type { Ledger } from '../ledger.js'
@@ -11,6 +12,7 @@ import type { ListQuery, Listing } from './backend.js'
 import { Holdings, LARGEST, type MemoryCounters } from './memory/holdings.js'
 import { COUNTED, list } from './memory/listing.js'
 import { Passes } from './memory/passes.js'
+import type { RecentKeys } from './memory/recent-keys.js'
 import { Settlement } from './memory/settlement.js'
 import { NOT_USED, type Slots } from './memory/slots.js'
 import type { Space, Spaces } from './memory/spaces.js'
@@ -59,6 +61,8 @@ export class MemoryBackend {
   /** Those of the holdings: a hit takes as long as it has steps to go. */
   #slots!: Slots
   #spaces!: Spaces
+  #recent!: RecentKeys
+  #decoded!: DecodedValues
   #sweeps = new Passes(async () => { await this.#holdings.each((slot, space) => { this.#standing.check(slot, space) }) })
 
   /** @throws UnsupportedOperationError for quotas that are more than there is */
@@ -115,12 +119,11 @@ export class MemoryBackend {
   hit (namespace: string, key: string): number {
     const space = this.#spaces.get(namespace)
     if (space === undefined) return -1
-    const holdings = this.#holdings
-    const slot = holdings.lookup.recent.guess(sampleKey(key, space.salt))
+    const slot = this.#recent.guess(sampleKey(key, space.salt))
     if (slot !== -1) {
       const flags = this.#slots.hit(slot, space.number, key, this.#now(), space.ledger.revision)
       if (flags !== NOT_USED) {
-        holdings.touch(slot, flags)
+        this.#holdings.touch(slot, flags)
         return slot
       }
     }
@@ -149,12 +152,12 @@ export class MemoryBackend {
 
   /** The value at a slot, decoded: a copy of the caller's own. */
   value (slot: number): Promise<unknown> {
-    return this.#holdings.decoded.copy(slot) ?? this.#holdings.decoded.decode(slot, this.#slots.value(slot))
+    return this.#decoded.copy(slot) ?? this.#decoded.decode(slot, this.#slots.value(slot))
   }
 
   /** The same as one that all share and nobody can change. */
   shared (slot: number): Promise<unknown> {
-    return this.#holdings.decoded.shared(slot) ?? this.#holdings.decoded.share(slot, this.#slots.value(slot))
+    return this.#decoded.shared(slot) ?? this.#decoded.share(slot, this.#slots.value(slot))
   }
 
   versionAt (slot: number): number { return this.#slots.version(slot) }
@@ -198,6 +201,8 @@ export class MemoryBackend {
     this.#settlement = new Settlement(this.#holdings)
     this.#slots = this.#holdings.slots
     this.#spaces = this.#holdings.lookup.spaces
+    this.#recent = this.#holdings.lookup.recent
+    this.#decoded = this.#holdings.decoded
   }
 
   /**
