@@ -55,7 +55,8 @@ export class DecodedValues {
     const at = (slot & (PLACES - 1)) << SHIFT
     if (places[at + SLOT] !== slot + 1) return undefined
     const shape = places[at + SHAPE] as number
-    places[at + SHAPE] = shape | USED
+    // What is written anew has to leave the processor's cache again.
+    if ((shape & USED) === 0) places[at + SHAPE] = shape | USED
     return this.#shapes.at(shape >>> 1).copy(this.#values[slot & (PLACES - 1)])
   }
 
@@ -75,7 +76,8 @@ export class DecodedValues {
     const places = this.#places
     const at = (slot & (PLACES - 1)) << SHIFT
     if (places[at + SLOT] !== slot + 1) return undefined
-    places[at + SHAPE]! |= USED
+    const shape = places[at + SHAPE] as number
+    if ((shape & USED) === 0) places[at + SHAPE] = shape | USED
     return this.#shared[slot & (PLACES - 1)]
   }
 
