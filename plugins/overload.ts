@@ -19,7 +19,8 @@ const LONGEST_WAIT = 5
 /** Turns requests away, the least important first, while this process cannot keep up; before it is asked who makes them. */
 export default fp<OverloadOptions>(async function overload (app, options) {
   const overload = new Overload(options)
-  overload.start()
+  // Not while it starts: that takes as long as it takes.
+  app.addHook('onReady', async () => { overload.start() })
   app.addHook('onClose', async () => { overload.stop() })
   const leave = (): void => { overload.underWay-- }
 
@@ -38,6 +39,6 @@ export default fp<OverloadOptions>(async function overload (app, options) {
       name: 'larder_requests_shed_total', help: 'Requests turned away because there was too much to do', type: 'counter' as const, labels: { priority }, value: overload.shed[priority]
     })),
     { name: 'larder_requests_under_way', help: 'Requests that are not answered yet', type: 'gauge', value: overload.underWay },
-    { name: 'larder_event_loop_sustained_delay_seconds', help: 'By how much the event loop was late twice in a row', type: 'gauge', value: overload.delay / 1000 }
+    { name: 'larder_event_loop_sustained_delay_seconds', help: 'By how much the event loop was late three times in a row', type: 'gauge', value: overload.delay / 1000 }
   ])
 }, { name: 'overload', fastify: '5.x', dependencies: ['gatekeeper', 'metrics'] })

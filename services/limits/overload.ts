@@ -10,7 +10,7 @@ export interface OverloadOptions {
   now?: () => number
 }
 
-/** Milliseconds between looks at the event loop. A pause is one late look; two in a row are a loop that does not keep up. */
+/** Milliseconds between looks at the event loop. A pause is one late look; three in a row are a loop that does not keep up. */
 const PERIOD = 250
 /** How many times the delay each class bears, and which part of the requests under way it may make it come to; undefined: any. */
 const BEARS: Readonly<Record<Priority, { delays: number, part: number } | undefined>> = {
@@ -29,7 +29,8 @@ export class Overload {
   readonly #shed: Record<Priority, number> = { health: 0, invalidation: 0, ordinary: 0, bulk: 0 }
   #timer: NodeJS.Timeout | undefined
   #due = 0
-  #late = 0
+  /** How late the last two looks were, the newer first. */
+  #late: [number, number] = [0, 0]
   #sustained = 0
   /** Requests under way. */
   underWay = 0
@@ -38,7 +39,7 @@ export class Overload {
     this.#options = { now: () => performance.now(), ...options }
   }
 
-  /** Milliseconds by which the event loop has been late twice in a row. */
+  /** Milliseconds by which the event loop has been late three times in a row. */
   get delay (): number { return this.#sustained }
 
   /** Requests turned away so far, by class. */
@@ -56,8 +57,8 @@ export class Overload {
   look (): void {
     const now = this.#options.now()
     const late = Math.max(0, now - this.#due)
-    this.#sustained = Math.min(late, this.#late)
-    this.#late = late
+    this.#sustained = Math.min(late, ...this.#late)
+    this.#late = [late, this.#late[0]]
     this.#due = now + PERIOD
   }
 
