@@ -99,7 +99,7 @@ export async function benchHttp (name, { folder, load, rounds, seconds }) {
 }
 
 async function startLarder (folder, name, settings) {
-  const environment = { DATA_DIR: join(folder, `data-${name}`), CACHE_ACCESS_LOG_ENABLED: 'false', RATE_LIMITS: '1000000/second', ...settings }
+  const environment = { DATA_DIR: join(folder, `data-${name}`), CACHE_ACCESS_LOG_ENABLED: 'false', RATE_LIMITS: '1000000/second', OVERLOAD_DELAY: '0', ...settings }
   return startServer('larder.mjs', environment, openSync(join(folder, `${name}.log`), 'a'))
 }
 
