@@ -72,13 +72,13 @@ t.test('a bad setting ends the start with one line on stderr and status 1', asyn
 })
 
 t.test('on a bare machine', async (t) => {
-  const folder = t.testdir({ '.env': 'PORT=0\nDATA_DIR=kept\nCACHE_API_KEY=s3cret\n' })
+  const folder = t.testdir({ '.env': 'PORT=0\nDATA_DIR=kept\nREDIS_PASSWORD=s3cret\n' })
   const larder = start(t, {}, { cwd: folder })
   const port = await larder.listening()
 
   t.match(await larder.logged(/"msg":"(embedded[^"]*)"/), { 1: 'embedded PostgreSQL in kept (DATABASE_URL replaces it), memory cache' },
     'one line says what is embedded and which settings replace it')
-  t.match(await larder.logged(/CACHE_API_KEY[^"]*/), { 0: 'CACHE_API_KEY is not used: authentication is off.' }, 'and what has no effect')
+  t.match(await larder.logged(/REDIS_PASSWORD[^"]*/), { 0: /^REDIS_PASSWORD are not used without REDIS_URL/ }, 'and what has no effect')
   const ready = await fetch(`http://127.0.0.1:${port}/health/ready`)
   t.equal(ready.status, 200)
 

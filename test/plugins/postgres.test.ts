@@ -105,7 +105,7 @@ t.test('the embedded database', async (t) => {
     await send('PUT /api/users/1', { name: 'Kept' })
     await send('DELETE /products/1')
     await app.close()
-    t.strictSame(readdirSync(folder).sort(), ['cache', 'postgres'])
+    t.strictSame(readdirSync(folder).sort(), ['cache', 'postgres', 'secret-key'])
     const again = sender(await openApp(t, { DATA_DIR: folder, SAMPLE_DATA: '' }))
     t.strictSame((await again('GET /api/users/1')).json(), { user: { id: 1, name: 'Kept' } })
     t.equal((await again('GET /products/1')).statusCode, 404)
