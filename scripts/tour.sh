@@ -65,6 +65,34 @@ expect 200 '"hits": ?[0-9]+.*"misses": ?[0-9]+.*"hit_rate"' "$base/cache/stats"
 expect 200 '"message": ?"Cache cleared successfully"' -X POST "$base/cache/clear"
 expect 200 '"performance_improvement": ?"-?[0-9.]+%"' "$base/cache/performance"
 
+# Recipes, for who has the scope
+expect 401 '"status": ?401' "$base/recipes"
+expect 201 '"token_type": ?"Bearer"' -X POST -H "$json" -d '{"scopes":["recipes:read"]}' "$base/valet/token"
+reader="Authorization: Bearer $(field token)"
+expect 200 '"recipes": ?\[' -H "$reader" "$base/recipes"
+expect 403 '"status": ?403' -X POST -H "$reader" -H "$json" -d '{"title":"Focaccia"}' "$base/recipes"
+expect 201 '"token_type": ?"Bearer"' -X POST -H "$json" -d '{"scopes":["recipes:delete"]}' "$base/valet/token"
+expect 403 '"status": ?403' -H "Authorization: Bearer $(field token)" "$base/recipes"
+expect 201 '"token_type": ?"Bearer"' -X POST -H "$json" -d '{"scopes":["recipes:write"]}' "$base/valet/token"
+writer="Authorization: Bearer $(field token)"
+expect 201 '"title": ?"Focaccia".*"product_id": ?5' -X POST -H "$writer" -H "$json" -d '{"title":"Focaccia","items":[{"product_id":5,"quantity":0.5}]}' "$base/recipes"
+expect 422 '"status": ?422' -X POST -H "$writer" -H "$json" -d '{"title":"Nothing","items":[{"product_id":2000000000,"quantity":1}]}' "$base/recipes"
+
+# Users and posts, cached by route
+expect 200 '"user": ?\{"id": ?1, ?"name": ?"Cached User A"\}' "$base/api/users/1"
+expect 200 '"message": ?"User updated"' -X PUT -H "$json" -d '{"name":"Updated User A"}' "$base/api/users/1"
+expect 200 '"posts": ?\[' "$base/api/posts/"
+expect 201 '"message": ?"Post created"' -X POST -H "$json" -d '{"title":"New Post A"}' "$base/api/posts/"
+expect 200 '"posts": ?\[.*"New Post A"' "$base/api/posts/?nocache=true"
+expect 200 '"message": ?"Cache key deleted"' -X DELETE "$base/api/invalidate/GET:/api/posts/"
+expect 404 '"status": ?404' -X DELETE "$base/api/invalidate/GET:/api/posts/"
+expect 200 '"hits": ?[0-9]+.*"top_keys": ?\[.*"total_cached_keys"' "$base/metrics/cache"
+
+# Configuration and events
+expect 200 '"settings": ?\[' "$base/config"
+expect 201 '"type": ?"kitchen\.opened"' -X POST -H "$json" -d '{"channel":"kitchen","event":{"type":"opened"}}' "$base/events"
+expect 200 '"dead_letters": ?\[' "$base/events/dead-letters"
+
 # The pages
 expect 200 '<title>' -L "$base/docs"
 expect 200 '<title>' -L "$base/redoc"
