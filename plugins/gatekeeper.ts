@@ -68,6 +68,10 @@ declare module 'fastify' {
   }
 }
 
+type Done = (error?: Error) => void
+
+const BEARER = 'Bearer '
+
 const TwoCredentialsError = createError(
   'ERR_MALFORMED_REQUEST', 'There is a credential in x-api-key and another in Authorization: send one of them.', 400)
 
@@ -131,40 +135,44 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
     done()
   })
 
+  /** Synchronous wherever the credential is known, and makes nothing then: a promise or a closure costs more than the lookup. */
   function gate (demand: Demand): onRequestHookHandler {
-    // Synchronous wherever the credential is known: a promise costs more than the lookup.
     return function gatekeeper (request, reply, done) {
-      // Whoever is turned away uses up limits, too.
-      const turnAway = (error: Error): void => {
-        if (app.limitFault === undefined) done(error)
-        else app.limitFault(request, reply, error, done)
-      }
-      const settle = (principal: Principal): void => {
-        request.principal = principal
-        const error = denialOf(principal, demand, request.params)
-        if (error === undefined) return done()
-        tell(request, demand.permission, error)
-        turnAway(error)
-      }
-      const refuse = (error: Error & { statusCode?: number }): void => {
-        // A public answer is for everybody: it does not depend on who can be told apart just now.
-        if (demand.index === -1 && error.statusCode === 503) return done()
-        if (error.statusCode === 503) denials.count(error)
-        tell(request, demand.permission, error)
-        turnAway(error)
-      }
+      let found: Principal | Promise<Principal>
       try {
         for (const check of checks) {
           const error = check(request, reply, demand.priority ?? 'ordinary')
           if (error !== undefined) return done(error)
         }
-        const found = identify(request)
-        if (found instanceof Promise) found.then(settle, refuse)
-        else settle(found)
+        found = identify(request)
       } catch (error) {
-        refuse(error as Error)
+        return refuse(demand, request, reply, error as Error, done)
       }
+      if (!(found instanceof Promise)) return settle(demand, request, reply, found, done)
+      found.then((principal) => { settle(demand, request, reply, principal, done) }, (error: unknown) => { refuse(demand, request, reply, error as Error, done) })
     }
+  }
+
+  function settle (demand: Demand, request: FastifyRequest, reply: FastifyReply, principal: Principal, done: Done): void {
+    request.principal = principal
+    const error = denialOf(principal, demand, request.params)
+    if (error === undefined) return done()
+    tell(request, demand.permission, error)
+    turnAway(request, reply, error, done)
+  }
+
+  function refuse (demand: Demand, request: FastifyRequest, reply: FastifyReply, error: Error & { statusCode?: number }, done: Done): void {
+    // A public answer is for everybody: it does not depend on who can be told apart just now.
+    if (demand.index === -1 && error.statusCode === 503) return done()
+    if (error.statusCode === 503) denials.count(error)
+    tell(request, demand.permission, error)
+    turnAway(request, reply, error, done)
+  }
+
+  /** Whoever is turned away uses up limits, too. */
+  function turnAway (request: FastifyRequest, reply: FastifyReply, error: Error, done: Done): void {
+    if (app.limitFault === undefined) done(error)
+    else app.limitFault(request, reply, error, done)
   }
 
   function identify (request: FastifyRequest): Principal | Promise<Principal> {
@@ -205,6 +213,8 @@ function credentialOf ({ headers }: FastifyRequest): string | undefined {
   const { authorization } = headers
   if (key !== undefined && authorization !== undefined) throw new TwoCredentialsError()
   if (authorization !== undefined) {
+    // As nearly everybody writes it.
+    if (authorization.startsWith(BEARER) && authorization.length > BEARER.length && !authorization.includes(' ', BEARER.length)) return authorization.slice(BEARER.length)
     const [scheme, credential, ...more] = authorization.trim().split(/ +/)
     if (scheme?.toLowerCase() !== 'bearer' || credential === undefined || more.length > 0) throw badCredential('not a bearer credential')
     return credential

@@ -41,7 +41,13 @@ export default fp<RedisPluginOptions>(async function redis (app, { required, ...
     isAway = false
     warnOfPolicy(client, app.log).catch((err: unknown) => { app.log.debug({ err }, 'the maxmemory-policy of Redis is not known') })
   })
-  app.addHook('onClose', async () => { client.disconnect() })
+  let isClosing = false
+  const resume = keepConnecting(client, () => !isClosing, app.log)
+  app.addHook('onClose', async () => {
+    isClosing = true
+    clearTimeout(resume.timer)
+    client.disconnect()
+  })
   await firstAnswer(client)
 
   // @fastify/redis waits for a client that is not ready, and fails the start when it does not become so; Redis may come later.
@@ -50,6 +56,21 @@ export default fp<RedisPluginOptions>(async function redis (app, { required, ...
   await app.register(fastifyRedis, { client: registered, closeClient: false })
   app.health.add('redis', async () => await client.ping(), { required })
 }, { name: 'redis', fastify: '5.x', dependencies: ['health'] })
+
+/**
+ * Begins again where the client has given up for good: it does when a sentinel tells of a new master while it is about to connect, since
+ * what ends the old connection then ends the new one.
+ */
+function keepConnecting (client: Redis | Cluster, isWanted: () => boolean, log: FastifyBaseLogger): { timer: NodeJS.Timeout | undefined } {
+  const resume: { timer: NodeJS.Timeout | undefined } = { timer: undefined }
+  client.on('end', () => {
+    if (!isWanted()) return
+    resume.timer = setTimeout(() => {
+      client.connect().catch((err: unknown) => { log.debug({ err }, 'Redis could not be connected to: tried again') })
+    }, FAIL_OVER_PAUSE).unref()
+  })
+  return resume
+}
 
 function connect ({ url, db, username, password, several }: Omit<RedisPluginOptions, 'required'>): Redis | Cluster {
   const retryStrategy = (times: number): number => Math.min(times * 50, 500)

@@ -1,6 +1,9 @@
 import { Cluster, type Redis, type RedisOptions } from 'ioredis'
 import type { Subscription } from '../follower.js'
 
+/** Milliseconds. */
+const RECONNECT_AFTER = 50
+
 const OPTIONS = {
   autoResubscribe: true,
   enableAutoPipelining: false,
@@ -83,5 +86,10 @@ export class Subscriber implements Subscription {
     connection.on('error', () => {})
     connection.on('message', (channel: string, message: string) => { if (channel === this.#channel) this.#hear(message) })
     connection.on('close', () => { if (connection === this.#connection) this.#lost() })
+    // The client gives up for good when a sentinel tells of a new master while it is about to connect. In a cluster another is made anyway.
+    connection.on('end', () => {
+      const again = (): void => { if (connection === this.#connection && connection.status === 'end') connection.connect().catch(() => {}) } // the heartbeat reports it
+      setTimeout(again, RECONNECT_AFTER).unref()
+    })
   }
 }
