@@ -4,7 +4,7 @@ import { UnsupportedOperationError } from '../services/cache/errors.js'
 import type { Limits } from '../services/cache/limits.js'
 import type { AtRest } from '../services/cache/record-format.js'
 import type { SettingChanges } from '../services/config-store.js'
-import { type QuotaSetting, quotasOf } from '../services/quotas.js'
+import { checkReserved, type QuotaSetting, quotasOf } from '../services/quotas.js'
 import type {} from './cache.js'
 import type {} from './config-store.js'
 
@@ -35,6 +35,16 @@ export default fp<SettingsPluginOptions>(async function settings (app, { initial
   }
   const keyless = () => app.formats.filter(({ format }) => format.atRest.encryption && !format.hasKeys).map(({ backend }) => `cache.${backend}.encryption_enabled`)
 
+  // Over `/config` and `/api/cache/config` alike.
+  app.configStore.check((settings, changed) => {
+    const isChanged = (backend: string): boolean => changed.some((name) => name.startsWith(`cache.${backend}.`))
+    for (const { backend } of app.caches.all()) if (isChanged(backend)) checkReserved(settings, backend)
+    for (const { backend, format } of app.formats) {
+      if (changed.includes(`cache.${backend}.encryption_enabled`) && atRestFor(backend, settings).encryption === true && !format.hasKeys) {
+        throw new UnsupportedOperationError('Encryption needs a key: set CACHE_ENCRYPTION_KEY and restart.')
+      }
+    }
+  })
   apply(app.configStore.all())
   const unheeded = [...new Set(app.formats.map(({ backend }) => backend))].flatMap((backend) => unheededFor(backend, initial, app.configStore.all()))
   if (unheeded.length > 0) {

@@ -25,6 +25,9 @@ type Action = 'set' | 'deleted' | 'rolled_back'
 export const SettingChangedError = createError<[name: string]>(
   'ERR_PRECONDITION_FAILED', '%s has changed since it was read: read it again, and decide again.', 412)
 
+/** Holds settings, as they would be, to each other; `changed` names those that are different. */
+export type Rule = (settings: Readonly<RunTimeSettings>, changed: readonly string[]) => void
+
 export interface ChangeOptions {
   /** Who makes the change, for the history. */
   by: string
@@ -65,7 +68,7 @@ export class ConfigStore {
   #values: RunTimeSettings
   #revision = 0
   #rows: ReadonlyMap<string, Row> = new Map()
-  readonly #rules: ((settings: Readonly<RunTimeSettings>) => void)[] = []
+  readonly #rules: Rule[] = []
   #timer: NodeJS.Timeout | undefined
   #reading: Promise<void> = Promise.resolve()
   #away = false
@@ -174,8 +177,8 @@ export class ConfigStore {
     }))
   }
 
-  /** Adds what all settings together have to satisfy: it throws for those that do not fit together, and nothing is stored then. */
-  check (rule: (settings: Readonly<RunTimeSettings>) => void): void {
+  /** Adds what the settings have to satisfy together once some of them are changed: it throws for those that do not fit, and nothing is stored then. */
+  check (rule: Rule): void {
     this.#rules.push(rule)
   }
 
@@ -262,7 +265,8 @@ export class ConfigStore {
       this.#checkEach(set)
       const others = stored.filter(({ key }) => key !== remove && !Object.hasOwn(set, key))
       const wanted = [...others, ...Object.entries(set).map(([key, value]) => ({ key, value: JSON.stringify(value), revision: '0', updated_at: new Date(), changed_by: by }))]
-      for (const rule of this.#rules) rule(this.#settingsIn(wanted))
+      const changed = [...Object.keys(set), ...(remove === undefined ? [] : [remove])]
+      for (const rule of this.#rules) rule(this.#settingsIn(wanted), changed)
       if (dryRun) return wanted
       await transaction.query({
         text: `

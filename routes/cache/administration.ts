@@ -18,7 +18,7 @@ import { InvalidInputError } from '../../services/errors.js'
 import { isoTime } from '../../services/iso-time.js'
 import { checkPattern } from '../../services/names.js'
 import { builtStrategy } from '../../services/new-entry.js'
-import { checkReserved, quotaChange, type QuotaChanges } from '../../services/quotas.js'
+import { quotaChange, type QuotaChanges } from '../../services/quotas.js'
 import type {} from '../../plugins/config-store.js'
 import { NO_CACHE } from './answers.js'
 import { OPEN, SealedCursors } from '../../services/access/sealed-cursors.js'
@@ -136,15 +136,10 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
     if (namespace !== undefined) {
       checkNamespaceLimits(cache.backend)
       const changes = quotaChanges(body)
-      await configStore.update((settings) => quotaChange(settings, cache.backend, namespace, changes))
+      await configStore.update((settings) => quotaChange(settings, cache.backend, namespace, changes), principal.id)
     } else {
       const changes = settingsFor(cache, body)
-      if (Object.keys(changes).length > 0) {
-        await configStore.update((settings) => {
-          checkReserved({ ...settings, ...changes }, cache.backend)
-          return changes
-        })
-      }
+      if (Object.keys(changes).length > 0) await configStore.put(changes, principal.id)
     }
     await cache.settled()
     return configReply(cache, namespace, principal)

@@ -72,6 +72,14 @@ t.test('one process', async (t) => {
     }
   })
 
+  t.test('what does not fit together is refused here as at /api/cache/config, and who changes it there stands in the history', async (t) => {
+    const quotas = { shop: { max_items: 1000, max_memory: 1000 } }
+    t.equal((await send('PUT /config/cache.memory.quotas', { value: quotas }, { 'if-match': '*' })).statusCode, 422, 'more than the backend has')
+    t.equal((await send('PUT /config/cache.database.encryption_enabled', true, { 'if-match': '*' })).statusCode, 422, 'no key')
+    t.equal((await send('POST /api/cache/config', { max_items: 78 })).statusCode, 200)
+    t.match((await send('GET /config/cache.memory.max_items')).json(), { value: 78, source: 'store', updated_by: 'local' })
+  })
+
   t.test('a dry run says what would be, and changes nothing', async (t) => {
     const etag = await etagOf()
     const before = app.configStore.get(KEY)
