@@ -82,6 +82,7 @@ export class CredentialStore {
   async ensureCurrent (): Promise<void> {
     if (!this.isCurrent && !this.#failed) {
       const patience = new AbortController()
+      // Whatever became of it, `check` below tells.
       await Promise.race([this.refresh(), sleep(PATIENCE, undefined, { signal: patience.signal })]).catch(() => {})
       patience.abort()
     }
@@ -135,7 +136,7 @@ export class CredentialStore {
       await this.#read()
     })
     this.#next = next
-    this.#last = next.catch(() => {})
+    this.#last = next.catch(() => {}) // whoever asked for it is told; the next one only comes after it
     return next
   }
 

@@ -2,6 +2,7 @@ import type { Consumer, Delivery } from './consumer.js'
 import { Loop } from './loop.js'
 import type { Outbox } from './outbox.js'
 import type { Reader } from './reader.js'
+import { retryDue } from './retries.js'
 
 export interface LocalWorkerOptions {
   consumers: readonly Consumer[]
@@ -14,8 +15,6 @@ export interface LocalWorkerOptions {
 
 /** Milliseconds between looks at the outbox when nobody tells of events. */
 const IDLE = 500
-/** Failed events that one look takes up. */
-const RETRIES = 20
 
 /** Gives events to consumers straight from the outbox: for one process without Redis. */
 export class LocalWorker {
@@ -58,15 +57,4 @@ export class LocalWorker {
       return true
     }
   }
-}
-
-/** Tries again what has failed and is due. */
-export async function retryDue ({ consumers, delivery, outbox }: Pick<LocalWorkerOptions, 'consumers' | 'delivery' | 'outbox'>, signal?: AbortSignal): Promise<boolean> {
-  const due = await delivery.due(RETRIES)
-  for (const { consumer: name, eventId } of due) {
-    const consumer = consumers.find((each) => each.name === name)
-    const event = await outbox.get(eventId)
-    if (consumer !== undefined && event !== undefined) await delivery.deliver(consumer, event, signal)
-  }
-  return due.length === RETRIES
 }

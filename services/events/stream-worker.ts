@@ -1,10 +1,10 @@
 import type { Cluster, Redis } from 'ioredis'
 import type { Consumer, Delivery } from './consumer.js'
 import type { Event } from './event.js'
-import { retryDue } from './local-worker.js'
 import { Loop } from './loop.js'
 import type { Outbox } from './outbox.js'
 import type { Reader } from './reader.js'
+import { retryDue } from './retries.js'
 
 export interface StreamWorkerOptions {
   consumers: readonly Consumer[]
