@@ -38,17 +38,21 @@ export default fp(async function eventStreams (app) {
   app.addHook('onRoute', (route) => {
     if ((route as { sse?: unknown }).sse !== undefined) route.preHandler = [acceptsEvents, ...[route.preHandler ?? []].flat()]
   })
-  const open = new Set<AbortController>()
+  const open = new Set<() => void>()
   let isClosing = false
 
   app.decorateReply('sendEvents', async function sendEvents (this: FastifyReply, source: (ended: AbortSignal) => AsyncIterable<StreamMessage>) {
     const { sse, request } = this
     const ended = new AbortController()
-    const end = (): void => { ended.abort() }
+    let release = (): void => {}
+    const end = (): void => {
+      ended.abort()
+      release()
+    }
     const { expiresAt } = request.principal
     const expiry = expiresAt === undefined ? undefined : setTimeout(end, Math.min(MAX_DELAY, Math.max(0, expiresAt - Date.now()))).unref()
     if (isClosing) end()
-    open.add(ended)
+    open.add(end)
     sse.onClose(end)
     try {
       this.header('cache-control', 'no-store')
@@ -56,27 +60,26 @@ export default fp(async function eventStreams (app) {
       this.raw.write(`retry: ${RETRY}\n\n`)
       for await (const message of source(ended.signal)) {
         if (ended.signal.aborted || !sse.isConnected) break
-        await Promise.race([sse.send(message), aborted(ended.signal)])
+        // A write waits for the listener to take it, which one that has gone never does.
+        await new Promise<void>((resolve, reject) => {
+          release = resolve
+          sse.send(message).then(resolve, reject)
+        })
       }
     } finally {
       clearTimeout(expiry)
       end()
-      open.delete(ended)
+      open.delete(end)
       sse.close()
     }
   })
   app.addHook('preClose', async () => {
     isClosing = true
-    for (const each of open) each.abort()
+    for (const end of open) end()
   })
 }, { name: 'event-streams', fastify: '5.x', dependencies: ['gatekeeper'] })
 
 const acceptsEvents: preHandlerHookHandler = (request, _reply, done) => {
   const { accept = '*/*' } = request.headers
   done(/(?:^|[\s,])(?:\*\/\*|text\/(?:\*|event-stream))\s*(?:[;,]|$)/i.test(accept) ? undefined : new NotAcceptableError())
-}
-
-async function aborted (signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return
-  await new Promise<void>((resolve) => { signal.addEventListener('abort', () => { resolve() }, { once: true }) })
 }
