@@ -56,7 +56,7 @@ export class Outbox {
       SELECT id, type, subject, data, time, xid::text AS xid, position::text AS position FROM events
       WHERE (xid, position) > (${xid}::xid8, ${position}::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot())
       ORDER BY events.xid, events.position LIMIT ${limit}`)
-    return rows.map((row) => ({ event: eventOf(row), xid: row.xid, position: row.position }))
+    return rows.map(recordedOf)
   }
 
   /** The last that a reader can be given; undefined when there is none. */
@@ -79,14 +79,15 @@ export class Outbox {
     return row && eventOf(row)
   }
 
-  /** Those that a consumer has neither done nor failed at, recorded since and until these times; the oldest first. */
-  async unhandled (consumer: string, since: Date, until: Date, limit: number): Promise<Event[]> {
+  /** Those after a position that a consumer has neither done nor failed at, recorded since and until these times; in order. */
+  async unhandled (consumer: string, { xid, position }: EventPosition, since: Date, until: Date, limit: number): Promise<RecordedEvent[]> {
     const { rows } = await this.#options.database.query<Row>(SQL`
-      SELECT * FROM events event WHERE time >= ${since} AND time < ${until}
+      SELECT id, type, subject, data, time, xid::text AS xid, position::text AS position FROM events event
+      WHERE time >= ${since} AND time < ${until} AND (event.xid, event.position) > (${xid}::xid8, ${position}::bigint)
         AND NOT EXISTS (SELECT FROM event_inbox WHERE consumer = ${consumer} AND event_id = event.id)
         AND NOT EXISTS (SELECT FROM event_failures WHERE consumer = ${consumer} AND event_id = event.id)
-      ORDER BY xid, position LIMIT ${limit}`)
-    return rows.map(eventOf)
+      ORDER BY event.xid, event.position LIMIT ${limit}`)
+    return rows.map(recordedOf)
   }
 
   /** Removes events that were recorded before, but for those that somebody has still to do. Answers how many. */
@@ -134,6 +135,8 @@ export class Outbox {
     this.#open.delete(subject)
     this.#open.set(subject, events)
     events.push({ id, at: now })
+    // What nobody settles does not gather under a subject that is always spoken of.
+    while (now - events[0]!.at >= OPEN_FOR) events.shift()
     for (const [name, [oldest]] of this.#open) {
       if (oldest !== undefined && now - oldest.at < OPEN_FOR) break
       this.#open.delete(name)
@@ -142,6 +145,10 @@ export class Outbox {
 }
 
 interface Row { id: string, type: string, subject: string, data: string, time: Date, xid: string, position: string }
+
+function recordedOf (row: Row): RecordedEvent {
+  return { event: eventOf(row), xid: row.xid, position: row.position }
+}
 
 function eventOf ({ id, type, subject, data, time }: Pick<Row, 'id' | 'type' | 'subject' | 'data' | 'time'>): Event {
   return { specversion: '1.0', id, source: '/larder', type, time: time.toISOString(), subject, datacontenttype: 'application/json', data: JSON.parse(data) as unknown }

@@ -1,6 +1,6 @@
 import type { Cluster, Redis } from 'ioredis'
 import type { Consumer, Delivery } from './consumer.js'
-import type { Event } from './event.js'
+import { BEGINNING, type Event, type EventPosition } from './event.js'
 import { Loop } from './loop.js'
 import type { Outbox } from './outbox.js'
 import type { Reader } from './reader.js'
@@ -148,9 +148,15 @@ export class StreamWorker {
     const now = Date.now()
     for (const { name } of consumers) {
       const until = new Date(isNew ? now : now - settleWithin)
-      const lost = await outbox.unhandled(name, new Date(now - LOOKED_BACK), until, RELAYED)
-      await this.#publish(lost)
-      if (lost.length > 0) for (const loop of this.#loops) loop.wake()
+      for (let from: EventPosition = BEGINNING; ;) {
+        const lost = await outbox.unhandled(name, from, new Date(now - LOOKED_BACK), until, RELAYED)
+        await this.#publish(lost.map(({ event }) => event))
+        if (lost.length > 0) for (const loop of this.#loops) loop.wake()
+        const last = lost.at(-1)
+        // A consumer that is merely slow does not get all of it again and again.
+        if (!isNew || last === undefined || lost.length < RELAYED) break
+        from = last
+      }
     }
     return false
   }

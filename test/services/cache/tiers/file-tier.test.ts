@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { encode } from '../../../../services/cache/encoding.js'
 import type { DurableWrite } from '../../../../services/cache/tiers/tier.js'
 import { FileTier } from '../../../../services/cache/tiers/file-tier.js'
+import { eventually } from '../../../support/caches.js'
 import { temporaryFolder } from '../../../support/durable-caches.js'
 
 let seq = 0
@@ -39,10 +40,13 @@ t.test('a damaged table stops the writes no longer than until it is repaired', a
   const folder = join(temporaryFolder(t), 'durable')
   const faults: string[] = []
   const options = { folder, space: 'a', now: Date.now, onFault: (error: unknown) => { faults.push((error as Error).message) } }
+  const tables = (): string[] => readdirSync(folder).filter((name) => name.endsWith('.ldb'))
   const before = await FileTier.open(options)
   for (let i = 0; i < 8; i++) await before.write(entries(i * 16))
+  // What is closed before LevelDB has made a table of it stays in its log.
+  await eventually(() => tables().length > 0, 'LevelDB made no table')
   await before.close()
-  for (const name of readdirSync(folder).filter((name) => name.endsWith('.ldb'))) {
+  for (const name of tables()) {
     const bytes = readFileSync(join(folder, name))
     bytes.fill(0, bytes.length - 8)
     writeFileSync(join(folder, name), bytes)
