@@ -10,7 +10,7 @@ const room = (name, comment, path, allowed, exceptions = {}) => ({
   comment,
   severity: 'error',
   from: { path, ...exceptions },
-  to: { path: ['^(schemas|services|plugins|routes|test|bench|demos|scripts)/', '^[^/]+\\.ts$'], pathNot: allowed }
+  to: { path: ['^(config|schemas|services|plugins|routes|test|bench|demos|scripts)/', '^[^/]+\\.ts$'], pathNot: allowed }
 })
 
 export default {
@@ -18,10 +18,10 @@ export default {
     room('schemas', 'Schemas know schemas alone.', '^schemas/', ['^schemas/']),
     room('services', 'Services know services, and schemas as types.', '^services/', ['^services/', '^schemas/'], { pathNot: '^services/cache/' }),
     room('engine', 'The cache engine knows itself.', '^services/cache/', ['^services/cache/']),
-    room('plugins', 'Plugins know services, schemas, each other, and the type of the configuration.', '^plugins/', ['^(plugins|services|schemas)/', entry('config')]),
+    room('plugins', 'Plugins know services, schemas, each other, and the type of the configuration.', '^plugins/', ['^(plugins|services|schemas|config)/']),
     room('routes', 'Routes know plugins, services and schemas.', '^routes/', ['^(routes|plugins|services|schemas)/']),
-    room('config', 'The configuration knows schemas, and how keys and rates are written.', entry('config'), ['^schemas/', '^services/cache/codec/key-source\\.ts$', '^services/limits/rates\\.ts$']),
-    room('server', 'The process knows the application and the configuration.', entry('server'), [entry('app'), entry('config')]),
+    room('config', 'The configuration knows schemas, and how keys and rates are written.', '^config(/|\\.ts$)', ['^config(/|\\.ts$)', '^schemas/', '^services/cache/codec/key-source\\.ts$', '^services/limits/rates\\.ts$']),
+    room('server', 'The process knows the application and the configuration.', entry('server'), [entry('app'), '^config(/|\\.ts$)']),
     {
       name: 'schemas-are-types-to-services',
       comment: 'A service knows the shape of its data, not how it is validated.',
@@ -34,7 +34,7 @@ export default {
       comment: 'Options travel as arguments; the environment is read once, in config.ts.',
       severity: 'error',
       from: { path: '^plugins/' },
-      to: { path: entry('config'), ...valuesOnly }
+      to: { path: '^config(/|\\.ts$)', ...valuesOnly }
     },
     {
       name: 'routes-belong-to-the-application',
@@ -74,7 +74,7 @@ export default {
     {
       name: 'no-circles',
       severity: 'error',
-      from: { path: '^(schemas|services|plugins|routes|[^/]+\\.ts$)' },
+      from: { path: '^(config/|schemas|services|plugins|routes|[^/]+\\.ts$)' },
       to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } }
     },
     {
@@ -87,7 +87,7 @@ export default {
       name: 'no-development-packages',
       comment: 'What runs in production may not need what only development installs.',
       severity: 'error',
-      from: { path: '^(schemas|services|plugins|routes|[^/]+\\.ts$)' },
+      from: { path: '^(config/|schemas|services|plugins|routes|[^/]+\\.ts$)' },
       to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], dependencyTypesNot: ['type-only'] }
     }
   ],

@@ -1,6 +1,8 @@
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
-import { ConfigError, loadConfig, maskUrl, type Config } from './config.js'
+import { loadConfig, type Config } from './config.js'
+import { ConfigError } from './config/fault.js'
+import { maskUrl } from './config/shown.js'
 
 /** Milliseconds that requests under way get to finish, and after which the process ends in any case. */
 const DRAIN = 8000

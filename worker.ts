@@ -1,5 +1,6 @@
 import closeWithGrace from 'close-with-grace'
-import { ConfigError, loadConfig } from './config.js'
+import { loadConfig } from './config.js'
+import { ConfigError } from './config/fault.js'
 
 /** Milliseconds after which the process ends in any case. */
 const GRACE = 10_000

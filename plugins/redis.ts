@@ -2,7 +2,7 @@ import fastifyRedis from '@fastify/redis'
 import type { FastifyBaseLogger } from 'fastify'
 import fp from 'fastify-plugin'
 import { Cluster, Redis } from 'ioredis'
-import type { RedisNodes } from '../config.js'
+import type { RedisNodes } from '../config/servers.js'
 
 export interface RedisPluginOptions {
   /** A `redis:` or `rediss:` URL; of no account where there are several servers. */

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const dist = join(root, 'dist')
-const sources = ['plugins', 'routes', 'schemas', 'services']
+const sources = ['config', 'plugins', 'routes', 'schemas', 'services']
 const assets = ['migrations', 'public']
 
 let esbuild

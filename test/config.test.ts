@@ -3,7 +3,10 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import t from 'tap'
-import { ConfigError, initialSettings, loadConfig, maskUrl, readEnvironment } from '../config.js'
+import { loadConfig, readEnvironment } from '../config.js'
+import { ConfigError } from '../config/fault.js'
+import { initialSettings } from '../config/initial-settings.js'
+import { maskUrl } from '../config/shown.js'
 import { Environment, RunTimeSettings } from '../schemas/config.js'
 
 type Given = Record<string, string>
