@@ -1,7 +1,7 @@
 import { openSync } from 'node:fs'
 import { join } from 'node:path'
 import { startServer } from './processes.mjs'
-import { inTurns, median, printTable } from './statistics.mjs'
+import { inTurns, printLoads } from './statistics.mjs'
 
 const ADMINISTRATOR = 'benches-only-1f7c2a9d40e6'
 const KEYS = Array.from({ length: 1000 }, (_, i) => `user:${1000 + i}`)
@@ -63,15 +63,7 @@ export async function benchDuties ({ folder, load, rounds, seconds }) {
   })
   for (const { server } of subjects) await server.stop()
 
-  printTable(`The price of each duty on a hit in memory · ${text.length} bytes · ${load.name}, ${rounds} × ${seconds} s`,
-    ['', 'requests/s', 'ratio', 'CPU µs', 'ratio'],
-    subjects.map(({ label, rates, costs }) => [
-      label,
-      Math.round(median(rates)).toLocaleString('en'),
-      (median(rates) / median(reference.rates)).toFixed(2),
-      median(costs).toFixed(1),
-      (median(reference.costs) / median(costs)).toFixed(2)
-    ]))
+  printLoads(`The price of each duty on a hit in memory · ${text.length} bytes · ${load.name}, ${rounds} × ${seconds} s`, subjects, reference)
 }
 
 async function apiKey (url) {

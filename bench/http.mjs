@@ -5,7 +5,7 @@ import { Redis } from 'ioredis'
 import { LOAD_CORE, which } from './machine.mjs'
 import { freePort } from './ports.mjs'
 import { start, startServer, stop } from './processes.mjs'
-import { inTurns, median, printTable } from './statistics.mjs'
+import { inTurns, printLoads } from './statistics.mjs'
 
 const KEYS = Array.from({ length: 1000 }, (_, i) => `user:${1000 + i}`)
 const valueOf = (key) => ({ name: 'John Doe', email: 'john@example.com', id: Number(key.slice(5)), roles: ['reader', 'writer'], active: true })
@@ -86,15 +86,7 @@ export async function benchHttp (name, { folder, load, rounds, seconds }) {
   await redis?.stop()
 
   const reference = subjects.find(({ label }) => label === Object.keys(bare)[0])
-  printTable(`${title} · ${text.length} bytes · ${load.name}, ${rounds} × ${seconds} s`,
-    ['', 'requests/s', 'ratio', 'CPU µs', 'ratio'],
-    subjects.map(({ label, rates, costs }) => [
-      label,
-      Math.round(median(rates)).toLocaleString('en'),
-      (median(rates) / median(reference.rates)).toFixed(2),
-      median(costs).toFixed(1),
-      (median(reference.costs) / median(costs)).toFixed(2)
-    ]))
+  printLoads(`${title} · ${text.length} bytes · ${load.name}, ${rounds} × ${seconds} s`, subjects, reference)
   for (const note of notes) console.log(note)
 }
 

@@ -18,3 +18,14 @@ export function printTable (title, head, rows) {
   const line = (row) => row.map((cell, column) => column === 0 ? cell.padEnd(widths[column]) : cell.padStart(widths[column])).join('  ')
   console.log(`\n${title}\n${cells.map(line).join('\n')}`)
 }
+
+/** Prints subjects of a load, with `label`, `rates` (requests a second) and `costs` (CPU µs a request) of each round, as ratios to one of them. */
+export function printLoads (title, subjects, reference) {
+  printTable(title, ['', 'requests/s', 'ratio', 'CPU µs', 'ratio'], subjects.map(({ label, rates, costs }) => [
+    label,
+    Math.round(median(rates)).toLocaleString('en'),
+    (median(rates) / median(reference.rates)).toFixed(2),
+    median(costs).toFixed(1),
+    (median(reference.costs) / median(costs)).toFixed(2)
+  ]))
+}

@@ -1,24 +1,15 @@
-import pg from 'pg'
 import t, { type Test } from 'tap'
 import { RunTimeSettings } from '../../schemas/config.js'
 import { ConfigStore, type ConfigStoreOptions, type SettingChanges } from '../../services/config-store.js'
-import { Database } from '../../services/database.js'
-import { migrate } from '../../services/database/migrations.js'
+import { openDatabase } from '../support/database.js'
 import { databaseUrl, startPostgres } from '../support/servers.js'
 
 /** A database with its tables, and stores over it as so many processes would have them. */
 async function prepare (t: Test, connectionString: string) {
-  const pool = new pg.Pool({ connectionString, connectionTimeoutMillis: 2000 })
-  pool.on('error', () => {})
-  pool.on('connect', (client) => { client.on('error', () => {}) })
-  const client = await pool.connect()
-  await migrate(client, { sampleData: 'never' })
-  client.release()
-  const database = new Database(pool)
+  const { database } = await openDatabase(t, connectionString)
   const stores: ConfigStore[] = []
   t.teardown(async () => {
     await Promise.all(stores.map((store) => store.close()))
-    await pool.end()
   })
   const logged: string[] = []
   const open = async (options: Partial<ConfigStoreOptions> = {}) => {

@@ -1,7 +1,5 @@
-import pg from 'pg'
 import t, { type Test } from 'tap'
-import { Database, type Queryable } from '../../services/database.js'
-import { migrate } from '../../services/database/migrations.js'
+import type { Queryable } from '../../services/database.js'
 import { Delivery, type Consumer } from '../../services/events/consumer.js'
 import { DeadLetters } from '../../services/events/dead-letters.js'
 import { BEGINNING, eventId, type Event } from '../../services/events/event.js'
@@ -11,15 +9,11 @@ import { Outbox } from '../../services/events/outbox.js'
 import { Reader } from '../../services/events/reader.js'
 import { retryDue } from '../../services/events/retries.js'
 import { eventually as poll } from '../support/caches.js'
+import { openDatabase } from '../support/database.js'
 import { databaseUrl } from '../support/servers.js'
 
 async function prepare (t: Test) {
-  const pool = new pg.Pool({ connectionString: await databaseUrl(t) })
-  t.teardown(async () => { await pool.end() })
-  const client = await pool.connect()
-  await migrate(client, { sampleData: 'never' })
-  client.release()
-  const database = new Database(pool)
+  const { pool, database } = await openDatabase(t, await databaseUrl(t))
   const outbox = new Outbox({ database })
   t.teardown(async () => { await outbox.close() })
   const record = async (type: string, data: unknown = null, subject = 'things/1') => await database.transaction(async (transaction) => await outbox.record(transaction, { type, subject, data }))

@@ -193,8 +193,21 @@ export function visible (response: LightMyRequestResponse): object {
 /** A sealed cursor is another one each time, of the same length. */
 const withoutCursor = (text: string): string => text.replace(/("next_cursor":"|cursor=)([\w-]+)/g, (_, name: string, cursor: string) => `${name}(${cursor.length})`)
 
+/** Two callers, one of another namespace and one of other keys of the same, each before and after there is something to be hidden. */
+export async function crossOvers (t: Test, tenants: Tenants, backend: string): Promise<void> {
+  await t.test(`nothing of another namespace shows or changes on ${backend}`, async (t) => {
+    await tenants.set(backend, 'tenant-a', 'own', 'own value')
+    await crossOver(t, tenants, backend, 'a', 'tenant-b', 'secret')
+  })
+  await t.test(`nothing of the other keys of a namespace shows or changes on ${backend}`, async (t) => {
+    await tenants.set(backend, 'shared', 'user:1', 'own value')
+    await tenants.set(backend, 'shared', 'user:2', 'own value')
+    await crossOver(t, tenants, backend, 'part', 'shared', 'other')
+  })
+}
+
 /** Holds every attempt of a caller to: nothing of what is not theirs shows, and nothing of it changes. */
-export async function crossOver (t: Test, tenants: Tenants, backend: string, name: Name, namespace: string, key: string): Promise<void> {
+async function crossOver (t: Test, tenants: Tenants, backend: string, name: Name, namespace: string, key: string): Promise<void> {
   const foreign: Foreign = { backend, namespace, key, version: 'none', tag: 'confidential-tag' }
   const run = async (): Promise<Map<string, { attempt: Attempt, answer: LightMyRequestResponse }>> => {
     const answers = new Map<string, { attempt: Attempt, answer: LightMyRequestResponse }>()

@@ -1,13 +1,13 @@
 import t, { type Test } from 'tap'
-import pg from 'pg'
+import type pg from 'pg'
 import type { AuditEvent } from '../../../services/access/audit-event.js'
 import { AuditLog, type AuditLogOptions } from '../../../services/access/audit-log.js'
 import type { Principal } from '../../../services/access/principal.js'
 import { ScopeSet } from '../../../services/access/scopes.js'
-import { Database, type Queryable, type Statement } from '../../../services/database.js'
-import { migrate } from '../../../services/database/migrations.js'
+import type { Database, Queryable, Statement } from '../../../services/database.js'
 import { UnavailableError } from '../../../services/errors.js'
 import { eventually } from '../../support/caches.js'
+import { openDatabase } from '../../support/database.js'
 import { databaseUrl } from '../../support/servers.js'
 
 const OPERATOR: Principal = { kind: 'administrator', id: 'administrator', scopes: ScopeSet.of(['*']) }
@@ -35,12 +35,8 @@ class Fickle implements Queryable {
 }
 
 void t.test('the audit log', async (t) => {
-  const pool = new pg.Pool({ connectionString: await databaseUrl(t) })
-  t.teardown(async () => pool.end())
-  const client = await pool.connect()
-  await migrate(client, { sampleData: 'never' })
-  client.release()
-  const database = new Fickle(new Database(pool))
+  const { pool, database: real } = await openDatabase(t, await databaseUrl(t))
+  const database = new Fickle(real)
   const warnings: { detail: object, message: string }[] = []
   const log = { warn: (detail: object, message: string) => { warnings.push({ detail, message }) } }
 

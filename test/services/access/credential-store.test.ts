@@ -1,25 +1,16 @@
-import pg from 'pg'
 import t, { type Test } from 'tap'
 import { CredentialStore, type CredentialLoader, type CredentialStoreOptions } from '../../../services/access/credential-store.js'
-import { Database } from '../../../services/database.js'
-import { migrate } from '../../../services/database/migrations.js'
 import { eventually } from '../../support/caches.js'
+import { openDatabase } from '../../support/database.js'
 import { databaseUrl, startPostgres } from '../../support/servers.js'
 
 /** A database with its tables, and stores over it as so many processes would have them. */
 async function prepare (t: Test, connectionString: string) {
-  const pool = new pg.Pool({ connectionString, connectionTimeoutMillis: 2000 })
-  pool.on('error', () => {})
-  pool.on('connect', (client) => { client.on('error', () => {}) })
-  const client = await pool.connect()
-  await migrate(client, { sampleData: 'never' })
-  await client.query('CREATE TABLE things (name text, revision bigint)')
-  client.release()
-  const database = new Database(pool)
+  const { database } = await openDatabase(t, connectionString)
+  await database.query('CREATE TABLE things (name text, revision bigint)')
   const stores: CredentialStore[] = []
   t.teardown(async () => {
     await Promise.all(stores.map((store) => store.close()))
-    await pool.end()
   })
   const logged: string[] = []
   const open = async (options: Partial<CredentialStoreOptions> = {}) => {

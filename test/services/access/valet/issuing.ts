@@ -1,7 +1,6 @@
 import { createHmac, createPrivateKey, createPublicKey, sign } from 'node:crypto'
 import fastifyJwt from '@fastify/jwt'
 import Fastify from 'fastify'
-import pg from 'pg'
 import { CredentialStore } from '../../../../services/access/credential-store.js'
 import type { Principal } from '../../../../services/access/principal.js'
 import { ScopeSet } from '../../../../services/access/scopes.js'
@@ -10,8 +9,7 @@ import type { Algorithm } from '../../../../services/access/valet/signing-key.js
 import { boundTo, PURPOSE, SigningKeys } from '../../../../services/access/valet/signing-keys.js'
 import { ValetKeys } from '../../../../services/access/valet/valet-keys.js'
 import { ValetLedger } from '../../../../services/access/valet/valet-ledger.js'
-import { Database } from '../../../../services/database.js'
-import { migrate } from '../../../../services/database/migrations.js'
+import type { Database } from '../../../../services/database.js'
 import type { Owner } from '../../../support/servers.js'
 
 export const SECRET = 'a-secret-that-only-the-tests-have'
@@ -27,18 +25,6 @@ export interface IssuingOptions {
   /** Until when API keys live. */
   endOf?: (id: string) => number | undefined
   shared?: boolean
-}
-
-/** A database with its tables. */
-export async function openDatabase (owner: Owner, connectionString: string): Promise<Database> {
-  const pool = new pg.Pool({ connectionString, connectionTimeoutMillis: 2000 })
-  pool.on('error', () => {})
-  pool.on('connect', (client) => { client.on('error', () => {}) })
-  owner.teardown(() => pool.end())
-  const client = await pool.connect()
-  await migrate(client, { sampleData: 'never' })
-  client.release()
-  return new Database(pool)
 }
 
 /** What a process has for valet keys. */

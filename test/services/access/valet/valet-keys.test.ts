@@ -5,8 +5,9 @@ import { ResourceList } from '../../../../services/access/resources.js'
 import { ScopeSet } from '../../../../services/access/scopes.js'
 import type { Asked } from '../../../../services/access/valet/grant.js'
 import { eventually } from '../../../support/caches.js'
+import { openDatabase } from '../../../support/database.js'
 import { databaseUrl } from '../../../support/servers.js'
-import { ADMINISTRATOR, CALLER, forge, LOCAL, openDatabase, openIssuing, stolenKey, type IssuingOptions } from './issuing.js'
+import { ADMINISTRATOR, CALLER, forge, LOCAL, openIssuing, stolenKey, type IssuingOptions } from './issuing.js'
 
 /** The clock of the service; that of the database goes on by itself. */
 const NOON = Math.floor(Date.now() / 1000) * 1000
@@ -14,7 +15,7 @@ const FORBIDDEN = { code: 'ERR_FORBIDDEN' }
 const UNAUTHORIZED = { code: 'ERR_UNAUTHORIZED' }
 
 async function open (t: Test, options: IssuingOptions = {}) {
-  const database = await openDatabase(t, await databaseUrl(t))
+  const { database } = await openDatabase(t, await databaseUrl(t))
   return { database, ...await openIssuing(t, database, options) }
 }
 
@@ -248,7 +249,7 @@ t.test('uses', async (t) => {
 })
 
 t.test('two processes', async (t) => {
-  const database = await openDatabase(t, await databaseUrl(t))
+  const { database } = await openDatabase(t, await databaseUrl(t))
   const [a, b] = await Promise.all([openIssuing(t, database), openIssuing(t, database)])
   const asked: Asked = { scopes: ['cache:read'] }
 
@@ -333,7 +334,7 @@ t.test('two processes', async (t) => {
 })
 
 t.test('one that was issued under one algorithm is nothing under the other', async (t) => {
-  const database = await openDatabase(t, await databaseUrl(t))
+  const { database } = await openDatabase(t, await databaseUrl(t))
   const [a, b] = [await openIssuing(t, database), await openIssuing(t, database, { algorithm: 'EdDSA' })]
   const { token } = await a.keys.issue(ADMINISTRATOR, { scopes: ['cache:read'] })
   await t.rejects(b.bearer(token), UNAUTHORIZED)
