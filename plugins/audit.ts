@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
-import { keyHashOf, type AuditEvent } from '../services/access/audit-event.js'
+import { keyHashOf, type AuditEvent, type AuditOutcome } from '../services/access/audit-event.js'
 import { AuditLog } from '../services/access/audit-log.js'
 import { thingOf, type Demand } from '../services/access/demand.js'
 import type {} from './gatekeeper.js'
@@ -49,16 +49,17 @@ export default fp<AuditOptions>(async function audit (app, { retention }) {
     done()
   }
   const followUse: onRequestHookHandler = (request, reply, done) => {
-    const { kind, spend } = request.principal
-    if (kind === 'valet_key') {
-      reply.raw.once('close', () => {
-        if (isDenied(reply)) return
-        // One that is good for a number of uses has an entry for each.
-        if (spend === undefined) audit.count(outcomeOf(request, reply))
-        else audit.record(outcomeOf(request, reply))
-      })
-    }
+    if (request.identified?.kind === 'valet_key') reply.raw.once('close', () => { if (!isDenied(reply)) noteUse(request, reply) })
     done()
+  }
+
+  function noteUse (request: FastifyRequest, reply: FastifyReply): void {
+    const { principal, routeOptions: { config: { scope = 'public' } } } = request
+    // One that is good for a number of uses has an entry for each.
+    if (principal.spend !== undefined) return audit.record(outcomeOf(request, reply))
+    const { statusCode: status } = reply
+    const alike = { at: Date.now(), outcome: outcomeFrom(reply), action: ACCESS, scope, status, principal: principal.id, address: request.ip }
+    if (!audit.countAgain(alike)) audit.count(outcomeOf(request, reply))
   }
 
   const prune = (): void => {
@@ -79,16 +80,19 @@ function outcomeOf (request: FastifyRequest, reply: FastifyReply): AuditEvent {
   const { statusCode } = reply
   const event = eventOf(request)
   const location = reply.getHeader('location')
-  // An export that breaks off, or that nobody takes to its end, has begun with 200.
-  const isWhole = reply.raw.writableEnded
   return {
     ...event,
-    outcome: statusCode < 400 && isWhole ? 'success' : 'failure',
-    ...(statusCode < 400 && !isWhole && { reason: 'The answer was not taken to its end.' }),
+    outcome: outcomeFrom(reply),
+    ...(statusCode < 400 && !reply.raw.writableEnded && { reason: 'The answer was not taken to its end.' }),
     status: statusCode,
     // What was made is named where it can be found.
     ...(statusCode === 201 && typeof location === 'string' && { resource: location.replace(/^\//, '') })
   }
+}
+
+/** An export that breaks off, or that nobody takes to its end, has begun with 200. */
+function outcomeFrom ({ statusCode, raw }: FastifyReply): AuditOutcome {
+  return statusCode < 400 && raw.writableEnded ? 'success' : 'failure'
 }
 
 function eventOf (request: FastifyRequest): Omit<AuditEvent, 'outcome'> {

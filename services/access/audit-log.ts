@@ -5,7 +5,7 @@ import type { Queryable } from '../database.js'
 import { isoTime } from '../iso-time.js'
 import { MAX_PAGE, pageOf, positionOf, type PageRequest } from '../page.js'
 import type { AuditEvent, AuditOutcome, AuditRow } from './audit-event.js'
-import { AuditWindows, type WindowOptions } from './audit-windows.js'
+import { AuditWindows, type Alike, type WindowOptions } from './audit-windows.js'
 import { seesAll, type Principal } from './principal.js'
 
 export interface AuditLogOptions {
@@ -65,6 +65,14 @@ export class AuditLog {
   /** Notes an event. Never throws, never waits. */
   record (event: AuditEvent): void {
     this.#add({ ...event, event: randomUUID(), until: event.at, count: 1 })
+  }
+
+  /**
+   * Counts one more of what `count` was told of within the last minute, and tells whether it did: for what comes with every request,
+   * where all the rest of the event would be made for nothing.
+   */
+  countAgain (event: Alike): boolean {
+    return this.#windows.countAgain(event)
   }
 
   /** The same for what may come in floods: those that are alike within a minute of the first are one row. */

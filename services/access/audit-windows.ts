@@ -11,6 +11,9 @@ export interface WindowOptions {
 /** Several events that are alike: the first of them, when the last was, and how many there were. */
 export interface Counted { readonly event: AuditEvent, until: number, count: number }
 
+/** What events that are counted together are alike in, and when they were. */
+export type Alike = Pick<AuditEvent, 'at' | 'outcome' | 'action' | 'scope' | 'status' | 'principal' | 'address'>
+
 interface Window extends Counted { readonly closes: number }
 
 /**
@@ -28,14 +31,18 @@ export class AuditWindows {
     this.#most = most
   }
 
+  /** Counts one more where some that are alike were told of already, and tells whether. The event needs no more than what it is alike in. */
+  countAgain (event: Alike): boolean {
+    const window = this.#windows.get(nameOf(event))
+    if (window === undefined) return false
+    count(window, event)
+    return true
+  }
+
   /** Whether the event is to be told by itself; otherwise it was counted. */
   isFirst (event: AuditEvent): boolean {
-    const name = [event.outcome, event.action, event.scope, event.status, event.principal, sourceOf(event.address)].join(' ')
-    const window = this.#windows.get(name)
-    if (window !== undefined) {
-      count(window, event)
-      return false
-    }
+    if (this.countAgain(event)) return false
+    const name = nameOf(event)
     const closes = event.at + this.#length
     if (this.#windows.size < this.#most) {
       this.#windows.set(name, { event, until: event.at, count: 0, closes })
@@ -62,7 +69,11 @@ export class AuditWindows {
   }
 }
 
-function count (window: Window, { at }: AuditEvent): void {
+function nameOf ({ outcome, action, scope, status, principal, address }: Alike): string {
+  return `${outcome} ${action} ${scope} ${status} ${principal} ${sourceOf(address)}`
+}
+
+function count (window: Window, { at }: Alike): void {
   window.count++
   window.until = at
 }
@@ -73,7 +84,7 @@ function anonymous ({ at, outcome, action, scope }: AuditEvent): AuditEvent {
 
 /** Whoever has one address of IPv6 has 2^64 of them. */
 function sourceOf (address = ''): string {
-  if (!isIPv6(address)) return address
+  if (!address.includes(':') || !isIPv6(address)) return address
   const [head = '', tail] = address.split('::', 2)
   const groups = head === '' ? [] : head.split(':')
   if (tail !== undefined) {
