@@ -29,6 +29,9 @@ export class Remembered {
   readonly #maxLength: number
   readonly #now: () => number
   #length = 0
+  /** Who comes again and again is not looked up each time: that takes a hash of all of the text. */
+  #last: string | undefined
+  #lastEntry: Entry | undefined
 
   constructor ({ maxCount = 10_000, maxLength = 8 * 1024 * 1024, now = Date.now }: RememberedOptions = {}) {
     this.#maxCount = maxCount
@@ -42,7 +45,7 @@ export class Remembered {
 
   /** Whose credential it is, and who said so; undefined when that has to be found out anew. */
   get (credential: string): { principal: Principal, authenticator: Authenticator } | undefined {
-    const entry = this.#entries.get(credential)
+    const entry = credential === this.#last ? this.#lastEntry : this.#entries.get(credential)
     if (entry === undefined) return undefined
     const { principal: { expiresAt }, authenticator, epoch } = entry
     if (authenticator.epoch !== epoch || (expiresAt !== undefined && expiresAt <= this.#now())) {
@@ -50,6 +53,8 @@ export class Remembered {
       return undefined
     }
     entry.used = true
+    this.#last = credential
+    this.#lastEntry = entry
     return entry
   }
 
@@ -75,6 +80,8 @@ export class Remembered {
   }
 
   #forget (credential: string): void {
-    if (this.#entries.delete(credential)) this.#length -= credential.length
+    if (!this.#entries.delete(credential)) return
+    this.#length -= credential.length
+    if (credential === this.#last) this.#last = this.#lastEntry = undefined
   }
 }

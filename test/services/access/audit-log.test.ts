@@ -115,6 +115,22 @@ void t.test('the audit log', async (t) => {
     t.match((await audit.list(OPERATOR, { outcome: 'denied' })).entries[0], { address: '192.0.2.1', count: 999 })
   })
 
+  await t.test('counts again what it was told of, by no more than what is alike', async (t) => {
+    const audit = await open(t, { interval: 60_000 })
+    const { at, outcome, action, scope, status, principal, address } = denial()
+    const alike = { at, outcome, action, scope, status, principal, address }
+    t.equal(audit.countAgain(alike), false, 'not before it was told')
+    audit.count(denial({ keyHash: 'a'.repeat(64) }))
+    t.equal(audit.countAgain({ ...alike, at: at + 500 }), true)
+    for (const other of [{ outcome: 'success' as const }, { action: 'cache.clear' }, { scope: 'cache:write' as const }, { status: 403 }, { principal: 'valet:1' }, { address: '192.0.2.9' }]) {
+      t.equal(audit.countAgain({ ...alike, ...other }), false, JSON.stringify(other))
+    }
+    await audit.close()
+    const { rows } = await pool.query<{ count: number, until: Date }>('SELECT count::int, until FROM audit_log ORDER BY id')
+    t.strictSame(rows.map(({ count }) => count), [1, 1])
+    t.equal(rows[1]?.until.getTime(), at + 500)
+  })
+
   await t.test('a flood from many addresses fills no table', async (t) => {
     const audit = await open(t, { windows: { most: 10 } })
     for (let index = 0; index < 5000; index++) audit.count(denial({ address: `198.51.${index >> 8}.${index & 255}` }))
