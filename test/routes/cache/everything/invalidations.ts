@@ -1,0 +1,51 @@
+import type { Test } from 'tap'
+import type { Api } from '../api.js'
+
+export async function invalidations (t: Test, api: () => Api): Promise<void> {
+  const fill = async (cache: Api) => {
+    await cache.post('/set-batch', [
+      { key: 'user:1', value: 1, metadata: { tags: ['user', 'admin'] } }, { key: 'user:2', value: 2, metadata: { tags: ['user'] } },
+      { key: 'temp:1', value: 3 }, { key: 'post:1', value: 4, metadata: { tags: ['__proto__'] } }
+    ])
+  }
+  const left = async (cache: Api) => (await cache.get('/keys')).body.keys.map(({ key }) => key).sort()
+
+  await t.test('tags and patterns drop what they concern', async (t) => {
+    const cache = api()
+    await fill(cache)
+    const answer = await cache.post('/invalidate', { tags: ['admin', 'profile'], pattern: 'temp:*' })
+    t.equal(answer.status, 200)
+    t.strictSame(answer.body, {
+      success: true, message: '2 entries invalidated', deleted_count: 2, tags: ['admin', 'profile'], pattern: 'temp:*'
+    })
+    t.strictSame(await left(cache), ['post:1', 'user:2'])
+    t.equal((await cache.read('user:1')).body.found, false)
+    t.strictSame((await cache.post('/invalidate', { tags: ['__proto__'] })).body, {
+      success: true, message: '1 entry invalidated', deleted_count: 1, tags: ['__proto__'], pattern: null
+    })
+    t.match((await cache.post('/invalidate', { pattern: '*' })).body, { deleted_count: 1, tags: [], pattern: '*' })
+    t.strictSame(await left(cache), [])
+    await cache.set('user:1', 'new', { metadata: { tags: ['admin'] } })
+    t.equal((await cache.read('user:1')).body.cache_item.value, 'new', 'what is written afterwards stays')
+  })
+
+  await t.test('clear drops everything, or what matches', async (t) => {
+    const cache = api()
+    await fill(cache)
+    const cleared = await cache.post('/clear', undefined, { pattern: 'user:*' })
+    t.equal(cleared.status, 200)
+    t.strictSame(cleared.body, { success: true, message: '2 entries deleted', deleted_count: 2, pattern: 'user:*' })
+    t.strictSame(await left(cache), ['post:1', 'temp:1'])
+    t.strictSame((await cache.post('/clear')).body, { success: true, message: '2 entries deleted', deleted_count: 2, pattern: null })
+    t.strictSame((await cache.post('/clear', {})).body, { success: true, message: '0 entries deleted', deleted_count: 0, pattern: null })
+  })
+
+  await t.test('neither tags nor pattern is a fault, and so is a body for clear', async (t) => {
+    const cache = api()
+    for (const body of [{}, { tags: [] }, { tags: 'user' }, { tags: [''] }, { tags: [1] }, { pattern: '' }, { pattern: null }, { tag: ['a'] }, { tags: ['a\n'] }, []]) {
+      t.equal((await cache.post('/invalidate', body)).status, 400, JSON.stringify(body))
+    }
+    t.equal((await cache.post('/clear', { pattern: 'user:*' })).status, 400)
+    t.equal((await cache.post('/clear', 'null')).status, 200)
+  })
+}
