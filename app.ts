@@ -19,6 +19,7 @@ import eventStreams from './plugins/event-streams.js'
 import events from './plugins/events.js'
 import gatekeeper from './plugins/gatekeeper.js'
 import health from './plugins/health.js'
+import idempotency from './plugins/idempotency.js'
 import memcached from './plugins/memcached.js'
 import metrics from './plugins/metrics.js'
 import openapi from './plugins/openapi.js'
@@ -73,6 +74,7 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   await app.register(gatekeeper, config.access) // before the first route, and before any body is read
   await app.register(overload, config.overload) // before anything else is asked
   await app.register(rateLimit, { ...config.rateLimits, deadline: config.cache.deadline }) // once it is known who asks; over Redis where there is one
+  await app.register(idempotency, { secrets: config.valet.secrets, dataDir: config.dataDir }) // before uses are counted: a repetition is none
   await app.register(allowances) // what some credentials have only so much of
   await app.register(bodyLimits)
   await app.register(eventStreams)

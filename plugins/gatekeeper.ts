@@ -227,6 +227,6 @@ function callerOf ({ ip, headers }: FastifyRequest): Caller {
   return { address: ip, isBearer: headers.authorization !== undefined }
 }
 
-function isLoopback (address: string): boolean {
+export function isLoopback (address: string): boolean {
   return address === '127.0.0.1' || address === '::1' || /^(?:::ffff:)?127(?:\.\d{1,3}){3}$/i.test(address)
 }

@@ -29,20 +29,32 @@ const TAGS = [
 ]
 
 type Json = Record<string, unknown>
+
+/** Without an example: Swagger UI would send the same key with every request. */
+const IDEMPOTENCY_KEY: Json = {
+  name: 'Idempotency-Key',
+  in: 'header',
+  description: 'Makes the request safe to repeat for 24 hours: the same key with the same request is carried out once, and gets the first answer again ' +
+    '(409 while it is still being carried out, 422 with another request). A string in quotes, or a UUID as it is.',
+  schema: { type: 'string', minLength: 1, maxLength: 600 }
+}
+
 interface Media { schema?: Json, example?: unknown, examples?: unknown }
 interface Answer { description: string, headers?: Json, content?: Record<string, Media> }
 interface Operation {
   description?: string
+  parameters?: Json[]
   requestBody?: { content: Record<string, Media> }
   responses: Record<string, Answer>
   security?: Record<string, string[]>[]
   'x-scope'?: string
   /** Only on its way to the document. */
   'x-unlimited'?: boolean
+  'x-keyed'?: boolean
 }
 type Document = Json & {
   paths?: Record<string, Record<string, Operation>>
-  components?: { schemas?: Record<string, Json>, headers?: Json, securitySchemes?: Json }
+  components?: { schemas?: Record<string, Json>, headers?: Json, parameters?: Json, securitySchemes?: Json }
 }
 
 /** Where a credential may be; `services/access/` says what is one. */
@@ -80,8 +92,9 @@ export default fp(async function openapi (app) {
       buildLocalReference: (schema, _baseUri, _fragment, i) => typeof schema.$id === 'string' ? schema.$id : `schema-${i}`
     },
     transform: ({ schema, url, route }) => {
-      const { scope, rateLimit } = (route as { config?: { scope?: string, rateLimit?: unknown } }).config ?? {}
-      return { schema: { ...documented.get(schema) ?? schema, 'x-scope': scope, 'x-unlimited': rateLimit === false } as typeof schema, url }
+      const { scope, rateLimit, idempotency } = (route as { config?: { scope?: string, rateLimit?: unknown, idempotency?: unknown } }).config ?? {}
+      const marks = { 'x-scope': scope, 'x-unlimited': rateLimit === false, 'x-keyed': typeof idempotency === 'object' }
+      return { schema: { ...documented.get(schema) ?? schema, ...marks } as typeof schema, url }
     },
     transformObject: (document) =>
       complete((document as { openapiObject: Document }).openapiObject) as ReturnType<NonNullable<FastifyDynamicSwaggerOptions['transformObject']>>
@@ -139,13 +152,20 @@ function complete (document: Document): Document {
       description: 'What is left of each: requests (`r`), and the seconds after which there are more (`t`)',
       schema: { type: 'string' },
       example: '"per-minute";r=5999;t=1'
+    },
+    IdempotencyReplayed: {
+      description: '`true` where this is the answer to an earlier request with the same Idempotency-Key, and nothing was done now',
+      schema: { type: 'string', const: 'true' },
+      example: 'true'
     }
   }
+  components.parameters = { ...components.parameters, IdempotencyKey: IDEMPOTENCY_KEY }
   components.securitySchemes = SECURITY_SCHEMES
   for (const [path, operations] of Object.entries(document.paths ?? {})) {
     for (const [method, operation] of Object.entries(operations)) {
       for (const status of [...always(method, path), ...guarded(operation)]) operation.responses[status] ??= problemAnswer(status)
       guard(operation)
+      makeRepeatable(operation)
       completeOperation(operation, components.schemas ?? {})
     }
   }
@@ -179,6 +199,19 @@ function limitAnswers ({ responses }: Operation): void {
     answer.headers = {
       'ratelimit-policy': { $ref: '#/components/headers/RateLimitPolicy' }, ratelimit: { $ref: '#/components/headers/RateLimit' }, ...answer.headers
     }
+  }
+}
+
+/** What an Idempotency-Key adds: see plugins/idempotency.ts. */
+function makeRepeatable (operation: Operation): void {
+  const { 'x-keyed': isKeyed, parameters = [], responses } = operation
+  delete operation['x-keyed']
+  if (isKeyed !== true) return
+  operation.parameters = [...parameters, { $ref: '#/components/parameters/IdempotencyKey' }]
+  for (const status of [409, 422] as const) responses[status] ??= problemAnswer(status)
+  responses[409]!.headers = { 'retry-after': { $ref: '#/components/headers/RetryAfter' }, ...responses[409]!.headers }
+  for (const [status, answer] of Object.entries(responses)) {
+    if (status.startsWith('2')) answer.headers = { 'idempotency-replayed': { $ref: '#/components/headers/IdempotencyReplayed' }, ...answer.headers }
   }
 }
 

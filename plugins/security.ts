@@ -30,7 +30,7 @@ export default fp<SecurityOptions>(async function security (app, { allowedOrigin
     origin: allowedOrigins.includes('*') ? '*' : [...allowedOrigins],
     credentials: !allowedOrigins.includes('*'),
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-    exposedHeaders: ['age', 'cache-status', 'etag', 'link', 'location', 'ratelimit', 'ratelimit-policy', 'retry-after', 'x-request-id'],
+    exposedHeaders: ['age', 'cache-status', 'etag', 'idempotency-replayed', 'link', 'location', 'ratelimit', 'ratelimit-policy', 'retry-after', 'x-request-id'],
     maxAge: 600,
     strictPreflight: false
   })

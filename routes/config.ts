@@ -139,7 +139,9 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
   }, async (request, reply) => {
     const { key } = request.params
     checkChangeable(key)
-    return changed(reply, await store.rollBack(key, request.body?.revision, changeOptions(request, key, false)))
+    const rolledBack = (state: SettingState) => ({ status: 200, headers: { etag: etagOf(state) }, body: settingOf(state) })
+    const options = { ...changeOptions(request, key, false), recording: request.recording(rolledBack) }
+    return await reply.sendOutcome(rolledBack(await store.rollBack(key, request.body?.revision, options)))
   })
 
   app.get('/watch', {
@@ -191,9 +193,11 @@ function changed (reply: FastifyReply, state: SettingState): Setting {
   return settingOf(state)
 }
 
-function tag (reply: FastifyReply, { revision }: SettingState): void {
-  void reply.header('etag', `"r${revision}"`)
+function tag (reply: FastifyReply, state: SettingState): void {
+  void reply.header('etag', etagOf(state))
 }
+
+const etagOf = ({ revision }: SettingState): string => `"r${revision}"`
 
 /** Who changes what under which condition. */
 function changeOptions ({ headers, query, principal }: FastifyRequest, key: string, isRequired = true): ChangeOptions {

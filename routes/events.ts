@@ -58,12 +58,18 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
       body: ref(NewEvent),
       response: { 201: ref(EventReply), ...problems(422, 503) }
     }
-  }, async ({ body: { channel, event } }, reply) => {
+  }, async (request, reply) => {
+    const { channel, event } = request.body
     if (KNOWN_TO.has(channel)) throw new UnsupportedHereError(`Events of the channel ${channel} are recorded with the changes that they are about: take another.`)
     const kind = event['type']
     const type = `${channel}.${typeof kind === 'string' && /^[A-Za-z0-9_.-]{1,100}$/.test(kind) ? kind : 'published'}`
-    const recorded = await database.transaction(async (transaction) => await outbox.record(transaction, { type, subject: channel, data: event }))
-    return reply.code(201).send(recorded)
+    const published = (recorded: Event) => ({ status: 201, body: recorded })
+    const recording = request.recording(published)
+    return reply.sendOutcome(published(await database.transaction(async (transaction) => {
+      const recorded = await outbox.record(transaction, { type, subject: channel, data: event })
+      await recording?.(transaction, recorded)
+      return recorded
+    })))
   })
 
   app.get('/dead-letters', {

@@ -61,8 +61,9 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
     }
   }, async (request, reply) => {
     const id = randomUUID()
-    const item = await written(id, () => service.create(id, request.body))
-    return reply.code(201).header('location', `/items/${id}`).send(item)
+    const created = (item: Item) => ({ status: 201, headers: { location: `/items/${id}` }, body: item })
+    const item = await written(id, () => service.create(id, request.body, request.recording(created)))
+    return reply.sendOutcome(created(item))
   })
 
   app.put('/:id', {

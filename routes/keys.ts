@@ -5,6 +5,7 @@ import {
 } from '../schemas/keys.js'
 
 const tags = ['Keys']
+const outcomeOf = (issued: IssuedApiKey) => ({ status: 201, headers: { location: `/keys/${issued.id}` }, body: issued })
 
 /** API keys. Prefix: `/keys`. */
 const keys: FastifyPluginAsyncTypebox = async (app) => {
@@ -46,7 +47,7 @@ const keys: FastifyPluginAsyncTypebox = async (app) => {
   }, async (request) => await apiKeys.get(request.principal, request.params.id))
 
   app.post('', {
-    config: { scope: 'keys:write', audit: 'key.issue' },
+    config: { scope: 'keys:write', audit: 'key.issue', idempotency: { isSecret: true } },
     schema: {
       operationId: 'createApiKey',
       summary: 'Create an API key',
@@ -56,12 +57,11 @@ const keys: FastifyPluginAsyncTypebox = async (app) => {
       response: { 201: ref(IssuedApiKey), ...problems(409) }
     }
   }, async (request, reply) => {
-    const issued = await apiKeys.create(request.principal, request.body)
-    return reply.code(201).header('location', `/keys/${issued.id}`).send(issued)
+    return reply.sendOutcome(outcomeOf(await apiKeys.create(request.principal, request.body, request.recording(outcomeOf))))
   })
 
   app.post('/:id/rotate', {
-    config: { scope: 'keys:write', audit: 'key.rotate' },
+    config: { scope: 'keys:write', audit: 'key.rotate', idempotency: { isSecret: true } },
     schema: {
       operationId: 'rotateApiKey',
       summary: 'Replace an API key by a new one with the same rights',
@@ -74,8 +74,7 @@ const keys: FastifyPluginAsyncTypebox = async (app) => {
     // Without a body everything is as by default.
     preValidation: async (request) => { request.body ??= {} }
   }, async (request, reply) => {
-    const issued = await apiKeys.rotate(request.principal, request.params.id, request.body)
-    return reply.code(201).header('location', `/keys/${issued.id}`).send(issued)
+    return reply.sendOutcome(outcomeOf(await apiKeys.rotate(request.principal, request.params.id, request.body, request.recording(outcomeOf))))
   })
 
   app.delete('/:id', {

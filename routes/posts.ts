@@ -42,10 +42,11 @@ const posts: FastifyPluginAsyncTypebox = async (app) => {
       response: { 201: ref(Message), ...problems(503) }
     }
   }, async (request, reply) => {
-    const id = await service.create(request.body)
+    const created = { status: 201, body: { message: 'Post created' } }
+    const id = await service.create(request.body, request.recording(() => created))
     await cache.forget(LIST_KEY)
     outbox.settle('cache', `posts/${id}`)
-    return reply.code(201).send({ message: 'Post created' })
+    return reply.sendOutcome(created)
   })
 }
 

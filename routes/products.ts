@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import cacheAside from '../plugins/cache-aside.js'
 import { CachedListQuery, CachedQuery, CachedReadHeaders, NotModified } from '../schemas/cache-aside.js'
 import { problems, ref } from '../schemas/common.js'
-import { NewProduct, ProductChanges, ProductDeletedReply, ProductListReply, ProductParams, ProductReply } from '../schemas/products.js'
+import { NewProduct, ProductChanges, ProductDeletedReply, ProductListReply, ProductParams, ProductReply, type Product } from '../schemas/products.js'
 import { ProductService } from '../services/products.js'
 import { sampleKeys } from '../services/sample-keys.js'
 import { stopwatch } from '../services/stopwatch.js'
@@ -67,10 +67,11 @@ const products: FastifyPluginAsyncTypebox = async (app) => {
     }
   }, async (request, reply) => {
     const time = stopwatch()
-    const product = await service.create(request.body)
+    const created = (product: Product) => ({ status: 201, headers: { location: `/products/${product.id}` }, body: { product, ...time.members('database') } })
+    const product = await service.create(request.body, request.recording(created))
     await cache.forget(LIST_KEY)
     outbox.settle('cache', `products/${product.id}`)
-    return reply.code(201).header('location', `/products/${product.id}`).send({ product, ...time.members('database') })
+    return reply.sendOutcome(created(product))
   })
 
   app.put('/:id', {

@@ -3,7 +3,7 @@ import cacheAside from '../plugins/cache-aside.js'
 import { CachedListQuery, CachedQuery, CachedReadHeaders, NotModified } from '../schemas/cache-aside.js'
 import { problems, ref } from '../schemas/common.js'
 import {
-  NewRecipe, NewRecipeItem, RecipeChanges, RecipeDeletedReply, RecipeListReply, RecipeParams, RecipeProductParams, RecipeReply
+  NewRecipe, NewRecipeItem, RecipeChanges, RecipeDeletedReply, RecipeListReply, RecipeParams, RecipeProductParams, RecipeReply, type Recipe
 } from '../schemas/recipes.js'
 import { RecipeService } from '../services/recipes.js'
 import { sampleKeys } from '../services/sample-keys.js'
@@ -72,9 +72,10 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
     }
   }, async (request, reply) => {
     const time = stopwatch()
-    const recipe = await service.create(request.body)
+    const created = (recipe: Recipe) => ({ status: 201, headers: { location: `/recipes/${recipe.id}` }, body: { recipe, ...time.members('database') } })
+    const recipe = await service.create(request.body, request.recording(created))
     await changed(recipe.id)
-    return reply.code(201).header('location', `/recipes/${recipe.id}`).send({ recipe, ...time.members('database') })
+    return reply.sendOutcome(created(recipe))
   })
 
   app.put('/:id', {
@@ -120,11 +121,13 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
       body: ref(NewRecipeItem),
       response: { 201: ref(RecipeReply), ...problems(404, 409, 422, 503) }
     }
-  }, async ({ params: { id }, body }, reply) => {
+  }, async (request, reply) => {
     const time = stopwatch()
-    const recipe = await service.addProduct(id, body)
+    const { params: { id }, body } = request
+    const added = (recipe: Recipe) => ({ status: 201, body: { recipe, ...time.members('database') } })
+    const recipe = await service.addProduct(id, body, request.recording(added))
     await changed(id)
-    return reply.code(201).send({ recipe, ...time.members('database') })
+    return reply.sendOutcome(added(recipe))
   })
 
   app.delete('/:id/products/:product_id', {

@@ -9,6 +9,7 @@ import {
 } from '../schemas/valet.js'
 import type { Grant } from '../services/access/valet/grant.js'
 import type { SigningKeyStatus } from '../services/access/valet/signing-keys.js'
+import type { IssuedValetKey } from '../services/access/valet/valet-keys.js'
 import type { ValetKeyStatus } from '../services/access/valet/valet-ledger.js'
 import { InvalidInputError } from '../services/errors.js'
 import { isoTime } from '../services/iso-time.js'
@@ -20,7 +21,7 @@ const valet: FastifyPluginAsyncTypebox = async (app) => {
   const { database, valet: { keys, ledger, signing } } = app
 
   app.post('/token', {
-    config: { scope: 'valet:issue', audit: 'valet.issue' },
+    config: { scope: 'valet:issue', audit: 'valet.issue', idempotency: { isSecret: true } },
     schema: {
       operationId: 'issueValetKey',
       summary: 'Issue a valet key',
@@ -31,13 +32,16 @@ const valet: FastifyPluginAsyncTypebox = async (app) => {
       body: ref(NewValetKey),
       response: { 201: ref(ValetKeyReply), ...problems(401, 403, 422, 503) }
     }
-  }, async ({ principal, body }, reply) => {
-    const { not_before: notBefore, max_uses: maxUses, ip, max_bytes: maxBytes, ...same } = body
-    const { id, token, expiresIn, grant } = await keys.issue(principal, {
-      ...same, notBefore: notBefore === undefined ? undefined : Date.parse(notBefore), maxUses, maxBytes, addresses: typeof ip === 'string' ? [ip] : ip
+  }, async (request, reply) => {
+    const { not_before: notBefore, max_uses: maxUses, ip, max_bytes: maxBytes, ...same } = request.body
+    const issued = ({ id, token, expiresIn, grant }: IssuedValetKey) => ({
+      status: 201,
+      headers: { location: `${app.prefix}/tokens/${id}`, 'cache-control': 'no-store' },
+      body: { token, token_type: 'Bearer' as const, id, expires_in: expiresIn, ...grantedOf(grant) }
     })
-    reply.header('location', `${app.prefix}/tokens/${id}`)
-    return noStore(reply).code(201).send({ token, token_type: 'Bearer' as const, id, expires_in: expiresIn, ...grantedOf(grant) })
+    return reply.sendOutcome(issued(await keys.issue(request.principal, {
+      ...same, notBefore: notBefore === undefined ? undefined : Date.parse(notBefore), maxUses, maxBytes, addresses: typeof ip === 'string' ? [ip] : ip
+    }, request.recording(issued))))
   })
 
   app.get('/tokens', {

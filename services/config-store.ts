@@ -5,6 +5,7 @@ import { Value } from '@sinclair/typebox/value'
 import type { RunTimeSettings } from '../schemas/config.js'
 import type { Database, Queryable } from './database.js'
 import { invalidField, InvalidInputError, NotFoundError } from './errors.js'
+import type { Recording } from './idempotency/recording.js'
 
 export type SettingName = keyof RunTimeSettings
 export type SettingChanges = Partial<RunTimeSettings>
@@ -35,6 +36,8 @@ export interface ChangeOptions {
   condition?: (revision: number) => boolean
   /** Checks everything, and stores nothing. */
   dryRun?: boolean
+  /** Called in the transaction of the change. */
+  recording?: Recording<SettingState> | undefined
 }
 
 /** A setting with where its value comes from. */
@@ -102,17 +105,17 @@ export class ConfigStore {
    * Stores all the changes, or none, and resolves once this process lives by them. Throws InvalidInputError for a name
    * or a value that the schema does not have.
    */
-  async put (changes: SettingChanges, by = ''): Promise<void> {
+  async put (changes: SettingChanges, by = '', recording?: Recording<void>): Promise<void> {
     this.#checkEach(changes)
-    await this.update(() => changes, by)
+    await this.update(() => changes, by, recording)
   }
 
   /**
    * The same for changes that depend on what is stored: `decide` gets the settings as they are at that moment in the database, and
    * no other change, of this process or another, comes in between. When it throws, nothing is stored.
    */
-  async update (decide: (settings: Readonly<RunTimeSettings>) => SettingChanges, by = ''): Promise<void> {
-    await this.#change((settings) => ({ set: decide(settings) }), { by })
+  async update (decide: (settings: Readonly<RunTimeSettings>) => SettingChanges, by = '', recording?: Recording<void>): Promise<void> {
+    await this.#change((settings) => ({ set: decide(settings) }), { by }, async (transaction) => { await recording?.(transaction) })
   }
 
   /**
@@ -247,16 +250,16 @@ export class ConfigStore {
   }
 
   async #changeOne (name: string, decide: (transaction: Queryable) => Changes | Promise<Changes>, options: ChangeOptions & { action?: Action }): Promise<SettingState> {
-    const rows = await this.#change(async (_settings, stored, transaction) => {
+    const stateIn = (rows: Row[]): SettingState => this.#stateIn(name as SettingName, new Map(rows.map((row) => [row.key, row])))
+    return stateIn(await this.#change(async (_settings, stored, transaction) => {
       const current = Number(stored.find(({ key }) => key === name)?.revision ?? 0)
       if (options.condition?.(current) === false) throw new SettingChangedError(name)
       return await decide(transaction)
-    }, options)
-    return this.#stateIn(name as SettingName, new Map(rows.map((row) => [row.key, row])))
+    }, options, async (transaction, rows) => { await options.recording?.(transaction, stateIn(rows)) }))
   }
 
   /** Answers the rows as they are afterwards, or would be after a dry run. */
-  async #change (decide: Decide, { by, dryRun = false, action }: ChangeOptions & { action?: Action }): Promise<Row[]> {
+  async #change (decide: Decide, { by, dryRun = false, action }: ChangeOptions & { action?: Action }, recording: Recording<Row[]>): Promise<Row[]> {
     const rows = await this.#options.database.transaction(async (transaction) => {
       // Revisions are committed in order, so that who has seen one has seen all before it.
       await transaction.query('LOCK TABLE settings IN SHARE ROW EXCLUSIVE MODE')
@@ -281,7 +284,9 @@ export class ConfigStore {
           SELECT key, value, revision, $3, $5 FROM written UNION ALL SELECT key, NULL, revision, $4, $5 FROM removed`,
         values: [JSON.stringify(set), remove ?? null, action ?? 'set', action ?? 'deleted', by]
       })
-      return (await transaction.query<Row>(SELECT_ROWS)).rows
+      const { rows } = await transaction.query<Row>(SELECT_ROWS)
+      await recording(transaction, rows)
+      return rows
     })
     if (!dryRun) await this.load()
     return rows

@@ -3,6 +3,7 @@ import type { Item, ItemChanges, ItemListReply, NewItem } from '../schemas/items
 import type { Database } from './database.js'
 import type { EventRecorder } from './events/event.js'
 import { invalidField, NotFoundError, UnsupportedHereError } from './errors.js'
+import type { Recording } from './idempotency/recording.js'
 import { MAX_PAGE, nextPage, positionOf, type PageRequest } from './page.js'
 import { toJsonText } from './values.js'
 
@@ -54,12 +55,13 @@ export class ItemService {
   }
 
   /** @throws InvalidInputError when the fields have an `id` of their own, or hold a number that JSON text cannot carry (1e400) */
-  async create (id: string, fields: NewItem): Promise<Item> {
+  async create (id: string, fields: NewItem, recording?: Recording<Item>): Promise<Item> {
     if (Object.hasOwn(fields, 'id')) throw invalidField('id', 'is given by the service: leave it out of a new item.')
     const item = { id, ...fields }
     await this.#database.transaction(async (transaction) => {
       await transaction.query(SQL`INSERT INTO items (id, body) VALUES (${id}, ${toJsonText(fields, 'The item')})`)
       await this.#events.record(transaction, { type: 'item.created', subject: `items/${id}`, data: item })
+      await recording?.(transaction, item)
     })
     return item
   }

@@ -2,6 +2,7 @@ import SQL from '@nearform/sql'
 import type { NewPost, PostListReply } from '../schemas/posts.js'
 import type { Database } from './database.js'
 import type { EventRecorder } from './events/event.js'
+import type { Recording } from './idempotency/recording.js'
 import { MAX_PAGE, pageOf, positionOf, type PageRequest } from './page.js'
 
 /** Posts, in PostgreSQL. */
@@ -23,11 +24,12 @@ export class PostService {
   }
 
   /** Answers its id. */
-  async create ({ title }: NewPost): Promise<number> {
+  async create ({ title }: NewPost, recording?: Recording<number>): Promise<number> {
     return await this.#database.transaction(async (transaction) => {
       const { rows: [row] } = await transaction.query<{ id: string }>(SQL`INSERT INTO posts (title) VALUES (${title}) RETURNING id`)
       const id = Number(row?.id)
       await this.#events.record(transaction, { type: 'post.created', subject: `posts/${id}`, data: { id, title } })
+      await recording?.(transaction, id)
       return id
     })
   }

@@ -3,6 +3,7 @@ import type { NewProduct, Product, ProductChanges, ProductListReply } from '../s
 import type { Database, Queryable } from './database.js'
 import { invalidField, NotFoundError } from './errors.js'
 import type { EventRecorder } from './events/event.js'
+import type { Recording } from './idempotency/recording.js'
 import { MAX_PAGE, pageOf, positionOf, type PageRequest } from './page.js'
 
 /** What `list` answers: the members of a reply that are data. */
@@ -34,11 +35,13 @@ export class ProductService {
   }
 
   /** @throws InvalidInputError */
-  async create ({ name, description = null, unit = null, price, category, stock_quantity: stock = 0 }: NewProduct): Promise<Product> {
+  async create (
+    { name, description = null, unit = null, price, category, stock_quantity: stock = 0 }: NewProduct, recording?: Recording<Product>
+  ): Promise<Product> {
     return await this.#changed('created', async (transaction) => await transaction.query<ProductRow>(SQL`
       INSERT INTO products (name, description, unit, price, category, stock_quantity)
       VALUES (${name}, ${description}, ${unit}, ${decimalOf(price)}, ${category}, ${stock})
-      RETURNING *`))
+      RETURNING *`), { recording })
   }
 
   /** Sets the fields given; the others stay. @throws NotFoundError · InvalidInputError */
@@ -48,19 +51,23 @@ export class ProductService {
       .map((column) => SQL`${SQL.quoteIdent(column)} = ${changes[column]}, `)
     return await this.#changed('updated', async (transaction) => await transaction.query<ProductRow>(SQL.glue([
       SQL`UPDATE products SET `, ...assignments, SQL`updated_at = now() WHERE id = ${id}::bigint RETURNING *`
-    ], '')), id)
+    ], '')), { id })
   }
 
   /** @throws NotFoundError · ConflictError while something refers to it */
   async delete (id: number): Promise<void> {
-    await this.#changed('deleted', async (transaction) => await transaction.query<ProductRow>(SQL`DELETE FROM products WHERE id = ${id}::bigint RETURNING *`), id)
+    await this.#changed('deleted', async (transaction) => await transaction.query<ProductRow>(SQL`DELETE FROM products WHERE id = ${id}::bigint RETURNING *`), { id })
   }
 
   /** Makes a change of one row, and records it. */
-  async #changed (what: string, change: (transaction: Queryable) => Promise<{ rows: ProductRow[] }>, id = 0): Promise<Product> {
+  async #changed (
+    what: string, change: (transaction: Queryable) => Promise<{ rows: ProductRow[] }>,
+    { id = 0, recording }: { id?: number, recording?: Recording<Product> | undefined }
+  ): Promise<Product> {
     return await this.#database.transaction(async (transaction) => {
       const product = only((await change(transaction)).rows, id)
       await this.#events.record(transaction, { type: `product.${what}`, subject: `products/${product.id}`, data: product })
+      await recording?.(transaction, product)
       return product
     })
   }

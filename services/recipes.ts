@@ -4,6 +4,7 @@ import type { NewRecipe, NewRecipeItem, Recipe, RecipeChanges, RecipeListReply }
 import type { Database, Queryable } from './database.js'
 import { ConflictError, invalidField, NotFoundError } from './errors.js'
 import type { EventRecorder } from './events/event.js'
+import type { Recording } from './idempotency/recording.js'
 import { MAX_PAGE, pageOf, positionOf, type PageRequest } from './page.js'
 import { productOf, type ProductRow } from './products.js'
 
@@ -36,14 +37,14 @@ export class RecipeService {
   }
 
   /** @throws InvalidInputError · UnknownProductError */
-  async create ({ title, instructions = null, items = [] }: NewRecipe): Promise<Recipe> {
+  async create ({ title, instructions = null, items = [] }: NewRecipe, recording?: Recording<Recipe>): Promise<Recipe> {
     check(items)
     return await this.#database.transaction(async (transaction) => {
       const { rows: [row] } = await transaction.query<{ id: number }>(SQL`
         INSERT INTO recipes (title, instructions) VALUES (${title}, ${instructions}) RETURNING id`)
       const { id } = row as { id: number }
       await addItems(transaction, id, items)
-      return await this.#recorded(transaction, 'created', id)
+      return await this.#recorded(transaction, 'created', id, recording)
     })
   }
 
@@ -72,14 +73,14 @@ export class RecipeService {
   }
 
   /** @throws NotFoundError · InvalidInputError · UnknownProductError · ConflictError where the recipe has the product already */
-  async addProduct (id: number, item: NewRecipeItem): Promise<Recipe> {
+  async addProduct (id: number, item: NewRecipeItem, recording?: Recording<Recipe>): Promise<Recipe> {
     check([item])
     return await this.#database.transaction(async (transaction) => {
       await touch(transaction, id)
       const { rows } = await transaction.query(SQL`SELECT FROM recipe_items WHERE recipe_id = ${id}::bigint AND product_id = ${item.product_id}`)
       if (rows.length > 0) throw new ConflictError(`Recipe ${id} has product ${item.product_id} already: take it out first, or set \`items\` as a whole.`)
       await addItems(transaction, id, [item])
-      return await this.#recorded(transaction, 'updated', id)
+      return await this.#recorded(transaction, 'updated', id, recording)
     })
   }
 
@@ -94,9 +95,10 @@ export class RecipeService {
     })
   }
 
-  async #recorded (transaction: Queryable, what: string, id: number): Promise<Recipe> {
+  async #recorded (transaction: Queryable, what: string, id: number, recording?: Recording<Recipe>): Promise<Recipe> {
     const recipe = await read(transaction, id)
     await this.#events.record(transaction, { type: `recipe.${what}`, subject: `recipes/${id}`, data: recipe })
+    await recording?.(transaction, recipe)
     return recipe
   }
 }

@@ -125,7 +125,8 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
       body: ref(CacheConfigChanges),
       response: { 200: ref(CacheConfigReply), ...problems(400, 422, 503) }
     }
-  }, async ({ query, body, principal }) => {
+  }, async (request) => {
+    const { query, body, principal } = request
     const { backend, namespace } = agree(query, body)
     const cache = cacheOf(caches, backend)
     // Of what one namespace reserves, the others have less.
@@ -136,10 +137,10 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
     if (namespace !== undefined) {
       checkNamespaceLimits(cache.backend)
       const changes = quotaChanges(body)
-      await configStore.update((settings) => quotaChange(settings, cache.backend, namespace, changes), principal.id)
+      await configStore.update((settings) => quotaChange(settings, cache.backend, namespace, changes), principal.id, request.recording())
     } else {
       const changes = settingsFor(cache, body)
-      if (Object.keys(changes).length > 0) await configStore.put(changes, principal.id)
+      if (Object.keys(changes).length > 0) await configStore.put(changes, principal.id, request.recording())
     }
     await cache.settled()
     return configReply(cache, namespace, principal)

@@ -56,7 +56,7 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   })
 
   app.post('/get-batch', {
-    config: { scope: 'cache:read', priority: 'bulk', touches: 'handler', rateLimit: { cost: perEntry } },
+    config: { scope: 'cache:read', priority: 'bulk', touches: 'handler', rateLimit: { cost: perEntry }, idempotency: { isSecret: true } },
     validatorCompiler,
     schema: {
       operationId: 'getCacheEntries',

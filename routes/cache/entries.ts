@@ -164,7 +164,7 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   })
 
   app.post('/increment', {
-    config: { scope: 'cache:write', touches: 'handler' },
+    config: { scope: 'cache:write', touches: 'handler', idempotency: { isRepeatable: false } },
     schema: {
       operationId: 'incrementCacheEntry',
       summary: 'Add to a counter',

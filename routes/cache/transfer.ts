@@ -40,6 +40,9 @@ const EncodedError = createError('ERR_UNSUPPORTED_MEDIA_TYPE', 'The body is comp
 const CsvError = createError(
   'ERR_UNSUPPORTED_MEDIA_TYPE', 'CSV is for export only, as it cannot tell a whole file from a part of one: export as JSON or NDJSON, and import that.', 415)
 
+const NO_KEYS = 'An import takes no Idempotency-Key, since its file is not kept to be compared: send it without. It is applied whole or not at all, and ' +
+  'applying it again stores the same entries.'
+
 const tags = ['Cache']
 
 /** All entries out as a file, and back. */
@@ -88,7 +91,7 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
     app.addContentTypeParser(Object.keys(TYPES), (_request, payload, done) => { done(null, payload) })
 
     app.post('/import', {
-      config: { scope: 'cache:write', priority: 'bulk', touches: 'handler', audit: 'cache.import', rateLimit: { cost: WHOLE } },
+      config: { scope: 'cache:write', priority: 'bulk', touches: 'handler', audit: 'cache.import', rateLimit: { cost: WHOLE }, idempotency: NO_KEYS },
       bodyLimit: maxImportSize,
       validatorCompiler: bodyless(app),
       schema: {

@@ -2,6 +2,7 @@ import SQL from '@nearform/sql'
 import type { ApiKey, ApiKeyRotation, IssuedApiKey, NewApiKey } from '../../../schemas/keys.js'
 import type { Queryable } from '../../database.js'
 import { ConflictError, invalidField, NotFoundError } from '../../errors.js'
+import type { Recording } from '../../idempotency/recording.js'
 import { parseRates, RateTextError } from '../../limits/rates.js'
 import { MAX_PAGE, pageOf, positionOf, type PageRequest } from '../../page.js'
 import type { CredentialStore } from '../credential-store.js'
@@ -40,7 +41,7 @@ export class ApiKeys {
   }
 
   /** @throws InvalidInputError · ForbiddenError · ConflictError when there are too many */
-  async create (issuer: Principal, wanted: NewApiKey): Promise<IssuedApiKey> {
+  async create (issuer: Principal, wanted: NewApiKey, recording?: Recording<IssuedApiKey>): Promise<IssuedApiKey> {
     const { name = null, scopes, forbid = [], namespaces = null, rate_limit: rateLimit = issuer.rateLimits } = wanted
     for (const [field, list] of Object.entries({ scopes, forbid })) {
       const unknown = list.find((scope) => !isGrantable(scope))
@@ -52,7 +53,9 @@ export class ApiKeys {
     checkGrant(issuer, grantOf(terms))
     return await this.#credentials.change(async (transaction, revision) => {
       await checkIssuer(transaction, issuer, this.#now())
-      return await insert(transaction, terms, issuer, revision)
+      const issued = await insert(transaction, terms, issuer, revision)
+      await recording?.(transaction, issued)
+      return issued
     })
   }
 
@@ -85,7 +88,7 @@ export class ApiKeys {
    * most two are live at a time.
    * @throws NotFoundError · ForbiddenError when the key can do more than the actor · ConflictError when it is replaced or ended
    */
-  async rotate (actor: Principal, id: string, { overlap = OVERLAP, ...expiry }: ApiKeyRotation): Promise<IssuedApiKey> {
+  async rotate (actor: Principal, id: string, { overlap = OVERLAP, ...expiry }: ApiKeyRotation, recording?: Recording<IssuedApiKey>): Promise<IssuedApiKey> {
     const until = this.#expiryOf(expiry)
     return await this.#credentials.change(async (transaction, revision) => {
       const now = this.#now()
@@ -101,6 +104,7 @@ export class ApiKeys {
       await transaction.query(overlap === 0
         ? SQL`UPDATE api_keys SET successor = ${issued.id}, revision = ${revision}, revoked_at = now(), revoked_by = ${actor.id} WHERE id = ${id}`
         : SQL`UPDATE api_keys SET successor = ${issued.id}, revision = ${revision}, expires_at = ${new Date(leaves)} WHERE id = ${id}`)
+      await recording?.(transaction, issued)
       return issued
     })
   }

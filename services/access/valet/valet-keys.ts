@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { UnavailableError, UnsupportedHereError } from '../../errors.js'
+import type { Recording } from '../../idempotency/recording.js'
 import { AddressList } from '../address-list.js'
 import type { Authenticator, Caller } from '../authenticator.js'
 import type { CredentialStore } from '../credential-store.js'
@@ -76,7 +77,7 @@ export class ValetKeys implements Authenticator {
    * @throws ForbiddenError for more than the issuer holds
    * @throws UnsupportedHereError for what cannot be put into a token
    */
-  async issue (issuer: Principal, asked: Asked): Promise<IssuedValetKey> {
+  async issue (issuer: Principal, asked: Asked, recording?: Recording<IssuedValetKey>): Promise<IssuedValetKey> {
     const { keys, ledger, jwt, now, defaultTtl } = this.#options
     const begun = now()
     const grant = grantOf(issuer, asked, begun, defaultTtl)
@@ -86,7 +87,9 @@ export class ValetKeys implements Authenticator {
       const key = await keys.current()
       const token = key.sign(jwt, claims)
       if (token.length > MAX_LENGTH) throw new UnsupportedHereError('The valet key would be too long for a header: ask for fewer resources, or shorter ones.')
-      if (await ledger.enter(id, key.kid, issuer, grant)) return { id, token, expiresIn: Math.floor(grant.expiresAt - begun / 1000), grant }
+      const issued = { id, token, expiresIn: Math.floor(grant.expiresAt - begun / 1000), grant }
+      const isEntered = await ledger.enter(id, key.kid, issuer, grant, recording && (async (transaction) => { await recording(transaction, issued) }))
+      if (isEntered) return issued
       // Another process has made a new one in this very moment.
       await keys.refresh()
     }

@@ -1,6 +1,7 @@
 import SQL from '@nearform/sql'
 import type { Database, Queryable } from '../../database.js'
 import { NotFoundError } from '../../errors.js'
+import type { Recording } from '../../idempotency/recording.js'
 import { pageOf, positionOf, type PageRequest } from '../../page.js'
 import type { CredentialStore } from '../credential-store.js'
 import { badCredential, exhausted, forbidden } from '../errors.js'
@@ -82,9 +83,9 @@ export class ValetLedger {
    * Enters a valet key that is about to be signed. Answers false when the key it would be signed with does not sign any more.
    * @throws ForbiddenError when one that it comes from is revoked by now, or has fewer uses left
    */
-  async enter (id: string, kid: string, { id: issuer, lineage = [] }: Principal, grant: Grant): Promise<boolean> {
+  async enter (id: string, kid: string, { id: issuer, lineage = [] }: Principal, grant: Grant, recording?: Recording<void>): Promise<boolean> {
     const entry = entryOf(id, kid, issuer, lineage, grant)
-    if (lineage.length === 0) return (await this.#database.query(entry)).rowCount === 1
+    if (lineage.length === 0 && recording === undefined) return (await this.#database.query(entry)).rowCount === 1
     return await this.#database.transaction(async (transaction) => {
       // Held until the end: a revocation comes before, and is seen, or after, and meets the row.
       const { rows } = await transaction.query<{ revoked: boolean, left: number | null }>(SQL`
@@ -94,7 +95,9 @@ export class ValetLedger {
       if (grant.maxUses !== undefined && grant.maxUses > left) {
         throw forbidden(`A valet key shares the uses of the one that it comes from, which has ${left} left: ask for no more, or leave max_uses out.`, 'valet:issue')
       }
-      return (await transaction.query(entry)).rowCount === 1
+      const isEntered = (await transaction.query(entry)).rowCount === 1
+      if (isEntered) await recording?.(transaction)
+      return isEntered
     })
   }
 

@@ -27,7 +27,8 @@ t.test('migrations', async (t) => {
     10: ['recipe_items', 'recipes'],
     11: ['settings_history'],
     12: ['event_failures', 'event_inbox', 'event_readers', 'events'],
-    13: ['cache_pools']
+    13: ['cache_pools'],
+    14: ['idempotency_keys']
   }
   const all = Object.values(ofMigrations).flat().sort()
   const versions = readdirSync(new URL('../../../migrations/', import.meta.url))

@@ -1,0 +1,88 @@
+import SQL from '@nearform/sql'
+import type { Queryable } from '../database.js'
+import type { Sealer } from '../access/valet/sealer.js'
+import { InProgressError } from './errors.js'
+import type { Answer } from './recording.js'
+
+/** Bytes of an answer that are kept. */
+export const MAX_ANSWER = 2 * 1024 * 1024
+
+export interface ClaimOptions {
+  database: Queryable
+  id: Buffer
+  holder: string
+  /** Milliseconds that it holds for without a word. */
+  lease: number
+  /** Seals the answer; undefined keeps it as it is. */
+  sealer: Sealer | undefined
+  /** Told when the lease could not be prolonged. */
+  onFault: (error: unknown) => void
+}
+
+/** The right to carry out one request: a lease, prolonged while the process lives, that whoever comes after its end may take over. */
+export class Claim {
+  readonly #options: ClaimOptions
+  readonly #timer: NodeJS.Timeout
+  #recorded: Answer | undefined
+
+  constructor (options: ClaimOptions) {
+    this.#options = options
+    this.#timer = setInterval(() => { this.#prolong().catch(options.onFault) }, options.lease / 3).unref()
+  }
+
+  /** The answer that was recorded in a transaction, which has committed if that is what the request is answered with. */
+  get recorded (): Answer | undefined {
+    return this.#recorded
+  }
+
+  /**
+   * Records in the transaction of the effect that there is one, with the answer where it is known by then.
+   * @throws InProgressError when another has taken the request over: then nothing of the transaction may happen
+   */
+  async record (transaction: Queryable, answer?: Answer): Promise<void> {
+    this.#recorded = undefined
+    const kept = answer !== undefined && answer.body.length <= MAX_ANSWER ? answer : undefined
+    const { status = null, headers, body } = kept ?? {}
+    const { rowCount } = await transaction.query(SQL`
+      UPDATE idempotency_keys SET applied = true, status = ${status}::smallint, headers = ${headers === undefined ? null : JSON.stringify(headers)},
+        body = ${body === undefined ? null : this.#sealed(body)}::bytea, sealed = ${this.#options.sealer !== undefined}
+      WHERE id = ${this.#options.id} AND holder = ${this.#options.holder}`)
+    if (rowCount === 0) throw Object.assign(new InProgressError(), { retryAfter: 1 })
+    this.#recorded = answer
+  }
+
+  /** Keeps the answer of a request that has recorded none, and ends the lease. One that is too large is not kept, and the request carried out all the same. */
+  async settle ({ status, headers, body }: Answer): Promise<void> {
+    this.end()
+    const isKept = body.length <= MAX_ANSWER
+    await this.#options.database.query(SQL`
+      UPDATE idempotency_keys SET applied = true, status = ${isKept ? status : null}::smallint, headers = ${JSON.stringify(headers)},
+        body = ${isKept ? this.#sealed(body) : null}::bytea, sealed = ${this.#options.sealer !== undefined}
+      WHERE id = ${this.#options.id} AND holder = ${this.#options.holder} AND status IS NULL`)
+  }
+
+  /** Gives the request up, so that it can be carried out anew; one that has had its effect stays as it is. */
+  async release (): Promise<void> {
+    this.end()
+    await this.#options.database.query(SQL`
+      DELETE FROM idempotency_keys WHERE id = ${this.#options.id} AND holder = ${this.#options.holder} AND NOT applied`)
+  }
+
+  /** Prolongs the lease no more. */
+  end (): void {
+    clearInterval(this.#timer)
+  }
+
+  #sealed (body: Buffer): Buffer {
+    return this.#options.sealer?.seal(body, boundTo(this.#options.id)) ?? body
+  }
+
+  async #prolong (): Promise<void> {
+    await this.#options.database.query(SQL`
+      UPDATE idempotency_keys SET leased_until = now() + make_interval(secs => ${this.#options.lease / 1000})
+      WHERE id = ${this.#options.id} AND holder = ${this.#options.holder} AND status IS NULL`)
+  }
+}
+
+/** What a sealed answer can only be opened together with. */
+export const boundTo = (id: Buffer): string => `answer to the request ${id.toString('hex')}`
