@@ -94,7 +94,7 @@ export default fp(async function openapi (app) {
     transform: ({ schema, url, route }) => {
       const { scope, rateLimit, idempotency } = (route as { config?: { scope?: string, rateLimit?: unknown, idempotency?: unknown } }).config ?? {}
       const marks = { 'x-scope': scope, 'x-unlimited': rateLimit === false, 'x-keyed': typeof idempotency === 'object' }
-      return { schema: { ...documented.get(schema) ?? schema, ...marks } as typeof schema, url }
+      return { schema: { ...documented.get(schema) ?? schema, ...marks }, url }
     },
     transformObject: (document) =>
       complete((document as { openapiObject: Document }).openapiObject) as ReturnType<NonNullable<FastifyDynamicSwaggerOptions['transformObject']>>
