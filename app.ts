@@ -40,6 +40,8 @@ import { fittingLimits } from './services/quotas.js'
 export interface BuildOptions {
   /** Replaces the log, or parts of its options; `false` is silent. */
   logger?: FastifyServerOptions['logger']
+  /** What all processes that serve together have counted, as Prometheus text. Default: this one serves alone. */
+  totals?: () => Promise<string>
 }
 
 /** The longest key that a path can carry, in characters after decoding; the routes' own limit is lower. */
@@ -61,11 +63,11 @@ export async function buildApp (config: Config, options: BuildOptions = {}): Pro
 }
 
 /** In this order, because a plugin that comes later leans on those before it. */
-async function compose (app: FastifyInstance, config: Config, { logger }: BuildOptions): Promise<void> {
+async function compose (app: FastifyInstance, config: Config, { logger, totals }: BuildOptions): Promise<void> {
   // What holds for every route, and so comes before the first.
   await app.register(components) // schemas name each other
   await app.register(scopes) // no route without a scope
-  await app.register(metrics, { enabled: config.metrics })
+  await app.register(metrics, { enabled: config.metrics, totals })
   const sink = typeof logger === 'object' ? logger.stream : undefined
   await app.register(accessLog, { enabled: config.accessLog && /info|debug|trace/.test(app.log.level), ...(sink && { sink }) })
   const constantHeaders = await securityHeaders({ tls: config.tls !== undefined })
@@ -95,10 +97,11 @@ async function compose (app: FastifyInstance, config: Config, { logger }: BuildO
   await app.register(audit, { retention: config.auditRetention }) // hears of every route after it
   if (config.memcachedUrl !== undefined) await app.register(memcached, { url: config.memcachedUrl, required: defaultBackend === 'memcached' })
   await app.register(cacheDatabase, { databaseUrl })
+  const isAlone = config.workers === 1
   // By lower limits than those, or without the quotas, it would give up what it holds.
-  const file = { folder: join(dataDir, 'cache'), sync: fileSync, limits: fittingLimits(app.configStore.all(), 'file') }
-  const durable = { folder: join(dataDir, 'journal'), tier, files: join(dataDir, 'durable'), bounds: writeBehind }
-  await app.register(cache, { defaultBackend, limits, file, durable, atRest: storedAtRest(config, app.configStore), deadline: config.cache.deadline, timed: config.performanceTracking }) // over Redis where there is one
+  const file = isAlone && { folder: join(dataDir, 'cache'), sync: fileSync, limits: fittingLimits(app.configStore.all(), 'file') }
+  const durable = isAlone && { folder: join(dataDir, 'journal'), tier, files: join(dataDir, 'durable'), bounds: writeBehind }
+  await app.register(cache, { defaultBackend, limits, isAlone, ...(file && { file }), ...(durable && { durable }), atRest: storedAtRest(config, app.configStore), deadline: config.cache.deadline, timed: config.performanceTracking }) // over Redis where there is one
   await app.register(settings, { initial: initialSettings(config) }) // what is stored wins over the environment
   await app.register(events, { worker: config.worker })
 
@@ -146,6 +149,11 @@ function create (config: Config, { logger }: BuildOptions): FastifyInstance {
   const { certFile, keyFile } = config.tls
   const https = { ...http, cert: readFileSync(certFile), key: readFileSync(keyFile), minVersion: 'TLSv1.2' as const }
   return Fastify({ ...options, https } as object)
+}
+
+/** The log of a process that serves nobody itself. */
+export function openLog (config: Config): FastifyInstance['log'] {
+  return Fastify({ logger: log(config) }).log
 }
 
 /** What may hold a credential never reaches the log. */

@@ -6,6 +6,7 @@ import { misspelt } from './config/misspelt.js'
 import { hostOf, originsOf, proxiesOf, ratesOf, type TlsFiles, tlsFiles } from './config/network.js'
 import { type AccessConfig, accessOf, type AtRestConfig, atRestOf, type ValetConfig, valetOf } from './config/secrets.js'
 import { databaseOf, type RedisConfig, redisOf } from './config/servers.js'
+import { shareBetweenProcesses } from './config/processes.js'
 import { type EnvironmentSetting, shownSetting } from './config/shown.js'
 import { type Given, type Name, names, parse, parseUrl, schemas } from './config/values.js'
 import type { CacheBackend } from './schemas/cache.js'
@@ -77,6 +78,10 @@ export interface Config {
   atRest: AtRestConfig
   /** Whether what is to be done about events is done in this process. */
   worker: boolean
+  /** Processes that serve on one port. */
+  workers: number
+  /** Milliseconds for which a service that is told to end still answers. */
+  shutdownDelay: number
   /** Every setting of the environment as it is in force, fit to be shown: secrets masked. */
   environment: readonly EnvironmentSetting[]
   /** What was given and has no effect, one sentence each, to be logged once there is a log. */
@@ -110,6 +115,7 @@ export function loadConfig (env: Given = readEnvironment()): Config {
   if (values.MEMCACHED_URL !== undefined) {
     parseUrl('MEMCACHED_URL', values.MEMCACHED_URL)
   }
+  if (values.WORKERS > 1) shareBetweenProcesses(values, given, { databaseUrl, redis })
   checkBackend(values, redis !== undefined)
 
   return {
@@ -148,6 +154,8 @@ export function loadConfig (env: Given = readEnvironment()): Config {
     },
     atRest: atRestOf(values),
     worker: values.WORKER,
+    workers: values.WORKERS,
+    shutdownDelay: values.SHUTDOWN_DELAY * 1000,
     environment: names.map((name) => shownSetting(name, values[name], given(name))),
     warnings
   }

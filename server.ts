@@ -1,42 +1,56 @@
+import cluster from 'node:cluster'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
 import { loadConfig, type Config } from './config.js'
 import { ConfigError } from './config/fault.js'
 import { maskUrl } from './config/shown.js'
+import { live, longestEnd } from './life.js'
+import { Leader } from './services/processes/leader.js'
+import { Subordinate } from './services/processes/subordinate.js'
 
-/** Milliseconds that requests under way get to finish, and after which the process ends in any case. */
-const DRAIN = 8000
-/** Milliseconds after which a kept connection whose request was under way is let go. */
-const IDLE = 100
-const GRACE = 10_000
+/** Milliseconds that the process which leads others waits longer than those take to end by themselves. */
+const PATIENCE = 500
 
 // What is written on the disk holds entries, or rows: it is for this user alone.
 process.umask(0o077)
 
 const config = configured()
-// Loaded only now: a setting that does not validate is told at once.
-const starting = import('./app.js').then(({ buildApp }) => buildApp(config))
+await (config.workers > 1 && cluster.isPrimary ? lead() : serve())
 
-let closing = false
-closeWithGrace({ delay: GRACE, logger: false }, async ({ err, signal }) => {
-  closing = true
-  const app = await starting
-  if (err) app.log.fatal({ err }, 'stopping: an error that nothing caught')
-  else app.log.info(`${signal ?? 'end of work'}: finishing what is under way`)
-  const impatience = setTimeout(() => app.server.closeAllConnections(), DRAIN)
-  // Node lets go of the connections that are idle when it begins to close, and waits for those that become so later.
-  const idleness = setInterval(() => app.server.closeIdleConnections(), IDLE)
-  await app.close()
-  clearInterval(idleness)
-  clearTimeout(impatience)
-})
+/** Serves: alone, or as one of several processes. */
+async function serve (): Promise<void> {
+  // Loaded only now: a setting that does not validate is told at once.
+  const starting: Promise<FastifyInstance> = import('./app.js').then(({ buildApp }) => buildApp(config, others === undefined ? {} : { totals: async () => await others.totals() }))
+  const others: Subordinate | undefined = cluster.isPrimary ? undefined : new Subordinate(process, { count: async () => await (await starting).metrics.snapshot(), end: () => { life.end() } })
+  const life = live(starting, { delay: config.shutdownDelay, ...(others && { isLed: true, last: async () => { if (config.metrics) await others.last() } }) })
+  cluster.worker?.on('disconnect', () => {
+    // Node would end the process here and now.
+    cluster.worker!.exitedAfterDisconnect = true
+    life.end()
+  })
+  try {
+    const app = await starting
+    if (!life.isEnding) await listen(app)
+  } catch (error) {
+    // A signal that came while listening was to begin has ended it; whoever closes answers for the exit.
+    if (!life.isEnding) stop(startFault(error as NodeJS.ErrnoException))
+  }
+}
 
-try {
-  const app = await starting
-  if (!closing) await listen(app)
-} catch (error) {
-  // A signal that came while listening was to begin has ended it; whoever closes answers for the exit.
-  if (!closing) stop(startFault(error as NodeJS.ErrnoException))
+/** Leads the processes that serve, and answers nobody itself. */
+async function lead (): Promise<void> {
+  const { openLog } = await import('./app.js')
+  const log = openLog(config)
+  const { workers: count, shutdownDelay: delay } = config
+  const leader = new Leader({ cluster, count, log, counts: config.metrics, patience: longestEnd(delay) + PATIENCE })
+  closeWithGrace({ delay: false, logger: false, onSecondSignal: () => { leader.kill() } }, async ({ err, signal }) => {
+    if (err) log.fatal({ err }, 'stopping: an error that nothing caught')
+    else log.info(`${signal ?? 'end of work'}: ending ${count} processes`)
+    leader.end(signal !== 'SIGTERM')
+    if (await leader.ended !== 0) process.exit(1)
+  })
+  leader.start()
+  process.exit(await leader.ended)
 }
 
 async function listen (app: FastifyInstance): Promise<void> {
@@ -73,7 +87,7 @@ function stop (why: string): never {
 
 function startFault (error: NodeJS.ErrnoException): string {
   const { host, port } = config
-  if (error.syscall === 'listen' || error.syscall === 'getaddrinfo') {
+  if (error.syscall === 'listen' || error.syscall === 'bind' || error.syscall === 'getaddrinfo') {
     if (error.code === 'EADDRINUSE') return `port ${port} on ${host} is taken: stop what listens there, or give another PORT.`
     if (error.code === 'EACCES') return `port ${port} needs more rights than this user has: give a PORT above 1023.`
     return `cannot listen on ${host} (${error.code}): give a HOST that is an address of this machine.`

@@ -58,7 +58,7 @@ export function durableSamples ({ durability }: DurableStore): Sample[] {
   return [
     sample('gauge', 'queue_entries', 'Keys that wait for the durable tier', length),
     sample('gauge', 'queue_bytes', 'Bytes of their entries', bytes),
-    sample('gauge', 'queue_age_seconds', 'For how long the oldest of them has waited', oldestAge / 1000),
+    { ...sample('gauge', 'queue_age_seconds', 'For how long the oldest of them has waited', oldestAge / 1000), across: 'highest' },
     sample('gauge', 'journal_bytes', 'Bytes of the journal', journalBytes),
     sample('gauge', 'sweeps', 'Invalidations that the durable tier has yet to be swept for', sweeps),
     sample('counter', 'flushes_total', 'Batches written to the durable tier', flushes),

@@ -21,6 +21,7 @@ import { KeyRing } from '../services/cache/codec/key-ring.js'
 import type { KeySource } from '../services/cache/codec/key-source.js'
 import type { Serialization } from '../services/cache/codec/serialization.js'
 import { policyOf } from '../services/cache/entry.js'
+import { BackendUnavailableError, UnsupportedOperationError } from '../services/cache/errors.js'
 import type { Limits } from '../services/cache/limits.js'
 import { type AtRest, RecordFormat } from '../services/cache/record-format.js'
 import { CacheRegistry } from '../services/cache/registry.js'
@@ -51,6 +52,8 @@ declare module 'fastify' {
 export interface CachePluginOptions {
   defaultBackend: Cache['backend']
   limits: Limits
+  /** Whether no other process answers in the place of this one. Otherwise there is no backend `memory` or `file`. Default true. */
+  isAlone?: boolean
   /** The folder of the file backend, for this process alone, with the limits that it has at the start. Undefined: there is none. */
   file?: { folder: string, sync: boolean, limits: Pick<Limits, 'maxItems' | 'maxMemory' | 'quotas'> }
   /** What stands behind the strategies write_through and write_behind of the memory backend. Absent: they are refused. */
@@ -80,7 +83,7 @@ const TIER_SHARE = 1 / 4
  * Decorates the instance with `cache`, `caches` and `analytics`. With Redis the application's own cache has a memory tier in front of
  * it that the processes keep coherent; without, it is memory alone, and the API has no `redis` backend.
  */
-export default fp<CachePluginOptions>(async function cache (app, { defaultBackend, limits: given, file, durable, atRest, deadline = 200, timed = false }) {
+export default fp<CachePluginOptions>(async function cache (app, { defaultBackend, limits: given, isAlone = true, file, durable, atRest, deadline = 200, timed = false }) {
   const now = monotonicNow()
   // Only the API's memory backend keeps entries in the durable tier.
   const limits: Limits = { ...given, strategy: policyOf(given.strategy) }
@@ -152,8 +155,8 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
   }
 
   const own = closing(new Cache({ store: redis === undefined ? local() : await overRedis('app'), now, limits, onFault, namespace: 'app' }))
-  const memory = durable === undefined ? new LocalStore({ now, limits: given }) : await openDurableStore(app, { ...durable, now, limits: given, format: format(durable.tier, 'durable') })
-  const served = [serve(memory, given)]
+  const memory = !isAlone ? undefined : durable === undefined ? new LocalStore({ now, limits: given }) : await openDurableStore(app, { ...durable, now, limits: given, format: format(durable.tier, 'durable') })
+  const served = memory === undefined ? [] : [serve(memory, given)]
   if (redis !== undefined) served.push(serve(await overRedis('api')))
   if (connections !== undefined) {
     const leases = redis && new RedisLeaseKeeper({ client: redis, prefix: prefixOf('database'), deadline })
@@ -167,7 +170,10 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
     if (backend !== undefined) served.push(serve(await shared(backend), { ...limits, strategy: 'lru' }))
   }
 
-  const refused = new Map<string, string>()
+  const refused = new Map<string, () => Error>(isAlone
+    ? []
+    : (['memory', 'file'] as const).map((name) => [name, () => new UnsupportedOperationError(
+        `Several processes serve here (WORKERS), and each would have a ${name} backend of its own: use redis, memcached or database, which they share.`)]))
   if (file !== undefined) {
     try {
       const backend = await FileBackend.open({ ...file, now, format: format('file', 'api'), onFault: (err) => { app.log.error({ err }, 'The files of the cache') } })
@@ -177,7 +183,7 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
       const isTold = error instanceof FolderInUseError || error instanceof FolderUnusableError || error instanceof FolderSealedError
       if (defaultBackend === 'file' || !isTold) throw error
       app.log.warn(error.message)
-      refused.set('file', error.message)
+      refused.set('file', () => new BackendUnavailableError(error.message))
     }
   }
 
@@ -215,7 +221,7 @@ function samples (backend: string, cache: Cache): Sample[] {
     { name: 'larder_cache_memory_bytes', help: 'Bytes that those entries count for', type: 'gauge', labels, value: bytes },
     ...breaker === undefined
       ? []
-      : [{ name: 'larder_breaker_state', help: 'Whether a server is left alone: 0 closed (it answers), 1 half-open, 2 open', type: 'gauge' as const, labels: { name: backend }, value: breakerLevel(breaker) }],
+      : [{ name: 'larder_breaker_state', help: 'Whether a server is left alone: 0 closed (it answers), 1 half-open, 2 open', type: 'gauge' as const, labels: { name: backend }, value: breakerLevel(breaker), across: 'highest' as const }],
     ...events.map(([name, help, value]): Sample => ({ name: `larder_cache_${name}_total`, help, type: 'counter', labels, value }))
   ]
 }

@@ -99,7 +99,7 @@ export default fp<EventsOptions>(async function events (app, { worker = true, cl
 
   if (worker) app.health.add('events', () => undefined, { required: false })
   app.metrics.addCollector((): Sample[] => [
-    { name: 'larder_event_lag_seconds', help: 'Seconds since the oldest event was recorded that waits to be given out', type: 'gauge', labels: {}, value: lag },
+    { name: 'larder_event_lag_seconds', help: 'Seconds since the oldest event was recorded that waits to be given out', type: 'gauge', labels: {}, value: lag, across: 'highest' },
     { name: 'larder_event_dead_letters_total', help: 'Events that were set aside after their attempts', type: 'counter', labels: {}, value: counts.dead }
   ])
 }, { name: 'events', fastify: '5.x', dependencies: ['postgres', 'cache', 'metrics', 'health'] })

@@ -5,14 +5,20 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** Numbers about this process, answered at /metrics. There even when switched off; then it counts nothing. */
     metrics: Metrics
+    /** The numbers that are answered there, as Prometheus text: those of all processes that serve together. */
+    metricsText: () => Promise<string>
   }
 }
 
 export interface MetricsOptions {
   enabled: boolean
+  /** What all processes have counted. Default: this one is all there are. */
+  totals?: (() => Promise<string>) | undefined
 }
 
 /** Decorates the instance with `metrics`. Requests are counted by `plugins/requests.ts`, operations by whoever does them. */
-export default fp<MetricsOptions>(async function metrics (app, { enabled }) {
-  app.decorate('metrics', new Metrics(enabled))
+export default fp<MetricsOptions>(async function metrics (app, { enabled, totals }) {
+  const metrics = new Metrics(enabled)
+  app.decorate('metrics', metrics)
+  app.decorate('metricsText', totals ?? (async () => await metrics.render()))
 }, { name: 'metrics', fastify: '5.x' })

@@ -39,6 +39,6 @@ export default fp<OverloadOptions>(async function overload (app, options) {
       name: 'larder_requests_shed_total', help: 'Requests turned away because there was too much to do', type: 'counter' as const, labels: { priority }, value: overload.shed[priority]
     })),
     { name: 'larder_requests_under_way', help: 'Requests that are not answered yet', type: 'gauge', value: overload.underWay },
-    { name: 'larder_event_loop_sustained_delay_seconds', help: 'By how much the event loop was late three times in a row', type: 'gauge', value: overload.delay / 1000 }
+    { name: 'larder_event_loop_sustained_delay_seconds', help: 'By how much the event loop was late three times in a row', type: 'gauge', value: overload.delay / 1000, across: 'highest' }
   ])
 }, { name: 'overload', fastify: '5.x', dependencies: ['gatekeeper', 'metrics'] })

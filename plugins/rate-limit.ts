@@ -207,7 +207,7 @@ export default fp<RateLimitOptions>(async function rateLimit (app, { requests, f
     const callers = [...quotas.values()].reduce((sum, { buckets }) => sum + buckets.size, ownBuckets.size)
     yield { name: 'larder_rate_limit_callers', help: 'Callers whose requests this process has counted lately', type: 'gauge', value: callers }
     yield {
-      name: 'larder_rate_limit_per_process', help: '1 while Redis should count requests and does not: limits hold in each process by itself', type: 'gauge', value: limiter.state === 'closed' ? 0 : 1
+      name: 'larder_rate_limit_per_process', help: '1 while Redis should count requests and does not: limits hold in each process by itself', type: 'gauge', value: limiter.state === 'closed' ? 0 : 1, across: 'highest'
     }
   }
 }, { name: 'rate-limit', fastify: '5.x', dependencies: ['gatekeeper', 'metrics'] })

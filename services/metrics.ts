@@ -15,6 +15,16 @@ export interface Sample {
   type: 'counter' | 'gauge'
   labels?: Record<string, string>
   value: number
+  /** What a gauge is over several processes that serve together. Default `sum`. */
+  across?: 'sum' | 'highest'
+}
+
+/** What one process has counted, for whoever sums it over several. */
+export interface Snapshot {
+  /** Prometheus text. */
+  text: string
+  /** The gauges of which the highest is that of all processes. */
+  maxima: string[]
 }
 
 /** Counts one operation of one backend. Every argument is the operation's duration in milliseconds. */
@@ -86,6 +96,7 @@ export class Metrics {
   readonly #operations = new Map<string, number>()
   readonly #operationTimes = new Histograms(OPERATION_BUCKETS)
   readonly #collectors: (() => Iterable<Sample>)[] = []
+  readonly #maxima = new Set<string>()
   readonly #process = new Registry()
 
   constructor (enabled: boolean) {
@@ -134,6 +145,10 @@ export class Metrics {
     return this.#renderRequests() + this.#renderOperations() + this.#renderCollected() + await this.#process.metrics()
   }
 
+  async snapshot (): Promise<Snapshot> {
+    return { text: await this.render(), maxima: [...this.#maxima] }
+  }
+
   /** The content type of `render`'s text. */
   get contentType (): string {
     return this.#process.contentType
@@ -165,7 +180,8 @@ export class Metrics {
   #renderCollected (): string {
     const families = new Map<string, string>()
     for (const collect of this.#collectors) {
-      for (const { name, help, type, labels = {}, value } of collect()) {
+      for (const { name, help, type, labels = {}, value, across } of collect()) {
+        if (across === 'highest') this.#maxima.add(name)
         const named = Object.entries(labels).map(([label, text]) => `${label}=${quote(text)}`).join(',')
         const head = families.get(name) ?? `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`
         families.set(name, `${head}${name}${named === '' ? '' : `{${named}}`} ${value}\n`)

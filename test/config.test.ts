@@ -61,6 +61,8 @@ t.test('an empty environment', async (t) => {
     },
     atRest: { serialization: 'json', compression: false, encryption: false },
     worker: true,
+    workers: 1,
+    shutdownDelay: 1000,
     warnings: []
   }, 'gives the documented defaults, and no URL, password, key or origin')
   t.same(loadConfig(Object.fromEntries(Object.keys(Environment.properties).map((name) => [name, '']))), loadConfig({}),
@@ -149,6 +151,7 @@ t.test('the values that ask for nothing are accepted', async (t) => {
     CACHE_ENCRYPTION_ENABLED: ['0'],
     CACHE_SERIALIZATION_FORMAT: ['json', 'cbor'],
     WORKERS: ['1'],
+    SHUTDOWN_DELAY: ['0', '2.5'],
     WORKER: ['false', 'true']
   })) {
     for (const value of values) t.same(loadConfig({ [name]: value }).warnings, [], `${name}=${value}`)
@@ -168,7 +171,11 @@ t.test('what does not validate is refused in one line that names it', async (t) 
     [{ CACHE_STRATEGY: 'write_behind', CACHE_BACKEND: 'database' }, 'CACHE_STRATEGY', /give one of lru/],
     [{ CACHE_DURABLE_TIER: 'redis' }, 'CACHE_DURABLE_TIER', /database/],
     [{ CACHE_WRITE_BEHIND_MAX_ENTRIES: '0' }, 'CACHE_WRITE_BEHIND_MAX_ENTRIES', /1/],
-    [{ WORKERS: '2' }, 'WORKERS', /not built yet: give 1/],
+    [{ WORKERS: '2', REDIS_URL: 'redis://h' }, 'WORKERS', /^WORKERS=2 [^\n]*DATABASE_URL/],
+    [{ WORKERS: '2', DATABASE_URL: 'postgres://h/d' }, 'WORKERS', /^WORKERS=2 [^\n]*REDIS_URL/],
+    ...['memory', 'file'].map((backend): [Given, string, RegExp] =>
+      [{ WORKERS: '2', DATABASE_URL: 'postgres://h/d', REDIS_URL: 'redis://h', CACHE_BACKEND: backend }, 'CACHE_BACKEND', /with WORKERS=2 each process would have its own/]),
+    [{ SHUTDOWN_DELAY: '-1' }, 'SHUTDOWN_DELAY', /from 0 to 300/],
     [{ WORKER: 'perhaps' }, 'WORKER', /true or false/],
     [{ SECRET_KEY: 'one,' }, 'SECRET_KEY', /the new one first/],
     [{ SECRET_KEY: 'one,one' }, 'SECRET_KEY', /the new one first/],

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import { eventually } from './support/caches.js'
 import { databaseUrl } from './support/servers.js'
 
 const server = fileURLToPath(new URL('../server.ts', import.meta.url))
@@ -97,7 +98,11 @@ t.test('on a bare machine', async (t) => {
     const { finish } = await beginRequest(port)
     larder.kill('SIGTERM')
     await larder.logged(/SIGTERM: finishing what is under way/)
-    await t.rejects(fetch(`http://127.0.0.1:${port}/health`), 'new connections are refused')
+    const ready = await fetch(`http://127.0.0.1:${port}/health/ready`)
+    t.equal(ready.status, 503, 'whoever looks is told')
+    t.equal(ready.headers.get('connection'), 'close', 'and to come on another connection')
+    t.match(await ready.json(), { status: 'stopping' })
+    await eventually(async () => await fetch(`http://127.0.0.1:${port}/health/live`).then(() => false, () => true), 'new connections are refused')
     const finished = performance.now()
     t.match(await finish(), /HTTP\/1\.1 200 OK/)
     const { code, out, err } = await larder.ended

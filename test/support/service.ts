@@ -13,6 +13,8 @@ export interface Service {
   kill: (signal: NodeJS.Signals) => void
   /** Its log so far. */
   log: () => string
+  /** Resolves when it has ended, by itself or not. */
+  ended: Promise<{ code: number | null, signal: NodeJS.Signals | null }>
 }
 
 /** Starts the built service on a free port, with this environment and no other (but limits that nobody reaches, where it gives none), and waits until it listens. */
@@ -22,7 +24,7 @@ export async function startService (owner: Owner, env: Record<string, string>): 
     stdio: ['ignore', 'pipe', 'pipe']
   })
   let log = ''
-  const ended = once(child, 'close')
+  const ended = once(child, 'close').then(([code, signal]) => ({ code: code as number | null, signal: signal as NodeJS.Signals | null }))
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (chunk: string) => { log += chunk })
   owner.teardown(async () => {
     child.kill('SIGKILL')
@@ -30,7 +32,7 @@ export async function startService (owner: Owner, env: Record<string, string>): 
   })
   for (;;) {
     const address = /Larder listens at (https?:\/\/[^"]*:\d+)/.exec(log)?.[1]
-    if (address !== undefined) return { url: address, pid: child.pid as number, kill: (signal) => { child.kill(signal) }, log: () => log }
+    if (address !== undefined) return { url: address, pid: child.pid as number, kill: (signal) => { child.kill(signal) }, log: () => log, ended }
     await Promise.race([once(child.stdout, 'data'), ended.then(() => { throw new Error(`The service ended instead of listening: ${log}`) })])
   }
 }
