@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify
 import fp from 'fastify-plugin'
 import { keyHashOf, type AuditEvent, type AuditOutcome } from '../services/access/audit-event.js'
 import { AuditLog } from '../services/access/audit-log.js'
-import { thingOf, type Demand } from '../services/access/demand.js'
+import { thingOf, type Demand, type PathParameters } from '../services/access/demand.js'
 import type {} from './gatekeeper.js'
 
 declare module 'fastify' {
@@ -102,7 +102,7 @@ function eventOf (request: FastifyRequest): Omit<AuditEvent, 'outcome'> {
   const key = said('key')
   const { gatekeeper } = request.server
   // Whoever takes an id for the credential sends that in the path.
-  const resource = resourceOf({ permission: scope, index: 0, touches }, params as Record<string, string>)
+  const resource = resourceOf({ permission: scope, index: 0, touches }, params as PathParameters)
   return {
     at: Date.now(),
     principal: principal.id,
@@ -119,7 +119,7 @@ function eventOf (request: FastifyRequest): Omit<AuditEvent, 'outcome'> {
 }
 
 /** The entries of the cache are named by namespace and key instead. */
-function resourceOf (demand: Demand, params: Readonly<Record<string, string>>): string | undefined {
+function resourceOf (demand: Demand, params: PathParameters): string | undefined {
   const { permission, touches } = demand
   if (permission === 'public') return undefined
   return touches === undefined || typeof touches === 'function' || params['id'] !== undefined ? thingOf(demand, params) : undefined

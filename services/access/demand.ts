@@ -10,7 +10,10 @@ import type { Permission, Scope } from './scopes.js'
  * - `everything`: more than any limited principal has a right to
  * - `handler`: the handler itself holds what it finds to the principal
  */
-export type Touches = 'everything' | 'handler' | ((params: Readonly<Record<string, string>>) => string)
+export type Touches = 'everything' | 'handler' | ((params: PathParameters) => string)
+
+/** Texts before the path is validated; then what its schema makes of them. */
+export type PathParameters = Readonly<Record<string, string | number>>
 
 /** What a route asks of its callers. */
 export interface Demand {
@@ -36,7 +39,7 @@ export function decide (principal: Principal, demand: Demand, params: unknown): 
   if (demand.touches === 'everything') return principal.namespaces === undefined ? 'limited to resources' : 'limited to namespaces'
   const { resources } = principal
   if (resources === undefined) return 'granted'
-  const thing = thingOf(demand, params as Readonly<Record<string, string>>)
+  const thing = thingOf(demand, params as PathParameters)
   return (thing.endsWith('/') ? resources.coversAll(thing) : resources.covers(thing)) ? 'granted' : 'limited to resources'
 }
 
@@ -63,11 +66,12 @@ export function denialOf (principal: Principal, demand: Demand, params: unknown)
 }
 
 /** The thing that a request is about, as resources name it. */
-export function thingOf ({ permission, touches }: Demand, params: Readonly<Record<string, string>>): string {
+export function thingOf ({ permission, touches }: Demand, params: PathParameters): string {
   if (typeof touches === 'function') return touches(params)
   const [resource] = permission.split(':', 1)
-  // An id that ends in a slash would be taken for all of them.
-  return params['id'] === undefined ? `${resource}/` : `${resource}/${params['id'].replace(/\/+$/, '')}`
+  const { id } = params
+  // An id that ends in a slash would be taken for all of them. A whole number is one when the path has been validated.
+  return id === undefined ? `${resource}/` : `${resource}/${String(id).replace(/\/+$/, '')}`
 }
 
 /** Whether the scope, as it is granted, is for the permission. */

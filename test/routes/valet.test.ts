@@ -214,6 +214,11 @@ t.test('where everybody needs a credential', async (t) => {
     for (const key of ['user:1', 'other']) await send('POST /api/cache/set', { key, value: 1 }, withKey)
     const found = async (key: string): Promise<unknown> => bodyOf<{ found: boolean }>(await send(`GET /api/cache/get/${key}`, undefined, bearer(token))).found
     t.strictSame([await found('user:1'), await found('%75ser:1'), await found('other')], [true, true, false])
+    const product = await send('POST /products', { name: 'Tea', price: 1, category: 'Drinks' }, withKey)
+    const { id } = bodyOf<{ product: { id: number } }>(product).product
+    const one = await issue({ scopes: ['products:read'], resources: [`products/${id}`] }, withKey)
+    const answers = await Promise.all([id, id + 1].map(async (n) => (await send(`GET /products/${n}`, undefined, bearer(one.token))).statusCode))
+    t.strictSame(answers, [200, 403], 'also where an id is a number')
   })
 
   t.test('one that may issue hands on less, which ends with it', async (t) => {
