@@ -10,7 +10,7 @@ const room = (name, comment, path, allowed, exceptions = {}) => ({
   comment,
   severity: 'error',
   from: { path, ...exceptions },
-  to: { path: ['^(config|schemas|services|plugins|routes|test|bench|demos|scripts)/', '^[^/]+\\.ts$'], pathNot: allowed }
+  to: { path: ['^(config|schemas|services|plugins|routes|test|bench|demos|scripts|tools)/', '^[^/]+\\.ts$'], pathNot: allowed }
 })
 
 export default {

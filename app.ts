@@ -103,7 +103,7 @@ async function compose (app: FastifyInstance, config: Config, { logger, totals }
   const durable = isAlone && { folder: join(dataDir, 'journal'), tier, files: join(dataDir, 'durable'), bounds: writeBehind }
   await app.register(cache, { defaultBackend, limits, isAlone, ...(file && { file }), ...(durable && { durable }), atRest: storedAtRest(config, app.configStore), deadline: config.cache.deadline, timed: config.performanceTracking }) // over Redis where there is one
   await app.register(settings, { initial: initialSettings(config) }) // what is stored wins over the environment
-  await app.register(events, { worker: config.worker })
+  await app.register(events, { worker: config.worker, claimAfter: config.eventClaimAfter * 1000 })
 
   const { maxKeyLength, maxImportSize } = config.cache
   await app.register(routes, { environment: config.environment, cache: { maxKeyLength, maxImportSize, spoolDirectory: join(dataDir, 'spool') } })

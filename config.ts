@@ -82,6 +82,8 @@ export interface Config {
   workers: number
   /** Milliseconds for which a service that is told to end still answers. */
   shutdownDelay: number
+  /** Seconds after which events that a worker has taken and not finished go to another. */
+  eventClaimAfter: number
   /** Every setting of the environment as it is in force, fit to be shown: secrets masked. */
   environment: readonly EnvironmentSetting[]
   /** What was given and has no effect, one sentence each, to be logged once there is a log. */
@@ -156,6 +158,7 @@ export function loadConfig (env: Given = readEnvironment()): Config {
     worker: values.WORKER,
     workers: values.WORKERS,
     shutdownDelay: values.SHUTDOWN_DELAY * 1000,
+    eventClaimAfter: values.EVENT_CLAIM_AFTER,
     environment: names.map((name) => shownSetting(name, values[name], given(name))),
     warnings
   }

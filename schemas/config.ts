@@ -102,7 +102,8 @@ export const Environment = Type.Object({
 
   WORKERS: whole(1, 1024, { group: 'Processes', default: 1, description: 'Processes that serve on the one port. More than one needs `REDIS_URL` and `DATABASE_URL`; the default backend is `redis` then, and there is no `memory` or `file` backend, as each process would have its own.' }),
   SHUTDOWN_DELAY: Type.Number({ minimum: 0, maximum: 300, group: 'Processes', default: 1, description: 'Seconds for which the service still answers after SIGTERM, with 503 at `/health/ready`, so that whoever sends requests here has time to see it. SIGINT does not wait.' }),
-  WORKER: flag({ group: 'Processes', default: true, description: 'Do in this process what is to be done about events. Without, `npm run worker` does it in another.' })
+  WORKER: flag({ group: 'Processes', default: true, description: 'Do in this process what is to be done about events. Without, `npm run worker` does it in another.' }),
+  EVENT_CLAIM_AFTER: whole(1, 3600, { group: 'Processes', default: 30, description: 'Seconds after which events that a worker has taken from Redis and not finished go to another.' })
 }, { $id: 'Environment', additionalProperties: false })
 export type Environment = Static<typeof Environment>
 

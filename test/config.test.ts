@@ -63,6 +63,7 @@ t.test('an empty environment', async (t) => {
     worker: true,
     workers: 1,
     shutdownDelay: 1000,
+    eventClaimAfter: 30,
     warnings: []
   }, 'gives the documented defaults, and no URL, password, key or origin')
   t.same(loadConfig(Object.fromEntries(Object.keys(Environment.properties).map((name) => [name, '']))), loadConfig({}),
@@ -152,7 +153,8 @@ t.test('the values that ask for nothing are accepted', async (t) => {
     CACHE_SERIALIZATION_FORMAT: ['json', 'cbor'],
     WORKERS: ['1'],
     SHUTDOWN_DELAY: ['0', '2.5'],
-    WORKER: ['false', 'true']
+    WORKER: ['false', 'true'],
+    EVENT_CLAIM_AFTER: ['1', '30', '3600']
   })) {
     for (const value of values) t.same(loadConfig({ [name]: value }).warnings, [], `${name}=${value}`)
   }

@@ -7,10 +7,10 @@ import { constants } from 'node:os'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { startMemcached, startPostgres, startRedis } from './launch.js'
-import { addressVariables, locate, serverNames, ServersMissingError, type Location, type ServerName } from './locate.js'
-import { machine } from './machine.js'
-import { kill, type ServerProcess } from './server-process.js'
+import { startMemcached, startPostgres, startRedis } from '../../tools/servers/launch.js'
+import { addressVariables, locate, serverNames, ServersMissingError, type Location, type ServerName } from '../../tools/servers/locate.js'
+import { machine } from '../../tools/servers/machine.js'
+import { kill, type ServerProcess } from '../../tools/servers/server-process.js'
 
 const launchers = { postgres: startPostgres, redis: startRedis, memcached: startMemcached }
 const started: ServerProcess[] = []

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline'
 import { setImmediate } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import pg from 'pg'
-import { machine } from './machine.js'
+import { machine } from '../../tools/servers/machine.js'
 import { databaseUrl, freePort, memcachedUrl, redisUrl, startMemcached, startPostgres, startRedis, type ServerProcess } from './servers.js'
 
 const query = async (url: string, text: string): Promise<unknown[]> => {
@@ -86,7 +86,7 @@ t.test('dispose ends a paused server and deletes its folder', async (t) => {
 
 t.test('a server does not outlive an owner that dies without a word', async (t) => {
   const script = `
-    import { startRedis } from './test/support/launch.ts'
+    import { startRedis } from './tools/servers/launch.ts'
     const server = await startRedis({ kind: 'program', path: process.argv[1] })
     console.log(server.port, server.folder)`
   const owner = spawn(process.execPath, ['--import', './test/support/typescript.mjs', '--input-type=module', '-e', script, machine.find('redis') ?? ''], {

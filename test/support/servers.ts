@@ -7,15 +7,15 @@ import { setTimeout } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import t from 'tap'
-import { busPort, startMemcached as launchMemcached, startPostgres as launchPostgres, startRedis as launchRedis, startSentinel as launchSentinel } from './launch.js'
-import type { RedisOptions, Startable } from './launch.js'
-import { addressVariables, locate, type ServerName } from './locate.js'
-import { machine } from './machine.js'
-import type { ServerProcess } from './server-process.js'
+import { busPort, startMemcached as launchMemcached, startPostgres as launchPostgres, startRedis as launchRedis, startSentinel as launchSentinel } from '../../tools/servers/launch.js'
+import type { RedisOptions, Startable } from '../../tools/servers/launch.js'
+import { addressVariables, locate, type ServerName } from '../../tools/servers/locate.js'
+import { machine } from '../../tools/servers/machine.js'
+import type { ServerProcess } from '../../tools/servers/server-process.js'
 
-export { freePort } from './server-process.js'
-export type { RedisOptions } from './launch.js'
-export type { ServerProcess } from './server-process.js'
+export { freePort } from '../../tools/servers/server-process.js'
+export type { RedisOptions } from '../../tools/servers/launch.js'
+export type { ServerProcess } from '../../tools/servers/server-process.js'
 
 /** The part of a tap test that is used here. */
 export interface Owner {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { locate, serverNames, ServersMissingError, type Probes, type ServerName } from './locate.js'
+import { locate, serverNames, ServersMissingError, type Probes, type ServerName } from '../../../tools/servers/locate.js'
 
 /** A machine where nothing is found, but for what a test says; it notes what was asked of it. */
 function pretend (machine: Partial<Probes> = {}): Probes & { asked: string[] } {

@@ -27,6 +27,8 @@ export interface ServerKind {
   abortSignal?: Signal
   /** The Docker container it runs in: signals go there, and nothing is changed about accounts. */
   container?: string
+  /** Of a program of ours: it runs under our own account, with PATH and these variables in its environment and no others. */
+  environment?: (port: number, folder: string) => Readonly<Record<string, string>>
 }
 
 const startDeadline = 30_000
@@ -46,7 +48,7 @@ export class ServerProcess {
   readonly folder: string
   readonly #kind: ServerKind
   #child: ChildProcess | undefined
-  #dismissReaper: () => void
+  readonly #dismissReaper: () => void
 
   private constructor (kind: ServerKind, port: number, folder: string, dismissReaper: () => void) {
     this.#kind = kind
@@ -60,8 +62,8 @@ export class ServerProcess {
   static async start (kind: ServerKind): Promise<ServerProcess> {
     const folder = mkdtempSync(join(tmpdir(), `larder-${kind.name}-`))
     const dismissReaper = watch(folder, kind)
-    const account = serverAccount()
-    if (account && kind.container === undefined) chownSync(folder, account.uid, account.gid)
+    const account = accountOf(kind)
+    if (account !== undefined) chownSync(folder, account.uid, account.gid)
     try {
       await kind.prepare?.(folder)
       for (let attempt = 1; ; attempt++) {
@@ -118,12 +120,17 @@ export class ServerProcess {
     this.#dismissReaper()
   }
 
+  /** Leaves it running when this process ends. Whoever wants it gone ends it by its `pid`, and deletes its `folder`. */
+  release (): void {
+    this.#dismissReaper()
+  }
+
   async #launch (): Promise<void> {
     const { file, args } = this.#kind.command(this.port, this.folder)
     const log = openSync(join(this.folder, 'log'), 'a', 0o644)
     // Detached: Ctrl-C goes to the tests, which stop their servers themselves.
     const child = spawn(file, args, {
-      cwd: this.folder, detached: true, env: serverEnvironment(), stdio: ['ignore', log, log], ...this.#account()
+      cwd: this.folder, detached: true, env: environmentOf(this.#kind, this.port, this.folder), stdio: ['ignore', log, log], ...accountOf(this.#kind)
     })
     closeSync(log)
     child.unref()
@@ -186,10 +193,6 @@ export class ServerProcess {
     for (const pid of whole ? [child.pid, ...childrenOf(child.pid)] : [child.pid]) kill(pid, signal)
   }
 
-  #account (): { uid?: number, gid?: number } {
-    return this.#kind.container === undefined ? serverAccount() ?? {} : {}
-  }
-
   #log (): string {
     const log = join(this.folder, 'log')
     return existsSync(log) ? readFileSync(log, 'utf8').split('\n').slice(-15).join('\n') : ''
@@ -222,6 +225,14 @@ export function freePort (): Promise<number> {
       probe.close(() => { resolve(port) })
     })
   })
+}
+
+function accountOf ({ container, environment }: ServerKind): { uid: number, gid: number } | undefined {
+  return container === undefined && environment === undefined ? serverAccount() : undefined
+}
+
+function environmentOf ({ environment }: ServerKind, port: number, folder: string): NodeJS.ProcessEnv {
+  return environment === undefined ? serverEnvironment() : { PATH: process.env.PATH, ...environment(port, folder) }
 }
 
 /** Without the variables that would lead PostgreSQL's programs elsewhere. */

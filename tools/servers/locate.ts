@@ -1,4 +1,4 @@
-/** A server that the tests need. */
+/** A server that tests and demonstrations need. */
 export type ServerName = 'postgres' | 'redis' | 'memcached'
 
 /** Where a server comes from: an address somebody gave, programs on this machine, or a container image. */
@@ -32,19 +32,25 @@ const images: Readonly<Record<ServerName, string>> = {
 /** No way was found to run some servers: the message says what to do, and the run stops with it. */
 export class ServersMissingError extends Error {
   override name = 'ServersMissingError'
+  readonly missing: readonly ServerName[]
 
   constructor (missing: readonly ServerName[], attempts: readonly string[]) {
-    const wanted = missing.map((name) => packages[name]).join(' ')
     const given = missing.map((name) => `${addressVariables[name]}=…`).join(' ')
     super([
       `The tests run against real servers, and ${missing.join(', ')} cannot be found or started here. On Debian or Ubuntu run`,
       '',
-      `  sudo apt-get update && sudo apt-get install -y --no-install-recommends ${wanted}`,
+      `  ${installCommand(missing)}`,
       '',
       `elsewhere install the same programs so that they are on PATH, start a Docker engine, or give addresses: ${given}`,
       ...attempts
     ].join('\n'))
+    this.missing = missing
   }
+}
+
+/** What installs servers on Debian or Ubuntu. */
+export function installCommand (servers: readonly ServerName[]): string {
+  return `sudo apt-get update && sudo apt-get install -y --no-install-recommends ${servers.map((name) => packages[name]).join(' ')}`
 }
 
 /**
