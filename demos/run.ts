@@ -8,13 +8,17 @@
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import cache from './cache.js'
+import configuration from './configuration.js'
+import pubsub from './pubsub.js'
 import rateLimiting from './rate-limiting.js'
+import retry from './retry.js'
 import { demonstrate } from './support/demonstrate.js'
 import { print } from './support/paper.js'
 import type { Demo } from './support/stage.js'
 import valetGatekeeper from './valet-gatekeeper.js'
+import writeBehind from './write-behind.js'
 
-const demos: readonly Demo[] = [cache, rateLimiting, valetGatekeeper]
+const demos: readonly Demo[] = [cache, pubsub, retry, rateLimiting, valetGatekeeper, configuration, writeBehind]
 const usage = `npm run demos -- [--no-teardown] [name or file …]\n\n${demos.map(({ name, title }) => `  ${name.padEnd(20)} ${title}`).join('\n')}\n`
 
 const given = process.argv.slice(2)

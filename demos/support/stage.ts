@@ -36,8 +36,9 @@ export class Stage {
     print(wrapped(text, '  '))
   }
 
-  /** Prints what was found, if it says more than yes or no. */
+  /** Says whether something holds; `found` is what was found, where that says more than yes or no. */
   claim (text: string, holds: boolean, found?: string): void {
+    this.#goOn()
     if (holds) this.held++
     else this.failed++
     print(`${holds ? styled('green', '  ✓') : styled('red', '  ✗')} ${text}${found === undefined ? '' : styled('dim', ` (${found})`)}`)
@@ -45,6 +46,7 @@ export class Stage {
 
   /** Prints a request, sends it, and prints the answer, with the headers that are to be seen. */
   async show<Body = Record<string, unknown>> (to: Address, request: string, options: RequestOptions = {}, see: readonly string[] = []): Promise<Answer<Body>> {
+    this.#goOn()
     this.command(curl(to, request, options))
     const answer = await ask<Body>(to, request, options)
     this.print(summed(answer, see))
@@ -98,12 +100,17 @@ export class Stage {
     print(`To end it:\n  ${end}`)
   }
 
+  /** What was ended from outside, by Ctrl-C or for taking too long, does not go on behind the scenes. */
+  #goOn (): void {
+    if (this.#isOver) throw new Error('This demonstration is over.')
+  }
+
   async #start (name: string, start: () => Promise<ServerProcess>): Promise<ServerProcess> {
     const began = performance.now()
     const server = await start()
-    // Ctrl-C while it was starting.
     if (this.#isOver) await server.dispose()
-    else this.#servers.push({ name, server })
+    this.#goOn()
+    this.#servers.push({ name, server })
     print(styled('dim', `  ${described(name, server)}, started in ${((performance.now() - began) / 1000).toFixed(1)} s`))
     return server
   }

@@ -26,7 +26,8 @@ export function startLarder (environment: Environment): Promise<ServerProcess> {
 /** The built worker, which answers nobody. */
 export function startWorker (environment: Environment): Promise<ServerProcess> {
   return ServerProcess.start({
-    ...run('larder-worker', 'worker.js', environment),
+    // Its log is all there is to tell by.
+    ...run('larder-worker', 'worker.js', { ...environment, LOG_LEVEL: 'info' }),
     url: () => '',
     async answers (_port, _pid, folder) {
       await delay(LOOK)

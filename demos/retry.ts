@@ -1,0 +1,116 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import pg from 'pg'
+import type { ServerProcess } from '../tools/servers/server-process.js'
+import { demonstrateAlone } from './support/demonstrate.js'
+import { ask, curl, tally, type Address, type Answer } from './support/requests.js'
+import { within, type Demo } from './support/stage.js'
+
+const READERS = 8
+const WRITERS = 8
+/** How often every connection to PostgreSQL is cut. */
+const CUTS = 10
+
+const demo: Demo = {
+  name: 'retry',
+  title: 'requests succeed while what they need is cut off, restarted and hung',
+
+  async run (stage) {
+    const [postgres, redis] = await Promise.all([stage.postgres(), stage.redis()])
+    // What hangs is to be noticed as it would be in earnest.
+    const larder = await stage.larder('Larder', {
+      DATABASE_URL: postgres.url, REDIS_URL: redis.url, RATE_LIMITS: '1000000/minute', SAMPLE_DATA: 'true', CACHE_DEADLINE: '200'
+    })
+
+    stage.heading('PostgreSQL is restarted while the list of products is read')
+    await ask(larder, 'GET /products')
+    stage.command(`${curl(larder, 'GET /products')}    # again and again, by ${READERS} readers`)
+    const read = await meanwhile(READERS, async () => (await ask(larder, 'GET /products')).status, async () => {
+      stage.command(`kill -INT ${postgres.pid} && postgres …    # PostgreSQL`)
+      await postgres.restart()
+      await delay(500)
+    })
+    stage.claim('every read is answered: the cache has what the database cannot say', read.every((status) => status === 200), tally(read))
+
+    stage.heading(`All connections to PostgreSQL are cut, ${CUTS} times, while items are written`)
+    stage.command(`${curl(larder, 'POST /items', { body: { n: 1 } })}    # again and again, by ${WRITERS} writers`)
+    stage.command("psql -c \"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'larder'\"")
+    let n = 0
+    const sent: { n: number, answer: Answer }[] = []
+    const written = await meanwhile(WRITERS, async () => {
+      const body = { n: ++n }
+      const answer = await ask(larder, 'POST /items', { body })
+      sent.push({ n: body.n, answer })
+      return answer.status
+    }, async () => { await cutConnections(postgres) })
+    stage.claim('no write fails in a way that is not known: 201, or 503 with Retry-After',
+      sent.every(({ answer: { status, headers } }) => status === 201 || (status === 503 && headers.has('retry-after'))), tally(written))
+    const stored = await storedNumbers(postgres)
+    const acknowledged = sent.filter(({ answer }) => answer.status === 201)
+    stage.claim('what was acknowledged is there, once', acknowledged.every((one) => stored.filter((number) => number === one.n).length === 1), `${acknowledged.length} writes`)
+    stage.claim('nothing is there twice', new Set(stored).size === stored.length)
+
+    stage.heading('Redis hangs: its socket is open, and it says nothing')
+    stage.command(`kill -STOP ${redis.pid}    # Redis`)
+    redis.pause()
+    let slowest = 0
+    const during = await meanwhile(READERS, async () => {
+      const began = performance.now()
+      const { status } = await ask(larder, 'GET /products')
+      slowest = Math.max(slowest, performance.now() - began)
+      return status
+    }, async () => { await delay(2000) })
+    stage.claim('every read is answered', during.every((status) => status === 200), `${tally(during)}, the slowest in ${Math.round(slowest)} ms`)
+    const refused = await stage.show(larder, 'POST /api/cache/set', { body: { key: 'k', value: 1, backend: 'redis' } }, ['retry-after'])
+    stage.claim('what cannot be done without Redis says so, and when to come again', refused.status === 503 && refused.headers.has('retry-after'))
+    stage.claim('the circuit breaker is open: nobody waits for Redis in vain', await isOpen(larder))
+    stage.command(`kill -CONT ${redis.pid}    # Redis`)
+    redis.resume()
+    const back = await within(15, async () => (await ask(larder, 'POST /api/cache/set', { body: { key: 'k', value: 1, backend: 'redis' } })).status === 200 && !await isOpen(larder))
+    stage.claim('it closes by itself', back !== undefined, back === undefined ? 'not within 15 s' : `after ${back.toFixed(1)} s`)
+  }
+}
+
+/** Does something over and over, by so many at once, while something else is done. Answers what came of each. */
+async function meanwhile<T> (count: number, again: () => Promise<T>, work: () => Promise<void>): Promise<T[]> {
+  const results: T[] = []
+  const state = { isOver: false }
+  const workers = Array.from({ length: count }, async () => {
+    while (!state.isOver) {
+      results.push(await again())
+      await delay(5)
+    }
+  })
+  try {
+    await Promise.race([work(), Promise.all(workers)])
+  } finally {
+    state.isOver = true
+  }
+  await Promise.all(workers)
+  return results
+}
+
+async function cutConnections ({ url }: ServerProcess): Promise<void> {
+  const client = new pg.Client(url)
+  await client.connect()
+  for (let cut = 0; cut < CUTS; cut++) {
+    await delay(150)
+    await client.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'larder'")
+  }
+  await client.end()
+}
+
+async function storedNumbers ({ url }: ServerProcess): Promise<number[]> {
+  const client = new pg.Client(url)
+  await client.connect()
+  const { rows } = await client.query<{ n: number }>("SELECT (body::json ->> 'n')::int AS n FROM items")
+  await client.end()
+  return rows.map(({ n }) => n)
+}
+
+/** As Larder's own metrics have it: 0 closed, 1 half-open, 2 open. */
+async function isOpen (larder: Address): Promise<boolean> {
+  return /^larder_breaker_state\{[^}]*\} [12]$/m.test((await ask(larder, 'GET /metrics')).text)
+}
+
+export default demo
+await demonstrateAlone(import.meta.url, demo)
