@@ -24,6 +24,7 @@ export class Claim {
   readonly #options: ClaimOptions
   readonly #timer: NodeJS.Timeout
   #recorded: Answer | undefined
+  #isLost = false
 
   constructor (options: ClaimOptions) {
     this.#options = options
@@ -37,7 +38,8 @@ export class Claim {
 
   /**
    * Records in the transaction of the effect that there is one, with the answer where it is known by then.
-   * @throws InProgressError when another has taken the request over: then nothing of the transaction may happen
+   * @throws InProgressError when another has taken the request over, or the effect is there already, as after a commit whose answer was
+   * lost: then nothing of the transaction may happen
    */
   async record (transaction: Queryable, answer?: Answer): Promise<void> {
     this.#recorded = undefined
@@ -46,14 +48,16 @@ export class Claim {
     const { rowCount } = await transaction.query(SQL`
       UPDATE idempotency_keys SET applied = true, status = ${status}::smallint, headers = ${headers === undefined ? null : JSON.stringify(headers)},
         body = ${body === undefined ? null : this.#sealed(body)}::bytea, sealed = ${this.#options.sealer !== undefined}
-      WHERE id = ${this.#options.id} AND holder = ${this.#options.holder}`)
-    if (rowCount === 0) throw Object.assign(new InProgressError(), { retryAfter: 1 })
+      WHERE id = ${this.#options.id} AND holder = ${this.#options.holder} AND NOT applied`)
+    this.#isLost = rowCount === 0
+    if (this.#isLost) throw Object.assign(new InProgressError(), { retryAfter: 1 })
     this.#recorded = answer
   }
 
   /** Keeps the answer of a request that has recorded none, and ends the lease. One that is too large is not kept, and the request carried out all the same. */
   async settle ({ status, headers, body }: Answer): Promise<void> {
     this.end()
+    if (this.#isLost) return
     const isKept = body.length <= MAX_ANSWER
     await this.#options.database.query(SQL`
       UPDATE idempotency_keys SET applied = true, status = ${isKept ? status : null}::smallint, headers = ${JSON.stringify(headers)},
@@ -64,6 +68,7 @@ export class Claim {
   /** Gives the request up, so that it can be carried out anew; one that has had its effect stays as it is. */
   async release (): Promise<void> {
     this.end()
+    if (this.#isLost) return
     await this.#options.database.query(SQL`
       DELETE FROM idempotency_keys WHERE id = ${this.#options.id} AND holder = ${this.#options.holder} AND NOT applied`)
   }
