@@ -28,6 +28,7 @@ import postgres from './plugins/postgres.js'
 import rateLimit from './plugins/rate-limit.js'
 import redis from './plugins/redis.js'
 import requests, { requestId } from './plugins/requests.js'
+import retry from './plugins/retry.js'
 import scopes from './plugins/scopes.js'
 import security from './plugins/security.js'
 import { securityHeaders } from './plugins/security-headers.js'
@@ -86,6 +87,7 @@ async function compose (app: FastifyInstance, config: Config, { logger, totals }
 
   // What the service stands on; each adds its part to the health.
   await app.register(health)
+  await app.register(retry) // what those below try again
   const { databaseUrl, dataDir, sampleData } = config
   await app.register(postgres, { databaseUrl, dataDir, sampleData })
   await app.register(configStore, { initial: initialSettings(config), shared: databaseUrl !== undefined })

@@ -3,10 +3,15 @@ import fastifyPostgres from '@fastify/postgres'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import type { PoolClient, PoolConfig } from 'pg'
-import { Database } from '../services/database.js'
+import { breakerLevel } from '../services/cache/resilience.js'
+import { Database, type DatabaseOptions } from '../services/database.js'
+import { beginLife } from '../services/database/commit.js'
 import { openEmbedded } from '../services/database/embedded.js'
 import { embeddedPg } from '../services/database/embedded-pool.js'
 import { migrate, type MigrationOptions } from '../services/database/migrations.js'
+import type { Sample } from '../services/metrics.js'
+import type {} from './metrics.js'
+import type {} from './retry.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -26,10 +31,17 @@ export interface PostgresOptions {
 /** Milliseconds that a server may take to come up before the start is given up. */
 const START_PATIENCE = 6_000
 
+/** Connections to a server; the embedded database has one. */
+const CONNECTIONS = 10
+/** Callers that may wait for one of them, and for how many milliseconds. */
+const WAITING = 1000
+const PATIENCE = 3_000
+const EMBEDDED_PATIENCE = 5_000
+
 /** Limits for requests, in milliseconds: nobody waits for a server that is full, locked, slow or hung. */
 const serverLimits = {
-  max: 10,
-  connectionTimeoutMillis: 3_000,
+  max: CONNECTIONS,
+  connectionTimeoutMillis: PATIENCE,
   idleTimeoutMillis: 30_000,
   lock_timeout: 3_000,
   statement_timeout: 5_000,
@@ -46,10 +58,34 @@ const serverLimits = {
  */
 export default fp<PostgresOptions>(async function postgres (app, { databaseUrl, dataDir, sampleData }) {
   await (databaseUrl === undefined ? useEmbedded(app, dataDir, sampleData) : useServer(app, databaseUrl, sampleData))
-  const database = new Database(app.pg.pool)
+  const database = new Database(app.pg.pool, {
+    waiting: WAITING,
+    retry: app.retries.of('postgres'),
+    // Nothing lies between this process and the embedded database that could be lost.
+    ...databaseUrl === undefined ? { connections: 1, patience: EMBEDDED_PATIENCE } : { connections: CONNECTIONS, patience: PATIENCE, findsCommits: true },
+    onBreaker: (state) => {
+      if (state === 'open') app.log.warn('PostgreSQL does not answer: it is left alone for a moment')
+      if (state === 'closed') app.log.info('PostgreSQL answers again')
+    }
+  } satisfies DatabaseOptions)
   app.decorate('database', database)
   app.health.add('postgres', () => database.ping())
-}, { name: 'postgres', fastify: '5.x', dependencies: ['health'] })
+  app.metrics.addCollector(() => samples(database))
+}, { name: 'postgres', fastify: '5.x', dependencies: ['health', 'metrics', 'retry'] })
+
+function samples (database: Database): Sample[] {
+  const { used, waiting, limit } = database.connections
+  const gauge = (name: string, help: string, value: number, labels: Record<string, string> = {}): Sample => ({ name, help, type: 'gauge', labels, value })
+  return [
+    gauge('larder_breaker_state', 'Whether a server is left alone: 0 closed (it answers), 1 half-open, 2 open', breakerLevel(database.breaker), { name: 'postgres' }),
+    gauge('larder_database_connections_used', 'Connections to PostgreSQL that are in use', used),
+    gauge('larder_database_connections_limit', 'Connections to PostgreSQL that may be used at once just now', limit),
+    gauge('larder_database_waiting', 'Callers that wait for a connection to PostgreSQL', waiting),
+    ...Object.entries(database.lostCommits).map(([outcome, value]): Sample => ({
+      name: 'larder_database_lost_commits_total', help: 'Commits whose answer was lost, by what was found out about them', type: 'counter', labels: { outcome }, value
+    }))
+  ]
+}
 
 async function useEmbedded (app: FastifyInstance, dataDir: string, sampleData = true): Promise<void> {
   const embedded = await openEmbedded(dataDir)
@@ -71,6 +107,7 @@ async function useServer (app: FastifyInstance, connectionString: string, sample
   pool.on('error', heard)
   pool.on('connect', (client) => { client.on('error', () => {}) })
   await migrateWith(app, await firstConnection(app, connectionString), { sampleData: sampleData ? 'always' : 'never' })
+  await beginLife(pool)
 }
 
 /** The server may still be starting, or restarting: it is asked again for a few seconds. */

@@ -2,11 +2,13 @@ import fp from 'fastify-plugin'
 import type { Cache } from '../services/cache/cache.js'
 import { UnsupportedOperationError } from '../services/cache/errors.js'
 import type { Limits } from '../services/cache/limits.js'
+import type { RetryPolicy } from '../services/cache/retry.js'
 import type { AtRest } from '../services/cache/record-format.js'
 import type { SettingChanges } from '../services/config-store.js'
 import { checkReserved, type QuotaSetting, quotasOf } from '../services/quotas.js'
 import type {} from './cache.js'
 import type {} from './config-store.js'
+import type {} from './retry.js'
 
 export interface SettingsPluginOptions {
   /** What the environment says. */
@@ -17,6 +19,7 @@ export interface SettingsPluginOptions {
 export default fp<SettingsPluginOptions>(async function settings (app, { initial }) {
   const apply = (changes: SettingChanges) => {
     if (changes['log.level'] !== undefined) app.log.level = changes['log.level']
+    app.retries.configure(policyFor(changes))
     for (const cache of app.caches.all()) {
       const limits = limitsFor(cache.backend, changes)
       if (Object.keys(limits).length > 0) configure(cache, limits)
@@ -55,7 +58,19 @@ export default fp<SettingsPluginOptions>(async function settings (app, { initial
     apply(changes)
     for (const setting of keyless()) app.log.error({ setting }, 'nothing is stored there: entries are to be encrypted, and this process has no key (set CACHE_ENCRYPTION_KEY and restart)')
   }))
-}, { name: 'settings', fastify: '5.x', dependencies: ['config-store', 'cache'] })
+}, { name: 'settings', fastify: '5.x', dependencies: ['config-store', 'cache', 'retry'] })
+
+/** Seconds there, milliseconds here. */
+function policyFor (changes: SettingChanges): Partial<RetryPolicy> {
+  const inMilliseconds = (seconds: number | undefined) => seconds === undefined ? undefined : seconds * 1000
+  const policy = {
+    attempts: changes['retry.attempts'],
+    baseDelay: inMilliseconds(changes['retry.base_delay']),
+    maxDelay: inMilliseconds(changes['retry.max_delay']),
+    deadline: inMilliseconds(changes['retry.deadline'])
+  }
+  return Object.fromEntries(Object.entries(policy).filter(([, value]) => value !== undefined))
+}
 
 function limitsFor (backend: Cache['backend'], changes: SettingChanges): Partial<Limits> {
   // A backend has only those of the settings that it can keep to.

@@ -141,6 +141,10 @@ const ttl = (seconds: number, what: string) =>
  */
 export const RunTimeSettings = Type.Object({
   'log.level': Type.Union(LogLevels.map((name) => Type.Literal(name)), { default: 'info', description: 'Least important level that is logged.' }),
+  'retry.attempts': Type.Integer({ minimum: 1, maximum: 10, default: 4, description: 'How often something that failed for a passing reason is tried in all; 1 is never again.' }),
+  'retry.base_delay': Type.Number({ minimum: 0.001, maximum: 10, default: 0.05, description: 'Seconds before the second attempt, at most; twice as many before each further one.' }),
+  'retry.max_delay': Type.Number({ minimum: 0.001, maximum: 60, default: 2, description: 'Seconds between two attempts, at most.' }),
+  'retry.deadline': Type.Number({ minimum: 0.1, maximum: 30, default: 5, description: 'Seconds from the beginning of the first attempt after which none begins, nobody waits for a connection, and the outcome of a commit is not asked for any more.' }),
   'cache.memory.strategy': memory.strategy,
   'cache.memory.max_memory': memory.max_memory,
   'cache.memory.max_items': memory.max_items,

@@ -216,7 +216,7 @@ export class ConfigStore {
   async #poll (): Promise<void> {
     const { database, log } = this.#options
     try {
-      const { rows: [newest] } = await database.query<{ revision: string }>(NEWEST)
+      const { rows: [newest] } = await database.query<{ revision: string }>(NEWEST, { attempts: 1 })
       if (Number(newest?.revision) !== this.#revision) await this.load()
       if (this.#away) log.info('the settings can be read again')
       this.#away = false

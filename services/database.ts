@@ -1,5 +1,11 @@
 import type { Pool, PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg'
-import { fromDatabase, isConnectionLost } from './database/errors.js'
+import { Breaker, type BreakerState, isRefusal } from './cache/resilience.js'
+import { Retry } from './cache/retry.js'
+import { ASK_ID, beginLife, type CommitOutcome, type CommitProof, outcomeOf } from './database/commit.js'
+import { connectWithin } from './database/connecting.js'
+import { ConnectionQueue } from './database/connection-queue.js'
+import { fromDatabase, OutcomeUnknownError } from './database/errors.js'
+import { AttemptFault, isConnectionLost, isCrowded, isOutage, type Stage, verdictOf } from './database/faults.js'
 
 /** A statement with its values apart: what `@nearform/sql` makes. */
 export type Statement = string | QueryConfig<unknown[]>
@@ -9,66 +15,228 @@ export interface Queryable {
   query<Row extends QueryResultRow = QueryResultRow> (statement: Statement): Promise<QueryResult<Row>>
 }
 
+/** One attempt at a transaction. */
+export interface Transaction extends Queryable {
+  /**
+   * Says by what the transaction's commit can be found out when its answer is lost: saves a question before the COMMIT, and holds after
+   * a crash of the server, too.
+   */
+  proveBy (proof: Required<Pick<CommitProof, 'id' | 'statement'>>): void
+  /** Calls `undo` when this attempt came to nothing. Another one may follow. */
+  onFailure (undo: () => void): void
+}
+
 /** The part of a `pg` pool that is used here; the embedded database has one as well. */
 export type ConnectionPool = Pick<Pool, 'connect' | 'query'>
 
-/** One database, be it a server or the embedded one. Faults come as the errors of `fromDatabase`. */
+/** On whose behalf the database is asked. */
+export interface Call {
+  /** Ends waits: for a connection, and between attempts. What has not been committed by then is rolled back. */
+  signal?: AbortSignal | undefined
+  /** When it is too late, on the clock of `performance`. Absent: as the policy has it. */
+  until?: number | undefined
+}
+
+export interface QueryOptions extends Call {
+  /** Whether the statement may be carried out twice. Default: what begins with SELECT may. */
+  repeatable?: boolean
+  /** Attempts, where fewer than the policy has are wanted: 1 for what is asked again soon in any case. */
+  attempts?: number
+}
+
+export interface DatabaseOptions {
+  /** Connections that may be used at once. Default: as many as the pool gives. */
+  connections?: number
+  /** Callers that may wait for one. Default 1000. */
+  waiting?: number
+  /** Milliseconds that each of them waits. Default 3000. */
+  patience?: number
+  /** What is tried again, and how often. Default: by the default policy. */
+  retry?: Retry
+  /**
+   * Whether commits are found out about when their answers are lost: on a server that has the tables of migrations/. Default false: such
+   * a transaction is said to have an unknown outcome.
+   */
+  findsCommits?: boolean
+  onBreaker?: (state: BreakerState) => void
+}
+
+/** Consecutive failures to connect, or hung statements, after which the server is left alone, and for how many milliseconds. */
+const BREAK_AFTER = 5
+const LEAVE_ALONE = 250
+
+/**
+ * One database, be it a server or the embedded one. Faults come as the errors of `fromDatabase`, once it is of no use to try again: see
+ * docs/retry.md.
+ */
 export class Database implements Queryable {
   readonly #pool: ConnectionPool
+  readonly #queue: ConnectionQueue
+  readonly #breaker: Breaker
+  readonly #retry: Retry
+  readonly #findsCommits: boolean
+  /** What became of transactions whose answer to COMMIT was lost. */
+  readonly lostCommits: Record<CommitOutcome, number> = { committed: 0, aborted: 0, unknown: 0 }
 
-  constructor (pool: ConnectionPool) {
+  constructor (pool: ConnectionPool, { connections = Infinity, waiting = 1000, patience = 3000, retry, findsCommits = false, onBreaker }: DatabaseOptions = {}) {
     this.#pool = pool
+    this.#queue = new ConnectionQueue({ connections, waiting, patience })
+    this.#breaker = new Breaker({ isOutage, breakAfter: BREAK_AFTER, leaveAlone: LEAVE_ALONE, ...onBreaker && { onState: onBreaker } })
+    this.#retry = retry ?? new Retry({ dependency: 'postgres' })
+    this.#findsCommits = findsCommits
   }
 
-  async query<Row extends QueryResultRow = QueryResultRow> (statement: Statement): Promise<QueryResult<Row>> {
+  /** `closed` is the good state; `open` leaves the server alone for a quarter of a second. */
+  get breaker (): BreakerState { return this.#breaker.state }
+
+  /** Callers that have a connection, those that wait for one, and how many could have one. */
+  get connections (): { used: number, waiting: number, limit: number } {
+    const { used, waiting, limit } = this.#queue
+    return { used, waiting, limit }
+  }
+
+  /** Tried again when that cannot do anything twice. */
+  async query<Row extends QueryResultRow = QueryResultRow> (statement: Statement, options: QueryOptions = {}): Promise<QueryResult<Row>> {
+    const stage = options.repeatable ?? isRead(statement) ? 'open' : 'ambiguous'
+    return await this.#attempts(options, async (lease) => {
+      try {
+        return await lease.client.query<Row>(statement)
+      } catch (error) {
+        lease.isBroken = isConnectionLost(error)
+        throw new AttemptFault(error, stage)
+      }
+    })
+  }
+
+  /**
+   * Runs `work` in one transaction: committed when it returns, rolled back when it throws. Inside, use what it is given and
+   * nothing else: the embedded database has one connection, which the transaction holds. After a conflict or a lost connection all of it is
+   * done again, so `work` does nothing outside of the transaction that may not be done twice.
+   * @throws OutcomeUnknownError when the connection was lost during the COMMIT and the database could not be asked in time
+   */
+  async transaction<T> (work: (transaction: Transaction) => Promise<T>, call: Call = {}): Promise<T> {
+    return await this.#attempts(call, async (lease) => await this.#transact(lease, work, call))
+  }
+
+  /** Whether the database answers: rejects with the fault when it does not. Asks also while it is left alone. */
+  async ping (): Promise<void> {
     try {
-      return await this.#pool.query<Row>(statement)
+      await this.#pool.query('SELECT 1')
     } catch (error) {
       throw fromDatabase(error)
     }
   }
 
-  /**
-   * Runs `work` in one transaction: committed when it returns, rolled back when it throws. Inside, use what it is given and
-   * nothing else: the embedded database has one connection, which the transaction holds.
-   */
-  async transaction<T> (work: (transaction: Queryable) => Promise<T>): Promise<T> {
-    const client = await this.#connect()
-    let broken: Error | undefined
-    const query = async <Row extends QueryResultRow>(statement: Statement): Promise<QueryResult<Row>> => {
+  /** The same database on behalf of a caller. */
+  within (call: Call): Pick<Database, 'query' | 'transaction'> {
+    return {
+      query: async (statement, options) => await this.query(statement, { ...call, ...options }),
+      transaction: async (work, options) => await this.transaction(work, { ...call, ...options })
+    }
+  }
+
+  async #attempts<T> (options: QueryOptions, work: (lease: Lease) => Promise<T>): Promise<T> {
+    const { signal, until, attempts } = options
+    try {
+      return await this.#retry.run(
+        async (left) => await this.#breaker.run(async () => await this.#connected(left, signal, work)),
+        { judge: verdictOf, signal, attempts, deadline: until === undefined ? undefined : until - performance.now() })
+    } catch (error) {
+      if (isRefusal(error)) throw fromDatabase(new Error('The server is left alone', { cause: error }))
+      throw error instanceof AttemptFault ? fromDatabase(error.fault) : error
+    }
+  }
+
+  async #connected<T> (left: number, signal: AbortSignal | undefined, work: (lease: Lease) => Promise<T>): Promise<T> {
+    const until = performance.now() + left
+    const { client, leave } = await this.#connect(until, signal)
+    const lease: Lease = { client, until, isBroken: false }
+    try {
+      return await work(lease)
+    } finally {
+      client.release(lease.isBroken)
+      leave()
+    }
+  }
+
+  async #connect (until: number, signal: AbortSignal | undefined): Promise<{ client: PoolClient, leave: () => void }> {
+    for (let isFirst = false; ; isFirst = true) {
+      let leave: (() => void) | undefined
       try {
-        return await client.query<Row>(statement)
+        leave = await this.#queue.enter(until - performance.now(), signal, isFirst)
+        return { client: await connectWithin(this.#pool, until - performance.now(), signal), leave }
       } catch (error) {
-        if (isConnectionLost(error)) broken = error as Error
-        throw fromDatabase(error)
+        const isNarrowed = isCrowded(error) && this.#queue.narrow()
+        leave?.()
+        if (signal?.aborted === true) throw signal.reason
+        if (!isNarrowed) throw new AttemptFault(error, 'connecting')
+      }
+    }
+  }
+
+  async #transact<T> (lease: Lease, work: (transaction: Transaction) => Promise<T>, { signal, until }: Call): Promise<T> {
+    const undoings: (() => void)[] = []
+    let proof: CommitProof | undefined
+    let last: { fault: unknown, told: unknown } | undefined
+    let stage: Stage = 'open'
+    let result: T
+    const query = async <Row extends QueryResultRow>(statement: Statement): Promise<QueryResult<Row>> => {
+      signal?.throwIfAborted()
+      try {
+        return await lease.client.query<Row>(statement)
+      } catch (fault) {
+        lease.isBroken ||= isConnectionLost(fault)
+        last = { fault, told: fromDatabase(fault) }
+        throw last.told
       }
     }
     try {
-      await query('BEGIN')
-      const result = await work({ query })
+      await query(until === undefined ? 'BEGIN' : `BEGIN; SET LOCAL statement_timeout = ${Math.max(1, Math.ceil(lease.until - performance.now()))}`)
+      result = await work({ query, proveBy: (given) => { proof = given }, onFailure: (undo) => { undoings.push(undo) } })
+      if (this.#findsCommits) proof ??= await this.#askProof(query)
+      signal?.throwIfAborted()
+      stage = 'ambiguous'
       const { command } = await query('COMMIT')
       // Somebody swallowed the error of a statement: PostgreSQL answers COMMIT with ROLLBACK then.
       if (command !== 'COMMIT') throw new Error('The transaction had failed before its commit')
       return result
     } catch (error) {
+      const isLostCommit = stage === 'ambiguous' && isConnectionLost(last?.fault)
+      if (isLostCommit) {
+        const outcome = await this.#outcome(lease, proof, signal)
+        if (outcome === 'committed') return result!
+        if (outcome === 'unknown') throw Object.assign(new OutcomeUnknownError(), { cause: last?.fault })
+        stage = 'open'
+      }
+      for (const undo of undoings) undo()
       // A lost connection has taken its transaction along.
-      if (broken === undefined) await query('ROLLBACK').catch(() => {})
-      throw error
-    } finally {
-      client.release(broken)
+      if (!lease.isBroken) await lease.client.query('ROLLBACK').catch(() => { lease.isBroken = true })
+      throw last !== undefined && error === last.told ? new AttemptFault(last.fault, stage) : error
     }
   }
 
-  /** Whether the database answers: rejects with the fault when it does not. */
-  async ping (): Promise<void> {
-    await this.query('SELECT 1')
+  async #askProof (query: Queryable['query']): Promise<CommitProof> {
+    const { rows: [proof] } = await query<{ id: string | null, life: string | null }>(ASK_ID)
+    // Without it, what was committed is taken for unknown: better than the reverse.
+    if (proof?.id !== null && proof?.life === null) beginLife(this.#pool).catch(() => {})
+    return proof as CommitProof
   }
 
-  async #connect (): Promise<PoolClient> {
-    try {
-      return await this.#pool.connect()
-    } catch (error) {
-      throw fromDatabase(error)
-    }
+  async #outcome ({ client, until }: Lease, proof: CommitProof | undefined, signal: AbortSignal | undefined): Promise<CommitOutcome> {
+    const { processID: pid } = client as PoolClient & { processID?: number }
+    const outcome = proof === undefined ? 'unknown' : await outcomeOf({ proof, pid, until, signal }, this.#pool)
+    this.lostCommits[outcome]++
+    return outcome
   }
 }
+
+/** A connection in the hands of one attempt. */
+interface Lease {
+  readonly client: PoolClient
+  /** When the attempt has to be over, on the clock of `performance`. */
+  readonly until: number
+  isBroken: boolean
+}
+
+/** A statement that writes through a function says so by `repeatable: false`. */
+const isRead = (statement: Statement): boolean => /^\s*SELECT\b[^;]*$/i.test(typeof statement === 'string' ? statement : statement.text)

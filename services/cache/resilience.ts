@@ -1,7 +1,6 @@
-import {
-  BrokenCircuitError, circuitBreaker, CircuitState, ConsecutiveBreaker, ExponentialBackoff, fullJitterGenerator, handleWhen, retry
-} from 'cockatiel'
+import { BrokenCircuitError, circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhen } from 'cockatiel'
 import { withDeadline } from './deadline.js'
+import type { Retry } from './retry.js'
 
 /** `closed` is the good state; `open` leaves the other side alone; `half-open` lets one operation through to see. */
 export type BreakerState = 'closed' | 'half-open' | 'open'
@@ -14,26 +13,26 @@ const BREAK_AFTER = 5
  * that says nothing at all is given up after a single one.
  */
 const WHILE_ANSWERING = 4
-/** Between two tries, in milliseconds: at most so long before the first and before any retry. */
-const FIRST_PAUSE = 20
-const LONGEST_PAUSE = 500
 
-export interface ResilienceOptions {
+export interface BreakerOptions {
   /** Whether the other side is in trouble; any other error is an answer of its. */
   isOutage: (error: unknown) => boolean
   /** Consecutive outages after which the other side is left alone. Default 5. */
   breakAfter?: number
   /** Milliseconds for which it is then left alone, before one operation is let through to see. Default 1000. */
   leaveAlone?: number
-  /**
-   * How often an operation is tried again after an outage, with exponential back-off and full jitter, each time within its deadline.
-   * Default 0: whoever waits for an answer is better served by a quick one. Only for what may be done twice.
-   */
-  retries?: number
-  /** Which outages are worth another try. Default: all of them. */
-  isTransient?: (error: unknown) => boolean
   /** Is told whenever the breaker's state changes. */
   onState?: (state: BreakerState) => void
+}
+
+export interface ResilienceOptions extends BreakerOptions {
+  /**
+   * Tries operations again after an outage, each time within their deadline: only for what may be done twice. Default: nothing is tried
+   * again, since whoever waits for an answer of the cache is better served by a quick one.
+   */
+  retry?: Retry
+  /** Which outages are worth another try. Default: all of them. */
+  isTransient?: (error: unknown) => boolean
 }
 
 const STATES: Readonly<Record<CircuitState, BreakerState>> = {
@@ -43,30 +42,41 @@ const STATES: Readonly<Record<CircuitState, BreakerState>> = {
   [CircuitState.Isolated]: 'open'
 }
 
-/**
- * What stands between this process and something that may be slow, down or hung: a deadline for each try, retries where they are
- * asked for, and a circuit breaker (Nygard, "Release It!") that leaves alone what does not answer, so that nobody waits for it in vain.
- */
-export class Resilience {
+/** A circuit breaker (Nygard, "Release It!"): leaves alone what does not answer, so that nobody waits for it in vain. */
+export class Breaker {
   #breaker
-  #retry
-  #isOutage
-  /** When the other side last answered anything, on the clock of `performance`. */
-  #answeredAt = -Infinity
 
-  constructor ({ isOutage, breakAfter = BREAK_AFTER, leaveAlone = LEAVE_ALONE, retries = 0, isTransient = isOutage, onState }: ResilienceOptions) {
-    this.#isOutage = isOutage
+  constructor ({ isOutage, breakAfter = BREAK_AFTER, leaveAlone = LEAVE_ALONE, onState }: BreakerOptions) {
     this.#breaker = circuitBreaker(handleWhen(isOutage), { halfOpenAfter: leaveAlone, breaker: new ConsecutiveBreaker(breakAfter) })
     if (onState !== undefined) this.#breaker.onStateChange((state) => { onState(STATES[state]) })
-    this.#retry = retries === 0
-      ? undefined
-      : retry(handleWhen((error) => !isRefusal(error) && isTransient(error)), {
-        maxAttempts: retries,
-        backoff: new ExponentialBackoff({ generator: fullJitterGenerator, initialDelay: FIRST_PAUSE, maxDelay: LONGEST_PAUSE })
-      })
   }
 
   get state (): BreakerState { return STATES[this.#breaker.state] }
+
+  /** @throws an error for which `isRefusal` holds while the other side is left alone, and what the operation throws */
+  async run<T> (operation: () => Promise<T>): Promise<T> { return await this.#breaker.execute(operation) }
+}
+
+/**
+ * What stands between this process and something that may be slow, down or hung: a deadline for each try, retries where they are
+ * asked for, and a circuit breaker.
+ */
+export class Resilience {
+  #breaker: Breaker
+  #retry
+  #isOutage
+  #isTransient
+  /** When the other side last answered anything, on the clock of `performance`. */
+  #answeredAt = -Infinity
+
+  constructor ({ retry, isTransient, ...options }: ResilienceOptions) {
+    this.#isOutage = options.isOutage
+    this.#isTransient = isTransient ?? options.isOutage
+    this.#breaker = new Breaker(options)
+    this.#retry = retry
+  }
+
+  get state (): BreakerState { return this.#breaker.state }
 
   /**
    * @param deadline milliseconds for each try, counted from the last answer to any operation: a server that works through a thousand
@@ -74,8 +84,9 @@ export class Resilience {
    * @throws DeadlineError when it passed, an error for which `isRefusal` holds when the breaker was open, and what the operation throws
    */
   async run<T> (operation: () => Promise<T>, deadline: number): Promise<T> {
-    const once = async (): Promise<T> => await this.#breaker.execute(async () => await this.#once(operation, deadline))
-    return await (this.#retry === undefined ? once() : this.#retry.execute(once))
+    const once = async (): Promise<T> => await this.#breaker.run(async () => await this.#once(operation, deadline))
+    if (this.#retry === undefined) return await once()
+    return await this.#retry.run(once, { judge: (error) => !isRefusal(error) && this.#isTransient(error) ? 'lost' : 'final' })
   }
 
   async #once<T> (operation: () => Promise<T>, deadline: number): Promise<T> {

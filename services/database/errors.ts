@@ -1,10 +1,15 @@
 import createError from '@fastify/error'
 import { ConflictError, InvalidInputError, UnavailableError } from '../errors.js'
+import { codeOf, isOurs, isSqlState, NoConnectionError } from './faults.js'
 
 /** Another process uses the embedded database. */
 export const DataDirLockedError = createError<[why: string]>('ERR_DATA_DIR_LOCKED', '%s', 503)
 /** The folder of the embedded database cannot be made, or not be written to. */
 export const DataDirUnusableError = createError<[why: string]>('ERR_DATA_DIR_UNUSABLE', '%s', 503)
+
+/** The connection was lost during a COMMIT, and the database could not be asked what became of it. */
+export const OutcomeUnknownError = createError(
+  'ERR_OUTCOME_UNKNOWN', 'The connection to the database was lost while the change was being committed: look whether it was made before you send it again.', 503)
 
 /** Seconds after which a request that the database could not answer is worth repeating. */
 const RETRY_AFTER = 1
@@ -16,9 +21,10 @@ const RETRY_AFTER = 1
  */
 export function fromDatabase (error: unknown): unknown {
   if (!(error instanceof Error) || isOurs(error)) return error
-  const code = (error as { code?: unknown }).code
+  if (error instanceof NoConnectionError) return unavailable('Every connection to the database is in use', error)
+  const code = codeOf(error)
   // `pg` reports lost connections and exhausted pools as plain errors.
-  if (typeof code !== 'string') return unavailable('The database did not answer', error)
+  if (code === undefined) return unavailable('The database did not answer', error)
   switch (code) {
     case '23505': return caused(new ConflictError('Something with the same unique value exists already: change that value, or update what is there.'), error)
     case '23001': case '23503': return caused(new ConflictError('Something else refers to this, or this refers to something that does not exist: change that first.'), error)
@@ -29,22 +35,6 @@ export function fromDatabase (error: unknown): unknown {
   }
   if (/^(22|23)/.test(code)) return caused(new InvalidInputError('The database cannot store this: a value is outside of what its column takes.'), error)
   return /^(08|28|3D|53|57|58)/.test(code) || !isSqlState(code) ? unavailable('The database cannot be reached', error) : error
-}
-
-/** Whether the connection is gone, and with it any transaction on it. */
-export function isConnectionLost (error: unknown): boolean {
-  const code = error instanceof Error ? (error as { code?: unknown }).code : undefined
-  return typeof code !== 'string' || !isSqlState(code) || /^(08|57P)/.test(code)
-}
-
-/** Node's EPIPE and EPERM look like one. */
-function isSqlState (code: string): boolean {
-  return /^[0-9A-Z]{5}$/.test(code) && !/^EP[EI]/.test(code)
-}
-
-/** A mistake in this program, or an error that has its meaning already. */
-function isOurs (error: Error): boolean {
-  return error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError || 'statusCode' in error
 }
 
 function unavailable (what: string, cause: Error): Error {

@@ -1,5 +1,5 @@
 import SQL from '@nearform/sql'
-import type { Queryable } from '../database.js'
+import type { Queryable, Transaction } from '../database.js'
 import { type Event, eventId, type EventPosition, type NewEvent } from './event.js'
 
 export interface OutboxOptions {
@@ -35,11 +35,15 @@ export class Outbox {
   }
 
   /** Records an event in the caller's transaction. */
-  async record (transaction: Queryable, { type, subject, data }: NewEvent): Promise<Event> {
+  async record (transaction: Queryable | Transaction, { type, subject, data }: NewEvent): Promise<Event> {
     const id = eventId()
-    const { rows: [row] } = await transaction.query<{ time: Date }>(SQL`
-      INSERT INTO events (id, type, subject, data) VALUES (${id}, ${type}, ${subject}, ${JSON.stringify(data ?? null)}) RETURNING time`)
+    const { rows: [row] } = await transaction.query<{ time: Date, xid: string }>(SQL`
+      INSERT INTO events (id, type, subject, data) VALUES (${id}, ${type}, ${subject}, ${JSON.stringify(data ?? null)}) RETURNING time, xid::text AS xid`)
     this.#remember(subject, id)
+    if ('proveBy' in transaction) {
+      transaction.proveBy({ id: row?.xid ?? null, statement: SQL`SELECT FROM events WHERE id = ${id}` })
+      transaction.onFailure(() => { this.#forget(subject, id) })
+    }
     this.#telling ??= setTimeout(() => {
       this.#telling = undefined
       this.#options.onRecorded?.()
@@ -127,6 +131,14 @@ export class Outbox {
       INSERT INTO event_inbox (consumer, event_id)
       SELECT consumer, event.id FROM unnest(${settled.map(({ consumer }) => consumer)}::text[], ${settled.map(({ id }) => id)}::uuid[]) AS settled (consumer, id)
       JOIN events event USING (id) ON CONFLICT DO NOTHING`)
+  }
+
+  /** Its transaction was undone. */
+  #forget (subject: string, id: string): void {
+    const events = this.#open.get(subject)?.filter((event) => event.id !== id)
+    if (events === undefined) return
+    if (events.length === 0) this.#open.delete(subject)
+    else this.#open.set(subject, events)
   }
 
   #remember (subject: string, id: string): void {

@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { RunTimeSettings } from '../../schemas/config.js'
 import { ConfigStore, type ConfigStoreOptions, type SettingChanges } from '../../services/config-store.js'
+import { eventually } from '../support/caches.js'
 import { openDatabase } from '../support/database.js'
 import { databaseUrl, startPostgres } from '../support/servers.js'
 
@@ -139,6 +140,7 @@ t.test('while the database is away the last values hold', async (t) => {
   t.equal(store.get('samples.items.list_ttl'), 5)
 
   await server.restart()
+  await eventually(async () => await store.load().then(() => true, () => false), 'it can be read again')
   const other = await open()
   const heard = next(store)
   await other.put({ 'samples.items.list_ttl': 7 })

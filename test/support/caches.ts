@@ -2,7 +2,9 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import cacheDatabase from '../../plugins/cache-database.js'
 import health from '../../plugins/health.js'
+import metrics from '../../plugins/metrics.js'
 import postgres from '../../plugins/postgres.js'
+import retry from '../../plugins/retry.js'
 import type { SharedBackend } from '../../services/cache/backends/backend.js'
 import type { Coordination } from '../../services/cache/backends/coordination/coordination.js'
 import { DatabaseCoordination } from '../../services/cache/backends/coordination/database.js'
@@ -80,7 +82,9 @@ export async function startDatabaseCaches (owner: Owner, url?: string, dataDir =
     const app = Fastify()
     owner.teardown(() => app.close())
     const database = address === '' ? undefined : address
+    await app.register(metrics, { enabled: false })
     await app.register(health, {})
+    await app.register(retry)
     await app.register(postgres, { databaseUrl: database, dataDir, sampleData: false })
     await app.register(cacheDatabase, { databaseUrl: database })
     const limits = { ...DEFAULT_LIMITS, ...options.limits }
@@ -144,7 +148,9 @@ async function openCoordination (app: FastifyInstance, over: MemcachedCachesOpti
     return new RedisCoordination({ client: redis, name: 'memcached', prefix: 'larder:test', now, ...deadline === undefined ? {} : { deadline } })
   }
   const databaseUrl = over.database === '' ? undefined : over.database
+  await app.register(metrics, { enabled: false })
   await app.register(health, {})
+  await app.register(retry)
   await app.register(postgres, { databaseUrl, dataDir: over.dataDir ?? '', sampleData: false })
   await app.register(cacheDatabase, { databaseUrl })
   return new DatabaseCoordination({ connections: app.cacheDatabase, name: 'memcached', now })

@@ -4,7 +4,9 @@ import { join } from 'node:path'
 import Fastify from 'fastify'
 import cacheDatabase from '../../plugins/cache-database.js'
 import health from '../../plugins/health.js'
+import metrics from '../../plugins/metrics.js'
 import postgres from '../../plugins/postgres.js'
+import retry from '../../plugins/retry.js'
 import type { Connections } from '../../services/cache/backends/database/connections.js'
 import { Cache } from '../../services/cache/cache.js'
 import { monotonicNow, type Now } from '../../services/cache/clock.js'
@@ -51,7 +53,9 @@ export function temporaryFolder (owner: Owner): string {
 export async function openConnections (owner: Owner, url?: string): Promise<Connections> {
   const app = Fastify()
   owner.teardown(() => app.close())
+  await app.register(metrics, { enabled: false })
   await app.register(health, {})
+  await app.register(retry)
   const address = url ?? await databaseUrl(owner)
   await app.register(postgres, { databaseUrl: address, dataDir: '', sampleData: false })
   await app.register(cacheDatabase, { databaseUrl: address })

@@ -3,11 +3,13 @@ import t from 'tap'
 import { Guard } from '../../../services/cache/backends/guard.js'
 import { DeadlineError } from '../../../services/cache/deadline.js'
 import { type BreakerState, breakerLevel, isRefusal, Resilience } from '../../../services/cache/resilience.js'
+import { Retry } from '../../../services/cache/retry.js'
 import { eventually } from '../../support/caches.js'
 
 class Outage extends Error { override name = 'Outage' }
 const isOutage = (error: unknown): boolean => error instanceof Outage || error instanceof DeadlineError
 const down = async (): Promise<never> => { throw new Outage('down') }
+const retrying = (attempts: number) => new Retry({ dependency: 'test', policy: { attempts, baseDelay: 1, maxDelay: 1, deadline: 10_000 } })
 const hung = async (): Promise<never> => await new Promise(() => {})
 
 t.test('an operation that hangs ends at its deadline', async (t) => {
@@ -59,21 +61,21 @@ t.test('retries', async (t) => {
 
   t.test('are as many as asked for, after outages alone', async (t) => {
     const operation = failing(2)
-    t.equal(await new Resilience({ isOutage, retries: 2 }).run(operation.run, 100), 3)
+    t.equal(await new Resilience({ isOutage, retry: retrying(3) }).run(operation.run, 100), 3)
     const tooOften = failing(5)
-    await t.rejects(new Resilience({ isOutage, retries: 2 }).run(tooOften.run, 100), Outage)
+    await t.rejects(new Resilience({ isOutage, retry: retrying(3) }).run(tooOften.run, 100), Outage)
     t.equal(tooOften.calls(), 3)
     let answers = 0
-    await t.rejects(new Resilience({ isOutage, retries: 5 }).run(async () => { answers++; throw new Error('wrong') }, 100), /wrong/)
+    await t.rejects(new Resilience({ isOutage, retry: retrying(6) }).run(async () => { answers++; throw new Error('wrong') }, 100), /wrong/)
     t.equal(answers, 1)
   })
 
   t.test('do not follow an outage that is said to be lasting, nor a refusal of the breaker', async (t) => {
     const lasting = failing(5)
-    await t.rejects(new Resilience({ isOutage, retries: 5, isTransient: () => false }).run(lasting.run, 100), Outage)
+    await t.rejects(new Resilience({ isOutage, retry: retrying(6), isTransient: () => false }).run(lasting.run, 100), Outage)
     t.equal(lasting.calls(), 1)
     const broken = failing(99)
-    const refusal = await new Resilience({ isOutage, retries: 9, breakAfter: 2 }).run(broken.run, 100).catch((error: unknown) => error)
+    const refusal = await new Resilience({ isOutage, retry: retrying(10), breakAfter: 2 }).run(broken.run, 100).catch((error: unknown) => error)
     t.ok(isRefusal(refusal))
     t.equal(broken.calls(), 2)
   })

@@ -1,0 +1,187 @@
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import type { Owner } from './servers.js'
+
+/**
+ * When a connection is cut: before the message is passed on, as soon as it is, or once the server has answered it (the answer is lost).
+ * `hanging`: before, and the server does not learn of it.
+ */
+export type Moment = 'before' | 'during' | 'after' | 'hanging'
+
+export interface Cut {
+  /** Of a query as PostgreSQL's clients send it, be it simple or parsed. */
+  statement: RegExp
+  moment: Moment
+  /** How many such statements pass first. Default 0. */
+  skip?: number
+  /** What happens together with it. */
+  then?: () => void
+}
+
+interface Link { client: Socket, server: Socket }
+
+/** Between a client and a server on 127.0.0.1, and able to be in their way. The names are those of Toxiproxy's toxics. */
+export class Proxy {
+  readonly port: number
+  /** Statements that were passed on, or cut. */
+  readonly statements: string[] = []
+  /** Connections that were asked for. */
+  attempts = 0
+  readonly #links = new Set<Link>()
+  readonly #target: number
+  readonly #server
+  #isDown = false
+  #isSilent = false
+  #latency = 0
+  #cut: Cut | undefined
+  #cuts = 0
+
+  private constructor (port: number, target: number, server: ReturnType<typeof createServer>) {
+    this.port = port
+    this.#target = target
+    this.#server = server
+    server.on('connection', (client) => { this.#link(client) })
+  }
+
+  static async start (owner: Owner, target: number): Promise<Proxy> {
+    const server = createServer()
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const proxy = new Proxy((server.address() as AddressInfo).port, target, server)
+    owner.teardown(async () => {
+      proxy.resetPeer()
+      await new Promise((resolve) => { proxy.#server.close(resolve) })
+    })
+    return proxy
+  }
+
+  /** The same address through the proxy. */
+  through (url: string): string {
+    const other = new URL(url)
+    other.port = String(this.port)
+    return other.href
+  }
+
+  /** Nobody gets through: connections end at once, those that there are included. */
+  down (isDown = true): void {
+    this.#isDown = isDown
+    if (isDown) this.resetPeer()
+  }
+
+  /** Cuts every connection, once. */
+  resetPeer (): void {
+    for (const link of this.#links) end(link)
+  }
+
+  /** Connections stay open, and nothing passes. */
+  timeout (isSilent = true): void { this.#isSilent = isSilent }
+
+  /** What the server says comes so many milliseconds later. */
+  latency (milliseconds: number): void { this.#latency = milliseconds }
+
+  /** Cuts the next connection on which the statement comes, once; undefined does not any more. */
+  cut (cut: Cut | undefined): void { this.#cut = cut === undefined ? undefined : { ...cut } }
+
+  /** How many were cut by `cut`. */
+  get cuts (): number { return this.#cuts }
+
+  #link (client: Socket): void {
+    this.attempts++
+    client.on('error', () => {})
+    if (this.#isDown) {
+      client.resetAndDestroy()
+      return
+    }
+    const server = connect(this.#target, '127.0.0.1')
+    server.on('error', () => {})
+    const link = { client, server }
+    this.#links.add(link)
+    let isAnswerLost = false
+    let isHanging = false
+    let answered: (() => void) | undefined
+    const messages = new Messages()
+    client.on('data', (data) => {
+      if (this.#isSilent) return
+      for (const statement of messages.statements(data)) {
+        this.statements.push(statement)
+        const cut = this.#cut
+        const moment = this.#momentFor(statement)
+        if (moment === 'before') {
+          end(link)
+          return
+        }
+        if (moment === 'hanging') {
+          isHanging = true
+          client.resetAndDestroy()
+          return
+        }
+        if (moment === 'during') {
+          // The server has it, and finds out afterwards that nobody listens.
+          server.write(data, () => { end(link) })
+          return
+        }
+        if (moment === 'after') {
+          isAnswerLost = true
+          answered = cut?.then
+        }
+      }
+      server.write(data)
+    })
+    server.on('data', (data) => {
+      if (this.#isSilent) return
+      if (isAnswerLost) {
+        end(link)
+        answered?.()
+      } else if (this.#latency > 0) setTimeout(() => { client.write(data) }, this.#latency)
+      else client.write(data)
+    })
+    const close = (): void => {
+      if (isHanging) return
+      this.#links.delete(link)
+      client.destroy()
+      server.destroy()
+    }
+    client.on('close', close)
+    server.on('close', close)
+  }
+
+  #momentFor (statement: string): Moment | undefined {
+    const cut = this.#cut
+    if (cut === undefined || !cut.statement.test(statement)) return undefined
+    if (cut.skip !== undefined && cut.skip-- > 0) return undefined
+    this.#cut = undefined
+    this.#cuts++
+    return cut.moment
+  }
+}
+
+function end ({ client, server }: Link): void {
+  client.resetAndDestroy()
+  server.destroy()
+}
+
+/** Reads the statements out of what a client of PostgreSQL sends. */
+class Messages {
+  #rest = Buffer.alloc(0)
+  #isBegun = false
+
+  statements (data: Buffer): string[] {
+    const statements: string[] = []
+    this.#rest = Buffer.concat([this.#rest, data])
+    for (;;) {
+      // The first message has no type.
+      const head = this.#isBegun ? 1 : 0
+      if (this.#rest.length < head + 4) return statements
+      const length = head + this.#rest.readInt32BE(head)
+      if (this.#rest.length < length) return statements
+      const type = this.#isBegun ? String.fromCharCode(this.#rest[0] as number) : ''
+      const body = this.#rest.subarray(head + 4, length)
+      this.#rest = this.#rest.subarray(length)
+      this.#isBegun = true
+      if (type === 'Q') statements.push(textUntilNul(body, 0))
+      if (type === 'P') statements.push(textUntilNul(body, body.indexOf(0) + 1))
+    }
+  }
+}
+
+const textUntilNul = (body: Buffer, from: number): string => body.toString('utf8', from, body.indexOf(0, from))
