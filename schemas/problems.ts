@@ -37,7 +37,7 @@ export const PROBLEMS = {
   'not-loaded': [500, 'Not loaded', 'This is a fault of the service: report it together with the instance.'],
   'temporary-reduced-capacity': [503, 'Temporarily reduced capacity', 'There is more to do just now than can be done in time: try again after the time in Retry-After.'],
   unavailable: [503, 'Unavailable', 'Something that this needs is down: try again after the time in Retry-After.'],
-  'outcome-unknown': [503, 'Outcome unknown', 'Whether the change was made is not known: look before you send it again.'],
+  'commit-unknown': [503, 'Commit unknown', 'Whether the change was made is not known: look before you send it again.'],
   'backend-unavailable': [503, 'Backend unavailable', 'The backend of the cache is down or not configured: try again, or choose another.'],
   'too-many-waiters': [503, 'Too many waiters', 'Too many wait for the values of others: try again in a moment, or without a lease.'],
   timeout: [504, 'Timeout', 'What this needs did not answer in time: try again.'],

@@ -4,7 +4,7 @@ import { Retry } from './cache/retry.js'
 import { ASK_ID, beginLife, type CommitOutcome, type CommitProof, outcomeOf } from './database/commit.js'
 import { connectWithin } from './database/connecting.js'
 import { ConnectionQueue } from './database/connection-queue.js'
-import { fromDatabase, OutcomeUnknownError } from './database/errors.js'
+import { fromDatabase, CommitUnknownError } from './database/errors.js'
 import { AttemptFault, isConnectionLost, isCrowded, isOutage, type Stage, verdictOf } from './database/faults.js'
 
 /** A statement with its values apart: what `@nearform/sql` makes. */
@@ -112,7 +112,7 @@ export class Database implements Queryable {
    * Runs `work` in one transaction: committed when it returns, rolled back when it throws. Inside, use what it is given and
    * nothing else: the embedded database has one connection, which the transaction holds. After a conflict or a lost connection all of it is
    * done again, so `work` does nothing outside of the transaction that may not be done twice.
-   * @throws OutcomeUnknownError when the connection was lost during the COMMIT and the database could not be asked in time
+   * @throws CommitUnknownError when the connection was lost during the COMMIT and the database could not be asked in time
    */
   async transaction<T> (work: (transaction: Transaction) => Promise<T>, call: Call = {}): Promise<T> {
     return await this.#attempts(call, async (lease) => await this.#transact(lease, work, call))
@@ -205,7 +205,7 @@ export class Database implements Queryable {
       if (isLostCommit) {
         const outcome = await this.#outcome(lease, proof, signal)
         if (outcome === 'committed') return result!
-        if (outcome === 'unknown') throw Object.assign(new OutcomeUnknownError(), { cause: last?.fault })
+        if (outcome === 'unknown') throw Object.assign(new CommitUnknownError(), { cause: last?.fault })
         stage = 'open'
       }
       for (const undo of undoings) undo()

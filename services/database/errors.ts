@@ -8,8 +8,8 @@ export const DataDirLockedError = createError<[why: string]>('ERR_DATA_DIR_LOCKE
 export const DataDirUnusableError = createError<[why: string]>('ERR_DATA_DIR_UNUSABLE', '%s', 503)
 
 /** The connection was lost during a COMMIT, and the database could not be asked what became of it. */
-export const OutcomeUnknownError = createError(
-  'ERR_OUTCOME_UNKNOWN', 'The connection to the database was lost while the change was being committed: look whether it was made before you send it again.', 503)
+export const CommitUnknownError = createError(
+  'ERR_COMMIT_UNKNOWN', 'The connection to the database was lost while the change was being committed: look whether it was made before you send it again.', 503)
 
 /** Seconds after which a request that the database could not answer is worth repeating. */
 const RETRY_AFTER = 1

@@ -2,7 +2,7 @@ import pg from 'pg'
 import t from 'tap'
 import { DEFAULT_POLICY, Retry } from '../../../services/cache/retry.js'
 import { Database, type DatabaseOptions, type Queryable } from '../../../services/database.js'
-import { OutcomeUnknownError } from '../../../services/database/errors.js'
+import { CommitUnknownError } from '../../../services/database/errors.js'
 import { migrate } from '../../../services/database/migrations.js'
 import { ConflictError, UnavailableError } from '../../../services/errors.js'
 import { Outbox } from '../../../services/events/outbox.js'
@@ -96,8 +96,8 @@ t.test('a database whose connections are lost', async (t) => {
     const result = order(database, async () => {
       proxy.cut({ statement: /^COMMIT/, moment: 'after', then: () => { proxy.down() } })
     })
-    t.type((await result).outcome, OutcomeUnknownError)
-    t.match(await result, { outcome: { statusCode: 503, code: 'ERR_OUTCOME_UNKNOWN' }, stored: 1 })
+    t.type((await result).outcome, CommitUnknownError)
+    t.match(await result, { outcome: { statusCode: 503, code: 'ERR_COMMIT_UNKNOWN' }, stored: 1 })
     t.equal(database.lostCommits.unknown, 1)
     proxy.down(false)
   })
@@ -109,7 +109,7 @@ t.test('a database whose connections are lost', async (t) => {
     })
     // As the tables are after a crash: ids may be given away again then.
     await direct.query("DELETE FROM cache_counters WHERE cache = 'larder:commits'")
-    t.type((await result).outcome, OutcomeUnknownError)
+    t.type((await result).outcome, CommitUnknownError)
   })
 
   t.test('asks again what may be asked twice, and a write only where it was not sent, or is said to bear it', async (t) => {
