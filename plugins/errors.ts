@@ -117,17 +117,41 @@ export function clientErrorHandler (this: FastifyInstance, error: Error & { code
     socket.destroy()
     return
   }
-  const [slug, detail] = CLIENT_FAULTS[error.code ?? ''] ??
-    ['malformed-request', 'The request cannot be read as HTTP/1.1: check the request line, the headers and the framing of the body.']
+  // More of the same may arrive while it is being counted.
+  if (unread.has(socket)) return
+  unread.add(socket)
+  const answer = (limits: Record<string, string> = {}, refusal?: ReportedError): void => {
+    unread.delete(socket)
+    if (socket.writable) answerUnread(this, socket, error, limits, refusal)
+  }
+  if (this.limitSource === undefined) answer()
+  else this.limitSource(socket.remoteAddress, answer)
+}
+
+/** Connections on which something came that is no request, and that are not answered yet. */
+const unread = new WeakSet<Socket>()
+
+function answerUnread (app: FastifyInstance, socket: Socket, { code = '' }: { code?: string }, limits: Record<string, string>, refusal?: ReportedError): void {
+  const [slug, detail] = refusal !== undefined
+    ? ['too-many-requests' as const, String((refusal as Error).message)]
+    : CLIENT_FAULTS[code] ?? ['malformed-request' as const, 'The request cannot be read as HTTP/1.1: check the request line, the headers and the framing of the body.']
   const status = PROBLEMS[slug][0]
   const id = requestId()
-  this.metrics.observeRequest(this.metrics.unrouted, status, 0)
-  this.log.debug({ request_id: id, code: error.code, status }, 'request refused before it could be read')
-  const body = JSON.stringify(problem(id, status, slug, detail))
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\ncontent-type: ${CONTENT_TYPE}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n` +
-    `${Object.entries(this.constantHeaders).map(([name, value]) => `${name}: ${value}\r\n`).join('')}` +
-    `x-request-id: ${id}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n${body}`)
+  app.metrics.observeRequest(app.metrics.unrouted, status, 0)
+  app.log.debug({ request_id: id, code, status }, 'request refused before it could be read')
+  const body = JSON.stringify({ ...problem(id, status, slug, detail), ...refusal?.members })
+  const headers = {
+    'content-type': CONTENT_TYPE,
+    'content-length': Buffer.byteLength(body),
+    ...app.constantHeaders,
+    ...limits,
+    ...(refusal?.retryAfter !== undefined && { 'retry-after': refusal.retryAfter }),
+    'x-request-id': id,
+    'cache-control': 'no-store',
+    connection: 'close'
+  }
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`)
 }
 
 function sendProblem (error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {

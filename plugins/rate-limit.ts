@@ -31,6 +31,8 @@ declare module 'fastify' {
      * with a refusal in its place.
      */
     limitFault?: (request: FastifyRequest, reply: FastifyReply, fault: Error | undefined, done: (error?: Error) => void) => void
+    /** Charges an address for what cannot be read as a request. Goes on with the headers that say what is left, and with a refusal where nothing was. */
+    limitSource?: (address: string | undefined, done: (headers: Record<string, string>, refusal?: Error) => void) => void
   }
 }
 
@@ -95,6 +97,7 @@ export default fp<RateLimitOptions>(async function rateLimit (app, { requests, f
   })
 
   app.decorate('limitFault', limitFault)
+  app.decorate('limitSource', limitSource)
   app.gatekeeper.before(refusedLogin)
   app.addHook('onReady', async () => {
     const { redis } = app as { redis?: Redis | Cluster }
@@ -175,6 +178,16 @@ export default fp<RateLimitOptions>(async function rateLimit (app, { requests, f
     }
     const quota = quotaFor(everybody, request)
     return told(reply, quota, await limiter.take(quota, callerOf(request), 1))
+  }
+
+  function limitSource (address: string | undefined, done: (headers: Record<string, string>, refusal?: Error) => void): void {
+    const tell = (decision: Decision): void => {
+      const headers = { 'ratelimit-policy': everybody.policyHeader, ratelimit: everybody.header(decision) }
+      done(headers, decision.isAllowed ? undefined : refusal(everybody, decision))
+    }
+    const decision = limiter.take(everybody, sourceOf(address), 1)
+    if (!(decision instanceof Promise)) return tell(decision)
+    decision.then(tell).catch((error: unknown) => { app.log.error({ err: error }, 'what is no request could not be answered') })
   }
 
   /**

@@ -1,7 +1,7 @@
-import { deepFreeze, weightOf } from './copy.js'
+import { deepFreeze, isContainer, weightOf } from './copy.js'
 import { decode } from './encoding.js'
 import type { EncodedValue } from './entry.js'
-import { Shapes } from './shapes.js'
+import { MOST_SHAPES, Shapes } from './shapes.js'
 
 /** Places, a power of two. */
 const PLACES = 16_384
@@ -24,6 +24,9 @@ const NOTE = 1
 const SHAPE = 2
 const USED = 1
 const WEIGHT = 3
+
+/** In place of a shape's number: nobody can change the value, so what is held is the promise of it, which every caller gets. */
+const UNCHANGING = MOST_SHAPES
 
 /**
  * The decoded form of entries in memory that are asked for again and again, because copying it takes a tenth of the time of parsing
@@ -57,7 +60,8 @@ export class DecodedValues {
     const shape = places[at + SHAPE] as number
     // What is written anew has to leave the processor's cache again.
     if ((shape & USED) === 0) places[at + SHAPE] = shape | USED
-    return this.#shapes.at(shape >>> 1).copy(this.#values[slot & (PLACES - 1)])
+    const value = this.#values[slot & (PLACES - 1)]
+    return shape >>> 1 === UNCHANGING ? value as Promise<unknown> : this.#shapes.at(shape >>> 1).copy(value)
   }
 
   /** The same from the entry's text: the second time, the value gets a place. */
@@ -123,10 +127,11 @@ export class DecodedValues {
     this.#empty(place)
     this.#makeRoom(weight)
     this.#bytes += weight
-    this.#values[place] = value
+    const isUnchanging = !isContainer(value)
+    this.#values[place] = isUnchanging ? Promise.resolve(value) : value
     const at = place << SHIFT
     this.#places[at + SLOT] = slot + 1
-    this.#places[at + SHAPE] = this.#shapes.hold(value) << 1
+    this.#places[at + SHAPE] = (isUnchanging ? UNCHANGING : this.#shapes.hold(value)) << 1
     this.#places[at + WEIGHT] = weight
     return true
   }
@@ -151,7 +156,8 @@ export class DecodedValues {
     const at = place << SHIFT
     if (this.#places[at + SLOT] === 0) return
     this.#bytes -= this.#places[at + WEIGHT] as number
-    this.#shapes.release((this.#places[at + SHAPE] as number) >>> 1)
+    const shape = (this.#places[at + SHAPE] as number) >>> 1
+    if (shape !== UNCHANGING) this.#shapes.release(shape)
     this.#places[at + SLOT] = 0
     this.#places[at + SHAPE] = 0
     this.#places[at + WEIGHT] = 0

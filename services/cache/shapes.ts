@@ -52,7 +52,7 @@ export class Shapes {
   at (number: number): Shape { return this.#byNumber[number] as Shape }
 
   /**
-   * @param value plain JSON, which is held from now on
+   * @param value an object or a list of plain JSON, which is held from now on
    * @returns the number of its shape
    */
   hold (value: unknown): number {

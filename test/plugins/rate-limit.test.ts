@@ -1,8 +1,10 @@
+import { once } from 'node:events'
+import { connect, type AddressInfo } from 'node:net'
 import Fastify, { type FastifyInstance, type InjectOptions, type LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
 import accessLog from '../../plugins/access-log.js'
 import components from '../../plugins/components.js'
-import errors, { frameworkErrors } from '../../plugins/errors.js'
+import errors, { clientErrorHandler, frameworkErrors } from '../../plugins/errors.js'
 import gatekeeper from '../../plugins/gatekeeper.js'
 import metrics from '../../plugins/metrics.js'
 import rateLimit from '../../plugins/rate-limit.js'
@@ -18,7 +20,7 @@ const KEY = 'the-administrators-own-key'
 interface Limits { requests?: string, failedLogins?: string, trustProxy?: string[], required?: boolean }
 
 async function start (t: Test, { requests: each = '5/hour', failedLogins = '3/hour', trustProxy, required = false }: Limits = {}): Promise<FastifyInstance> {
-  const app = Fastify({ genReqId: requestId, frameworkErrors, ...(trustProxy === undefined ? {} : { trustProxy }), routerOptions: { maxParamLength: 50 } })
+  const app = Fastify({ genReqId: requestId, frameworkErrors, clientErrorHandler, ...(trustProxy === undefined ? {} : { trustProxy }), routerOptions: { maxParamLength: 50 } })
   await app.register(components)
   await app.register(scopes)
   await app.register(metrics, { enabled: true })
@@ -178,6 +180,28 @@ t.test('what goes to no route, is malformed, or is turned away counts, too', asy
     t.ok(Number(refused.headers['retry-after']) >= 1)
     t.ok(refused.headers['ratelimit-policy'] !== undefined && refused.headers['x-request-id'] !== undefined)
   }
+})
+
+t.test('what cannot be read as a request counts for its address', async (t) => {
+  const app = await start(t, { requests: '2/hour' })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const raw = async (text: string, localAddress = '127.0.0.1'): Promise<string> => {
+    const socket = connect({ port: (app.server.address() as AddressInfo).port, host: '127.0.0.1', localAddress })
+    let answer = ''
+    socket.setEncoding('latin1').on('data', (chunk: string) => { answer += chunk })
+    socket.write(text)
+    await once(socket, 'close')
+    return answer
+  }
+  const first = await raw('nonsense\r\n\r\n')
+  t.match(first, /^HTTP\/1\.1 400 /)
+  t.match(first, /\r\nratelimit: "per-hour";r=1;t=\d+\r\n/)
+  t.match(await raw('GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n'), /^HTTP\/1\.1 400 /)
+  const refused = await raw('nonsense\r\n\r\n')
+  t.match(refused, /^HTTP\/1\.1 429 [\s\S]*\r\nretry-after: [1-9]\d*\r\n/)
+  t.match(JSON.parse(refused.slice(refused.indexOf('\r\n\r\n'))), { type: '/problems/too-many-requests', status: 429, 'violated-policies': ['per-hour'] })
+  t.equal((await app.inject({ url: '/open', remoteAddress: '127.0.0.1' })).statusCode, 429, 'in one quota with its requests')
+  t.match(await raw('nonsense\r\n\r\n', '127.0.0.9'), /^HTTP\/1\.1 400 /, 'others have theirs')
 })
 
 t.test('a source has one quota for all of this', async (t) => {

@@ -86,6 +86,21 @@ t.test('their bytes stay within their bound', async (t) => {
   t.ok(DECODED_BYTES >= maxMemory * DECODED_SHARE)
 })
 
+t.test('what nobody can change is not copied, and its place is free for others afterwards', async (t) => {
+  const decoded = new DecodedValues(2 ** 20)
+  for (const value of [7, 'text', null, false]) {
+    const text = JSON.stringify(value)
+    for (let times = 0; times < 2; times++) t.equal(await decoded.decode(1, text), value)
+    t.equal(await decoded.copy(1), value)
+    t.equal(decoded.copy(1), decoded.copy(1), 'one promise for all')
+    decoded.drop(1)
+    t.equal(decoded.copy(1), undefined)
+  }
+  t.equal(decoded.bytes, 0)
+  for (let times = 0; times < 2; times++) await decoded.decode(1, '[1]')
+  t.not(await decoded.copy(1), await decoded.copy(1))
+})
+
 t.test('callers of a cache', async (t) => {
   t.test('get copies of their own, and an entry that goes takes its decoded form along', async (t) => {
     const { cache } = localCache(t)
