@@ -12,6 +12,8 @@ export interface Cut {
   /** Of a query as PostgreSQL's clients send it, be it simple or parsed. */
   statement: RegExp
   moment: Moment
+  /** Only in a transaction in which such a statement came before. */
+  within?: RegExp
   /** How many such statements pass first. Default 0. */
   skip?: number
   /** What happens together with it. */
@@ -97,6 +99,7 @@ export class Proxy {
     const link = { client, server }
     this.#links.add(link)
     let isAnswerLost = false
+    let transaction: string[] = []
     let isHanging = false
     let answered: (() => void) | undefined
     const messages = new Messages()
@@ -104,8 +107,10 @@ export class Proxy {
       if (this.#isSilent) return
       for (const statement of messages.statements(data)) {
         this.statements.push(statement)
+        if (/^BEGIN/i.test(statement)) transaction = []
+        transaction.push(statement)
         const cut = this.#cut
-        const moment = this.#momentFor(statement)
+        const moment = this.#momentFor(statement, transaction)
         if (moment === 'before') {
           end(link)
           return
@@ -145,9 +150,11 @@ export class Proxy {
     server.on('close', close)
   }
 
-  #momentFor (statement: string): Moment | undefined {
+  #momentFor (statement: string, transaction: readonly string[]): Moment | undefined {
     const cut = this.#cut
     if (cut === undefined || !cut.statement.test(statement)) return undefined
+    const { within } = cut
+    if (within !== undefined && !transaction.some((each) => within.test(each))) return undefined
     if (cut.skip !== undefined && cut.skip-- > 0) return undefined
     this.#cut = undefined
     this.#cuts++
