@@ -28,6 +28,7 @@ import postgres from './plugins/postgres.js'
 import rateLimit from './plugins/rate-limit.js'
 import redis from './plugins/redis.js'
 import requests, { requestId } from './plugins/requests.js'
+import responseCache from './plugins/response-cache.js'
 import retry from './plugins/retry.js'
 import scopes from './plugins/scopes.js'
 import security from './plugins/security.js'
@@ -104,6 +105,7 @@ async function compose (app: FastifyInstance, config: Config, { logger, totals }
   const file = isAlone && { folder: join(dataDir, 'cache'), sync: fileSync, limits: fittingLimits(app.configStore.all(), 'file') }
   const durable = isAlone && { folder: join(dataDir, 'journal'), tier, files: join(dataDir, 'durable'), bounds: writeBehind }
   await app.register(cache, { defaultBackend, limits, isAlone, ...(file && { file }), ...(durable && { durable }), atRest: storedAtRest(config, app.configStore), deadline: config.cache.deadline, timed: config.performanceTracking }) // over Redis where there is one
+  await app.register(responseCache) // for routes that say so
   await app.register(settings, { initial: initialSettings(config) }) // what is stored wins over the environment
   await app.register(events, { worker: config.worker, claimAfter: config.eventClaimAfter * 1000 })
 

@@ -1,9 +1,12 @@
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { EncodedValue } from '../services/cache/entry.js'
 import type { Reading } from '../services/cache/reading.js'
 import type { PageRequest } from '../services/page.js'
 import { entityTag, isNotModified } from '../services/preconditions.js'
+import { structuredString } from '../services/structured-string.js'
+
+export { structuredString }
 
 declare module 'fastify' {
   interface FastifyReply {
@@ -93,12 +96,6 @@ export function cacheStatus ({ status, stored, ttl }: Pick<Reading<unknown>, 'st
   }
 }
 
-/** A string of RFC 9651 (once 8941), which takes ASCII alone: any other byte is percent-encoded, and so is `%`. */
-export function structuredString (text: string): string {
-  if (/^[\x20!#$&-[\]-~]*$/.test(text)) return `"${text}"`
-  return `"${Buffer.from(text).toString('latin1').replace(/[^\x20-\x7e]|%/g, percent).replace(/["\\]/g, '\\$&')}"`
-}
-
 function sendReading<T extends object> (reply: FastifyReply, { key, telemetry }: CachedRead<T>, reading: Reading<T>): FastifyReply {
   reply.header('cache-status', cacheStatus(reading, key))
   reply.header('age', Math.floor(reading.age))
@@ -106,7 +103,7 @@ function sendReading<T extends object> (reply: FastifyReply, { key, telemetry }:
   // Whoever keeps a copy asks before it is used: the copy cannot know of a write.
   reply.header('cache-control', 'no-cache')
   const next = nextCursor(reading.encoded)
-  if (next !== undefined) reply.header('link', nextLink(reply, next))
+  if (next !== undefined) reply.header('link', nextLink(reply.request, next))
   const noneMatch = reply.request.headers['if-none-match']
   if (noneMatch !== undefined && isNotModified(noneMatch, reading.version)) return reply.code(304).send()
   reply.header('content-type', 'application/json; charset=utf-8')
@@ -119,7 +116,7 @@ async function sendPast<T extends object> (reply: FastifyReply, { load, telemetr
   reply.header('cache-control', 'no-cache')
   reply.header('content-type', 'application/json; charset=utf-8')
   const next = nextCursor(text)
-  if (next !== undefined) reply.header('link', nextLink(reply, next))
+  if (next !== undefined) reply.header('link', nextLink(reply.request, next))
   return finished(reply.send(stitch(text, telemetry?.(false))))
 }
 
@@ -142,12 +139,10 @@ function nextCursor (encoded: EncodedValue): string | undefined {
 }
 
 /** The address of the page after this one, for the `Link` header (RFC 8288). */
-function nextLink ({ request }: FastifyReply, next: string): string {
+export function nextLink (request: Pick<FastifyRequest, 'url'>, next: string): string {
   const [path = '', query = ''] = request.url.split('?', 2)
   const parameters = new URLSearchParams(query)
   parameters.delete('nocache')
   parameters.set('cursor', next)
   return `<${path}?${parameters.toString()}>; rel="next"`
 }
-
-const percent = (character: string) => `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`

@@ -1,8 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import cacheAside from '../plugins/cache-aside.js'
-import { CachedListQuery, CachedReadHeaders, NotModified } from '../schemas/cache-aside.js'
+import { nextLink } from '../plugins/cache-aside.js'
+import type {} from '../plugins/response-cache.js'
+import { CachedListQuery, NotModified } from '../schemas/cache-aside.js'
 import { Message, problems, ref } from '../schemas/common.js'
 import { NewPost, PostListReply } from '../schemas/posts.js'
+import { CachedResponseHeaders, cached } from '../schemas/response-cache.js'
 import { PostService } from '../services/posts.js'
 import { sampleKeys } from '../services/sample-keys.js'
 
@@ -12,28 +14,29 @@ const tags = ['Posts']
 /** Posts. Prefix: `/api/posts`; the documented spelling is `/api/posts/`. */
 const posts: FastifyPluginAsyncTypebox = async (app) => {
   const service = new PostService(app.database, app.outbox)
-  const { cache, configStore, outbox } = app
-  await app.register(cacheAside)
+  const { configStore, outbox } = app
 
   app.get('/', {
     prefixTrailingSlash: 'slash',
-    config: { scope: 'posts:read' },
+    config: { scope: 'posts:read', cache: { ttl: () => configStore.get('samples.posts.list_ttl'), for: 'everyone' } },
     schema: {
       operationId: 'listPosts',
       summary: 'List the titles of posts',
-      description: 'From the cache, unless `limit` or `cursor` asks for a page: pages are read from the database.',
+      description: 'From the cache, pages as well; a new post drops all of them.',
       tags,
       querystring: CachedListQuery,
-      headers: CachedReadHeaders,
-      response: { 200: ref(PostListReply), 304: NotModified, ...problems(503) }
+      headers: CachedResponseHeaders,
+      response: { 200: cached(PostListReply), 304: NotModified, ...problems(503, 504) }
     }
-  }, (_request, reply) => reply.cacheAside({
-    key: LIST_KEY, ttl: configStore.get('samples.posts.list_ttl'), load: async (page) => await service.list(page)
-  }))
+  }, async (request, reply) => {
+    const page = await service.list(request.query)
+    if (page.next_cursor !== undefined) reply.header('link', nextLink(request, page.next_cursor))
+    return page
+  })
 
   app.post('/', {
     prefixTrailingSlash: 'slash',
-    config: { scope: 'posts:write' },
+    config: { scope: 'posts:write', invalidates: [LIST_KEY] },
     schema: {
       operationId: 'createPost',
       summary: 'Create a post',
@@ -44,8 +47,7 @@ const posts: FastifyPluginAsyncTypebox = async (app) => {
   }, async (request, reply) => {
     const created = { status: 201, body: { message: 'Post created' } }
     const id = await service.create(request.body, request.recording(() => created))
-    await cache.forget(LIST_KEY)
-    outbox.settle('cache', `posts/${id}`)
+    reply.afterInvalidation = () => { outbox.settle('cache', `posts/${id}`) }
     return reply.sendOutcome(created)
   })
 }

@@ -1,24 +1,23 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
-import type {} from '../plugins/cache.js'
+import type {} from '../plugins/response-cache.js'
 import { Message, problems, ref } from '../schemas/common.js'
 import { CachedResponseParams, ResponseCacheStatistics } from '../schemas/response-cache.js'
 import { InvalidInputError, NotFoundError } from '../services/errors.js'
 import { SWEEP } from './cache/costs.js'
 
 const PATH = '/api/invalidate/'
-/** Keys that are named, and entries that are looked at to find them. */
+/** Keys that are named. */
 const TOP_KEYS = 10
-const LOOKED_AT = 1000
 
-/** What the routes have cached, by the keys that their documents name: `GET:/api/posts/`. */
+/** The stored responses of routes, by the keys that their documents name: `GET:/api/posts/`. */
 const responseCache: FastifyPluginAsyncTypebox = async (app) => {
-  const { cache } = app
+  const { responseCache: responses } = app
 
   const schema = {
     operationId: 'invalidateCachedResponse',
     summary: 'Drop one cached response',
-    description: 'By its exact key, percent-encoded: `GET%3A%2Fapi%2Fposts%2F`. As it is will do where it has no `?`, `#` or `%`.',
+    description: 'By its exact key, percent-encoded: `GET%3A%2Fapi%2Fposts%2F`, with its queries and variants. As it is will do where it has no `?`, `#` or `%`.',
     tags: ['Posts'],
     params: CachedResponseParams,
     response: { 200: ref(Message), ...problems(400, 404, 503) }
@@ -26,8 +25,8 @@ const responseCache: FastifyPluginAsyncTypebox = async (app) => {
   const config = { scope: 'cache:delete', touches: 'everything', audit: 'cache.invalidate' } as const
   const invalidate = async (request: FastifyRequest) => {
     const key = keyIn(request.raw.url ?? '')
-    if (await cache.peek(cache.namespace, key) === undefined) throw new NotFoundError('Nothing is cached under this key: GET /metrics/cache names keys that are.')
-    await cache.forget(key)
+    if (!await responses.has(key)) throw new NotFoundError('Nothing is cached under this key: GET /metrics/cache names keys that are.')
+    await responses.drop(key)
     return { message: 'Cache key deleted' }
   }
   app.delete(`${PATH}:key`, { config, schema }, invalidate)
@@ -43,12 +42,10 @@ const responseCache: FastifyPluginAsyncTypebox = async (app) => {
       response: { 200: ref(ResponseCacheStatistics), ...problems(503) }
     }
   }, async (_request, reply) => {
-    const [{ hits, misses }, { total, entries }] = await Promise.all([
-      cache.statistics(cache.namespace), cache.list(cache.namespace, { limit: LOOKED_AT })
-    ])
-    const top = entries.filter(({ accessCount }) => accessCount > 0).sort((a, b) => b.accessCount - a.accessCount).slice(0, TOP_KEYS)
+    const { hits, misses } = responses.counts
+    const total = await responses.total()
     reply.header('cache-control', 'no-store')
-    return { hits, misses, top_keys: top.map(({ key, accessCount }): [string, number] => [key, accessCount]), total_cached_keys: total }
+    return { hits, misses, top_keys: responses.counts.top(TOP_KEYS), total_cached_keys: total }
   })
 }
 

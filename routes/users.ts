@@ -1,7 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import cacheAside from '../plugins/cache-aside.js'
-import { CachedQuery, CachedReadHeaders, NotModified } from '../schemas/cache-aside.js'
+import type {} from '../plugins/response-cache.js'
+import { CachedQuery, NotModified } from '../schemas/cache-aside.js'
 import { Message, problems, ref } from '../schemas/common.js'
+import { CachedResponseHeaders, cached } from '../schemas/response-cache.js'
 import { UserChanges, UserParams, UserReply } from '../schemas/users.js'
 import { sampleKeys } from '../services/sample-keys.js'
 import { UserService } from '../services/users.js'
@@ -12,29 +13,23 @@ const tags = ['Users']
 /** Users. Prefix: `/api/users`. */
 const users: FastifyPluginAsyncTypebox = async (app) => {
   const service = new UserService(app.database, app.outbox)
-  const { cache, configStore, outbox } = app
-  await app.register(cacheAside)
+  const { configStore, outbox } = app
 
   app.get('/:id', {
-    config: { scope: 'users:read' },
+    config: { scope: 'users:read', cache: { ttl: () => configStore.get('samples.users.user_ttl'), for: 'everyone' } },
     schema: {
       operationId: 'getUser',
       summary: 'Read a user',
       tags,
       params: UserParams,
       querystring: CachedQuery,
-      headers: CachedReadHeaders,
-      response: { 200: ref(UserReply), 304: NotModified, ...problems(404, 503) }
+      headers: CachedResponseHeaders,
+      response: { 200: cached(UserReply), 304: NotModified, ...problems(404, 503, 504) }
     }
-  }, (request, reply) => {
-    const { id } = request.params
-    return reply.cacheAside({
-      key: keyOf(id), ttl: configStore.get('samples.users.user_ttl'), load: async () => ({ user: await service.get(id) })
-    })
-  })
+  }, async (request) => ({ user: await service.get(request.params.id) }))
 
   app.put('/:id', {
-    config: { scope: 'users:write' },
+    config: { scope: 'users:write', invalidates: ({ params }) => [keyOf((params as UserParams).id)] },
     schema: {
       operationId: 'updateUser',
       summary: 'Rename a user',
@@ -43,11 +38,10 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
       body: ref(UserChanges),
       response: { 200: ref(Message), ...problems(404, 503) }
     }
-  }, async (request) => {
+  }, async (request, reply) => {
     const { id } = request.params
     await service.update(id, request.body)
-    await cache.forget(keyOf(id))
-    outbox.settle('cache', `users/${id}`)
+    reply.afterInvalidation = () => { outbox.settle('cache', `users/${id}`) }
     return { message: 'User updated' }
   })
 }

@@ -41,6 +41,7 @@ export const PROBLEMS = {
   'backend-unavailable': [503, 'Backend unavailable', 'The backend of the cache is down or not configured: try again, or choose another.'],
   'too-many-waiters': [503, 'Too many waiters', 'Too many wait for the values of others: try again in a moment, or without a lease.'],
   timeout: [504, 'Timeout', 'What this needs did not answer in time: try again.'],
+  'not-cached': [504, 'Not cached', 'Nothing that may answer this is cached: leave out `only-if-cached`.'],
   'load-timeout': [504, 'Load timeout', 'Computing the value took too long: try again.'],
   'backend-full': [507, 'Backend full', 'The backend has no room: delete something, or give it more.']
 } as const satisfies Record<string, readonly [status: number, title: string, advice: string]>

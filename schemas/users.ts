@@ -23,3 +23,4 @@ export type UserReply = Static<typeof UserReply>
 export const UserParams = Type.Object({
   id: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'The user\'s id', examples: [1] })
 }, { additionalProperties: false })
+export type UserParams = Static<typeof UserParams>

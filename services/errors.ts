@@ -12,4 +12,5 @@ export function invalidField (field: string, fault: string): InstanceType<typeof
   return Object.assign(new InvalidInputError(`${field} ${fault}`), { field, fault })
 }
 export const UnsupportedHereError = createError<[why: string]>('ERR_UNSUPPORTED_HERE', '%s', 422)
+export const NotCachedError = createError('ERR_NOT_CACHED', 'Nothing that may answer this is cached, and the request asks for nothing else: leave out only-if-cached.', 504)
 export const UnavailableError = createError<[why: string]>('ERR_UNAVAILABLE', '%s', 503)

@@ -31,8 +31,13 @@ export function parsePreconditions (match: string | undefined, noneMatch: string
 
 /** Whether a GET with this If-None-Match is answered with 304 (weak comparison, RFC 9110, section 13.1.2). */
 export function isNotModified (noneMatch: string, version: string): boolean {
-  if (noneMatch === entityTag(version)) return true
-  return noneMatch.trim() === '*' || noneMatch.split(',').some((tag) => opaque(tag.trim()) === entityTag(version))
+  return matchesTag(noneMatch, entityTag(version))
+}
+
+/** Whether an If-None-Match names the entity tag, by weak comparison. */
+export function matchesTag (noneMatch: string, tag: string): boolean {
+  if (noneMatch === tag) return true
+  return noneMatch.trim() === '*' || noneMatch.match(/(?:W\/)?"[^"]*"/g)?.some((other) => opaque(other) === opaque(tag)) === true
 }
 
 /**

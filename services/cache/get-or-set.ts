@@ -1,5 +1,33 @@
+import type { EncodedValue } from './entry.js'
+import type { Content } from './reading.js'
+
 /** Computes the value of a key. What it throws reaches the callers, unless a stale value or a fallback can be served. */
 export type Loader<T> = () => Promise<T> | T
+
+/**
+ * What a loader answers in place of a value when it knows more about it: how it is written, how long it lives, and whether it is to be
+ * kept at all. Of `getOrSet`, the value is what the text says.
+ */
+export class Ready {
+  /** JSON text. */
+  readonly encoded: EncodedValue
+  /** Whether it is kept. Otherwise those who wait for it get it, and what was there before stays. */
+  readonly isKept: boolean
+  /** Seconds, Infinity never expires; 0 is stale at once, and of use only with a grace. */
+  readonly ttl: number
+  /** Seconds. */
+  readonly grace: number
+
+  constructor (encoded: EncodedValue, { isKept = true, ttl = Infinity, grace = 0 }: { isKept?: boolean, ttl?: number, grace?: number } = {}) {
+    this.encoded = encoded
+    this.isKept = isKept
+    this.ttl = ttl
+    this.grace = grace
+  }
+}
+
+/** What a stale value may be used for: nothing, to stand in for one that cannot be loaded, or to be served while that is loaded. */
+export type StaleUse = 'never' | 'on-error' | 'at-once'
 
 export interface GetOrSetOptions<T = unknown> {
   /** Seconds, or a function of the value; 0 never expires. Default: the cache's. */
@@ -12,6 +40,10 @@ export interface GetOrSetOptions<T = unknown> {
   grace?: number | undefined
   /** Which faults of the loader a stale value or the fallback may stand in for. Default: all. A fault that is an answer ("there is none") is none of them. */
   graceOn?: ((error: unknown) => boolean) | undefined
+  /**
+   * What the stale value that is there may be used for, asked before anything is loaded. Default: to stand in for one that cannot be loaded.
+   */
+  staleUse?: ((stale: Content) => StaleUse) | undefined
   /** Seconds to leave the loader alone after it failed while a stale value is served. Default 1. */
   graceBackoff?: number | undefined
   /** What to answer when loading failed and there is no stale value either. It is not kept. Default: the error. */

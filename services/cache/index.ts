@@ -57,7 +57,7 @@ export {
 export type { OnFault } from './faults.js'
 export type { Invalidation } from './ledger.js'
 export { DEFAULT_LIMITS, type Limits } from './limits.js'
-export type { GetOrSetOptions, Loader } from './get-or-set.js'
+export { type GetOrSetOptions, type Loader, Ready, type StaleUse } from './get-or-set.js'
 export type { ManyLoaded, ManyLoader, ManyOutcome } from './many.js'
 export type { Reading, ReadingStatus } from './reading.js'
 export type { Counters } from './statistics.js'

@@ -4,7 +4,7 @@ import { encode } from './encoding.js'
 import { goneAfter, NO_TAGS, type StoredEntry } from './entry.js'
 import { EntryTooLargeError } from './errors.js'
 import { isOutage, type OnFault } from './faults.js'
-import type { AnyOptions, GetOrSetOptions, Loader } from './get-or-set.js'
+import { type AnyOptions, type GetOrSetOptions, type Loader, Ready } from './get-or-set.js'
 import { nameOf, type Operation } from './in-flight.js'
 import { LeasedTurn, type Turn } from './leased-turn.js'
 import type { Limits } from './limits.js'
@@ -20,6 +20,8 @@ export interface Loaded {
   elsewhere: boolean
   /** Milliseconds, also of the waiting for others. */
   loadTime: number
+  /** Whether the shared backend did not answer, so that nothing could be kept. */
+  isAway: boolean
 }
 
 /** A load under way. It has no operation before it began. */
@@ -84,16 +86,18 @@ export class Loads {
   entry<T> (namespace: string, key: string, value: T, createdAt: number, options: GetOrSetOptions<T>): StoredEntry {
     const { limits, now, version } = this.#options
     const { defaultTtl, strategy } = limits()
+    const ready = value instanceof Ready ? value : undefined
     const isNothing = value === null || value === undefined
     let ttl = (isNothing ? options.nullTtl : undefined) ??
       (typeof options.ttl === 'function' ? options.ttl(value, key) : options.ttl) ?? defaultTtl
     if (Number.isNaN(ttl)) throw new RangeError(`The TTL of "${key}" is not a number`)
     if (options.jitter !== undefined) ttl *= 1 - Math.random() * options.jitter
-    const expiresAt = ttl === 0 ? Infinity : now() + ttl * 1000
+    if (ready !== undefined) ttl = ready.ttl
+    const expiresAt = ready === undefined && ttl === 0 ? Infinity : now() + ttl * 1000
     return {
       namespace,
       key,
-      value: encode(value),
+      value: ready === undefined ? encode(value) : ready.encoded,
       dataType: 'json',
       tags: (typeof options.tags === 'function' ? options.tags(value, key) : options.tags) ?? NO_TAGS,
       metadata: undefined,
@@ -102,7 +106,7 @@ export class Loads {
       accessedAt: createdAt,
       accessCount: 0,
       expiresAt,
-      goneAt: goneAfter(expiresAt, options.grace ?? 0),
+      goneAt: goneAfter(expiresAt, ready?.grace ?? options.grace ?? 0),
       version: version(),
       stamp: 0
     }
@@ -134,7 +138,7 @@ export class Loads {
       return await this.#load(began, await store.begin(namespace, key), namespace, key, loader, options)
     }
     const turn = await this.#turn(began, namespace, key, lease, options, context)
-    if (turn.entry !== undefined) return { entry: turn.entry, stored: true, elsewhere: true, loadTime: now() - askedAt }
+    if (turn.entry !== undefined) return { entry: turn.entry, stored: true, elsewhere: true, loadTime: now() - askedAt, isAway: false }
     const isKnown = turn.stamp !== undefined || turn.isAway === true
     const operation = isKnown ? store.resume(namespace, key, turn.stamp, turn.claim) : await store.begin(namespace, key)
     return await this.#load(began, operation, namespace, key, loader, options, turn)
@@ -173,8 +177,9 @@ export class Loads {
       const name = nameOf(namespace, key)
       backOff.end(name)
       if (options.beta !== undefined) this.times.note(name, loadTime)
-      stored = typeof await this.#fill(operation, entry) === 'object'
-      return { entry, stored, elsewhere: false, loadTime }
+      const filled = value instanceof Ready && !value.isKept ? undefined : await this.#fill(operation, entry)
+      stored = typeof filled === 'object'
+      return { entry, stored, elsewhere: false, loadTime, isAway: filled === 'away' || !operation.isOrdered }
     } catch (error) {
       counters.loadFailures++
       throw error
@@ -189,7 +194,8 @@ export class Loads {
       return await this.#options.store.fill(operation, entry)
     } catch (error) {
       // The value is there for those who wait; that it could not be kept is the cache's trouble, not theirs.
-      if (isOutage(error) || error instanceof EntryTooLargeError) return undefined
+      if (isOutage(error)) return 'away'
+      if (error instanceof EntryTooLargeError) return undefined
       throw error
     }
   }

@@ -204,10 +204,18 @@ export class ReadThrough {
 
   /** A read of what is not there, or stale. */
   async #readMissing<T> (
-    namespace: string, key: string, loader: Loader<T>, options: GetOrSetOptions<T>, stale: StoredEntry | undefined, context: LoadContext
+    namespace: string, key: string, loader: Loader<T>, options: GetOrSetOptions<T>, found: StoredEntry | undefined, context: LoadContext
   ): Promise<Reading<T>> {
     const counters = this.#statistics.of(namespace)
     const name = nameOf(namespace, key)
+    const use = found === undefined || options.refresh === true ? 'on-error' : options.staleUse?.(found) ?? 'on-error'
+    const stale = use === 'never' ? undefined : found
+    if (use === 'at-once') {
+      if (!this.#backOff.isOn(name) && this.#loads.underway(name, namespace, key, options) === undefined) {
+        this.#inBackground(name, this.#loads.start(namespace, key, loader, options, context), options)
+      }
+      return this.#stale(found as StoredEntry)
+    }
     if (stale !== undefined && options.refresh !== true && this.#backOff.isOn(name)) return this.#stale(stale)
     const underway = this.#loads.underway(name, namespace, key, options)
     if (underway === undefined) counters.misses++
@@ -216,13 +224,13 @@ export class ReadThrough {
     try {
       const loaded = await this.#inTime(name, key, loading, stale, options)
       if (loaded === undefined) return this.#stale(stale as StoredEntry)
-      const { entry, stored, elsewhere, loadTime } = loaded
+      const { entry, stored, elsewhere, loadTime, isAway } = loaded
       const status: ReadingStatus = options.refresh === true ? 'bypass' : underway !== undefined || elsewhere ? 'coalesced' : 'miss'
       if (elsewhere && underway === undefined) {
         counters.misses--
         counters.coalesced++
       }
-      return new Reading<T>(entry, status, stored, this.#now(), elsewhere ? 'shared' : 'origin', loadTime)
+      return new Reading<T>(entry, status, stored, this.#now(), elsewhere ? 'shared' : 'origin', loadTime, isAway)
     } catch (error) {
       if (options.graceOn?.(error) === false) throw error
       if (stale !== undefined) {

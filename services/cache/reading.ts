@@ -26,15 +26,18 @@ export class Reading<T> {
   /** Milliseconds that the load took which this call made or waited for; undefined when it did neither. */
   readonly loadTime: number | undefined
   readonly encoded: EncodedValue
+  /** Whether it was loaded past a shared backend that did not answer. */
+  readonly isAway: boolean
   #content: Content
   #now: number
 
-  constructor (content: Content, status: ReadingStatus, stored: boolean, now: number, tier: Tier, loadTime?: number) {
+  constructor (content: Content, status: ReadingStatus, stored: boolean, now: number, tier: Tier, loadTime?: number, isAway = false) {
     this.status = status
     this.stored = stored
     this.tier = tier
     this.loadTime = loadTime
     this.encoded = content.value
+    this.isAway = isAway
     this.#content = content
     this.#now = now
   }

@@ -32,11 +32,17 @@ export class CacheConsumer implements Consumer {
     switch (type.slice(0, type.indexOf('.'))) {
       case 'item': return await this.#cache.forget(items.list, items.one(id))
       case 'recipe': return await this.#cache.forget(recipes.list, recipes.one(id))
-      case 'user': return await this.#cache.forget(users.one(id))
-      case 'post': return await this.#cache.forget(posts.list)
+      case 'user': return await this.#drop(users.one(id))
+      case 'post': return await this.#drop(posts.list)
       case 'product':
         await this.#cache.forget(products.list, products.one(id))
         await this.#cache.outdate({ tags: [recipes.tag] })
     }
+  }
+
+  /** A stored response, with its queries and variants, which carry its key as a tag. */
+  async #drop (key: string): Promise<void> {
+    await this.#cache.forget(key)
+    await this.#cache.outdate({ tags: [key] })
   }
 }

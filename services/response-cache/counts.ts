@@ -1,0 +1,29 @@
+import { SpaceSaving } from '../cache/analytics/space-saving.js'
+
+/** Keys of which the hits are told apart. */
+const KEYS = 1000
+
+/** What the stored responses of this process's routes are used for, since its start. */
+export class ResponseCounts {
+  hits = 0
+  misses = 0
+  /** Of the hits, those with a response that was stale. */
+  stale = 0
+  /** Of the misses, those that waited for the answer to another. */
+  collapsed = 0
+  /** Requests that went past the cache. */
+  bypasses = 0
+  /** Writes after which the cache could not be told what they changed. */
+  failedInvalidations = 0
+  readonly #keys = new SpaceSaving(KEYS)
+
+  hit (key: string): void {
+    this.hits++
+    this.#keys.add(key, 1)
+  }
+
+  /** The keys with most hits, the first one first. */
+  top (most: number): [key: string, hits: number][] {
+    return this.#keys.counted().sort((a, b) => b.count - a.count).slice(0, most).map(({ name, count }) => [name, count])
+  }
+}
