@@ -2,13 +2,15 @@ import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import type { ServerProcess } from '../tools/servers/server-process.js'
 import { demonstrateAlone } from './support/demonstrate.js'
-import { ask, curl, tally, type Address, type Answer } from './support/requests.js'
+import { ask, curl, tally, type Address, type Answer, type RequestOptions } from './support/requests.js'
 import { within, type Demo } from './support/stage.js'
 
 const READERS = 8
 const WRITERS = 8
 /** How often every connection to PostgreSQL is cut. */
 const CUTS = 10
+/** Answers after which the same is sent again: it is down, or the request before is still being carried out. */
+const AGAIN = [503, 409]
 
 const demo: Demo = {
   name: 'retry',
@@ -32,22 +34,30 @@ const demo: Demo = {
     stage.claim('every read is answered: the cache has what the database cannot say', read.every((status) => status === 200), tally(read))
 
     stage.heading(`All connections to PostgreSQL are cut, ${CUTS} times, while items are written`)
-    stage.command(`${curl(larder, 'POST /items', { body: { n: 1 } })}    # again and again, by ${WRITERS} writers`)
+    stage.say('Was it written, or not, when the answer is 503? Who sends an Idempotency-Key need not wonder: the same request is sent again until it is answered.')
+    const write = (n: number): RequestOptions => ({ body: { n }, headers: { 'idempotency-key': `"write-${n}"` } })
+    stage.command(`${curl(larder, 'POST /items', write(1))}    # and so on, by ${WRITERS} writers`)
     stage.command("psql -c \"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'larder'\"")
-    let n = 0
-    const sent: { n: number, answer: Answer }[] = []
-    const written = await meanwhile(WRITERS, async () => {
-      const body = { n: ++n }
-      const answer = await ask(larder, 'POST /items', { body })
-      sent.push({ n: body.n, answer })
-      return answer.status
+    let last = 0
+    const answers: Answer[] = []
+    const outcomes = await meanwhile(WRITERS, async () => {
+      const request = write(++last)
+      for (;;) {
+        const answer = await ask(larder, 'POST /items', request)
+        answers.push(answer)
+        if (!AGAIN.includes(answer.status)) return answer.status
+        await delay(50)
+      }
     }, async () => { await cutConnections(postgres) })
-    stage.claim('no write fails in a way that is not known: 201, or 503 with Retry-After',
-      sent.every(({ answer: { status, headers } }) => status === 201 || (status === 503 && headers.has('retry-after'))), tally(written))
+    stage.claim('whatever is not done says when to come again: Retry-After',
+      answers.every(({ status, headers }) => status === 201 || headers.has('retry-after')), `${answers.length} requests: ${tally(answers.map(({ status }) => status))}`)
+    stage.claim('every write is made in the end', outcomes.every((status) => status === 201), tally(outcomes))
     const stored = await storedNumbers(postgres)
-    const acknowledged = sent.filter(({ answer }) => answer.status === 201)
-    stage.claim('what was acknowledged is there, once', acknowledged.every((one) => stored.filter((number) => number === one.n).length === 1), `${acknowledged.length} writes`)
-    stage.claim('nothing is there twice', new Set(stored).size === stored.length)
+    stage.claim('and stands in PostgreSQL once', stored.length === last && new Set(stored).size === last, `${last} writes, ${stored.length} items`)
+    const replayed = await stage.show(larder, 'POST /items', write(1), ['idempotency-replayed'])
+    stage.claim('the first one sent once more is not done again: its first answer is given', replayed.status === 201 && replayed.headers.get('idempotency-replayed') === 'true')
+    const reused = await stage.show(larder, 'POST /items', { ...write(1), body: { n: -1 } })
+    stage.claim('another request under the same key: 422', reused.status === 422)
 
     stage.heading('Redis hangs: its socket is open, and it says nothing')
     stage.command(`kill -STOP ${redis.pid}    # Redis`)
