@@ -6,9 +6,10 @@ import { ask, curl, tally, type Address, type Answer, type RequestOptions } from
 import { within, type Demo } from './support/stage.js'
 
 const READERS = 8
-const WRITERS = 8
-/** How often every connection to PostgreSQL is cut. */
-const CUTS = 10
+const WRITERS = 4
+/** How often every connection to PostgreSQL is cut, and by what. */
+const CUTS = 5
+const CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'larder'"
 /** Answers after which the same is sent again: it is down, or the request before is still being carried out. */
 const AGAIN = [503, 409]
 
@@ -33,11 +34,21 @@ const demo: Demo = {
     })
     stage.claim('every read is answered: the cache has what the database cannot say', read.every((status) => status === 200), tally(read))
 
-    stage.heading(`All connections to PostgreSQL are cut, ${CUTS} times, while items are written`)
+    stage.heading(`All connections to PostgreSQL are cut while items are written, ${CUTS} times, a second apart`)
+    stage.command(`${curl(larder, 'POST /items', { body: { n: 1 } })}    # again and again, by ${WRITERS} writers`)
+    stage.command(`psql -c "${CUT}"`)
+    const before = await retries(larder)
+    const written = await meanwhile(WRITERS, async () => (await ask(larder, 'POST /items', { body: { n: 0 } })).status, async () => { await cutConnections(postgres, 1000) })
+    const helped = await retries(larder) - before
+    stage.claim('every write is made: Larder tries the whole transaction again', written.every((status) => status === 201), tally(written))
+    stage.claim('its metrics count the attempts that were needed', helped > 0, `larder_retries_total: ${helped} succeeded`)
+    const made = (await storedNumbers(postgres)).length
+    stage.claim('and none is made twice: a commit whose answer was lost is asked for', made === written.length, `${written.length} writes, ${made} items`)
+
+    stage.heading('The same faster than can be made up for: every 100 ms')
     stage.say('Was it written, or not, when the answer is 503? Who sends an Idempotency-Key need not wonder: the same request is sent again until it is answered.')
     const write = (n: number): RequestOptions => ({ body: { n }, headers: { 'idempotency-key': `"write-${n}"` } })
-    stage.command(`${curl(larder, 'POST /items', write(1))}    # and so on, by ${WRITERS} writers`)
-    stage.command("psql -c \"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'larder'\"")
+    stage.command(`${curl(larder, 'POST /items', write(1))}    # and so on`)
     let last = 0
     const answers: Answer[] = []
     const outcomes = await meanwhile(WRITERS, async () => {
@@ -48,11 +59,11 @@ const demo: Demo = {
         if (!AGAIN.includes(answer.status)) return answer.status
         await delay(50)
       }
-    }, async () => { await cutConnections(postgres) })
+    }, async () => { await cutConnections(postgres, 100, 2 * CUTS) })
     stage.claim('whatever is not done says when to come again: Retry-After',
       answers.every(({ status, headers }) => status === 201 || headers.has('retry-after')), `${answers.length} requests: ${tally(answers.map(({ status }) => status))}`)
     stage.claim('every write is made in the end', outcomes.every((status) => status === 201), tally(outcomes))
-    const stored = await storedNumbers(postgres)
+    const stored = (await storedNumbers(postgres)).filter((n) => n > 0)
     stage.claim('and stands in PostgreSQL once', stored.length === last && new Set(stored).size === last, `${last} writes, ${stored.length} items`)
     const replayed = await stage.show(larder, 'POST /items', write(1), ['idempotency-replayed'])
     stage.claim('the first one sent once more is not done again: its first answer is given', replayed.status === 201 && replayed.headers.get('idempotency-replayed') === 'true')
@@ -99,12 +110,12 @@ async function meanwhile<T> (count: number, again: () => Promise<T>, work: () =>
   return results
 }
 
-async function cutConnections ({ url }: ServerProcess): Promise<void> {
+async function cutConnections ({ url }: ServerProcess, apart: number, times = CUTS): Promise<void> {
   const client = new pg.Client(url)
   await client.connect()
-  for (let cut = 0; cut < CUTS; cut++) {
-    await delay(150)
-    await client.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'larder'")
+  for (let cut = 0; cut < times; cut++) {
+    await client.query(CUT)
+    await delay(apart)
   }
   await client.end()
 }
@@ -117,9 +128,15 @@ async function storedNumbers ({ url }: ServerProcess): Promise<number[]> {
   return rows.map(({ n }) => n)
 }
 
+/** Attempts after the first that were good. */
+async function retries (larder: Address): Promise<number> {
+  const { text } = await ask(larder, 'GET /metrics')
+  return Number(/^larder_retries_total\{dependency="postgres",outcome="succeeded"\} (\d+)$/m.exec(text)?.[1])
+}
+
 /** As Larder's own metrics have it: 0 closed, 1 half-open, 2 open. */
 async function isOpen (larder: Address): Promise<boolean> {
-  return /^larder_breaker_state\{[^}]*\} [12]$/m.test((await ask(larder, 'GET /metrics')).text)
+  return /^larder_breaker_state\{name="(?!postgres)[^"]*"\} [12]$/m.test((await ask(larder, 'GET /metrics')).text)
 }
 
 export default demo
