@@ -22,6 +22,8 @@ export default {
     room('routes', 'Routes know plugins, services and schemas.', '^routes/', ['^(routes|plugins|services|schemas)/']),
     room('config', 'The configuration knows schemas, and how keys and rates are written.', '^config(/|\\.ts$)', ['^config(/|\\.ts$)', '^schemas/', '^services/cache/codec/key-source\\.ts$', '^services/limits/rates\\.ts$']),
     room('server', 'The process knows the application, the configuration, how it ends, and the other processes.', entry('server'), [entry('app'), '^config(/|\\.ts$)', entry('life'), '^services/processes/']),
+    room('tools', 'What starts servers knows none of the sources.', '^tools/', ['^tools/']),
+    room('demos', 'Demonstrations speak HTTP.', '^demos/', ['^(demos|tools)/']),
     {
       name: 'schemas-are-types-to-services',
       comment: 'A service knows the shape of its data, not how it is validated.',
