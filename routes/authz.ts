@@ -1,25 +1,28 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type {} from '../plugins/api-keys.js'
 import type {} from '../plugins/gatekeeper.js'
+import type {} from '../plugins/valet-key.js'
 import { AccessExplanation, ExplainQuery } from '../schemas/authz.js'
 import { problems, ref } from '../schemas/common.js'
-import { explain, type Explanation, type Question } from '../services/access/explanation.js'
+import { AddressList } from '../services/access/address-list.js'
+import { explain, type Explanation, type Flaw, type Question } from '../services/access/explanation.js'
 import type { Principal } from '../services/access/principal.js'
 import { ResourceList } from '../services/access/resources.js'
 import { isGrantable, ScopeSet } from '../services/access/scopes.js'
+import type { ValetKeyStatus } from '../services/access/valet/valet-ledger.js'
 import { invalidField, InvalidInputError, NotFoundError } from '../services/errors.js'
 import { DEFAULT_NAMESPACE } from './cache/place.js'
 
 /** What the rules are, for operators. Prefix: `/authz`. */
 const authz: FastifyPluginAsyncTypebox = async (app) => {
-  const { apiKeys, credentials, gatekeeper } = app
+  const { apiKeys, credentials, gatekeeper, heldKeys, valet: { ledger } } = app
 
   app.get('/explain', {
     config: { scope: 'audit:read', touches: 'everything' },
     schema: {
       operationId: 'explainAccess',
       summary: 'Say whether a request would be let through, and by which rule',
-      description: 'For an API key that there is, or for a credential as it might be. Nothing is done, and no use is counted. Entries of the cache that ' +
+      description: 'For an API key or a valet key that there is, or for a credential as it might be. Nothing is done, and no use is counted. Entries of the cache that ' +
         'the credential does not reach look absent to reads; writes are 403.',
       tags: ['Audit'],
       querystring: ExplainQuery,
@@ -32,7 +35,7 @@ const authz: FastifyPluginAsyncTypebox = async (app) => {
     if (route === undefined) throw new NotFoundError(`No operation takes ${method} ${path}: /docs shows those there are.`)
     const who = await bearerOf(query, principal)
     const { demand, params } = route
-    const explanation = explain(who.principal, { demand, params, ended: who.ended, entry: entryOf(route.path, params, new URLSearchParams(search), query.key) })
+    const explanation = explain(who.principal, { demand, params, flaw: who.flaw, address: query.address, entry: entryOf(route.path, params, new URLSearchParams(search), query.key) })
     reply.header('cache-control', 'no-store')
     return {
       decision: explanation.isPermitted ? 'permit' as const : 'forbid' as const,
@@ -44,17 +47,33 @@ const authz: FastifyPluginAsyncTypebox = async (app) => {
     }
   })
 
-  async function bearerOf (query: ExplainQuery, viewer: Principal): Promise<{ principal: Principal, ended?: Question['ended'] }> {
-    const { key_id: id, scopes, forbid, namespaces, resources } = query
-    if (id === undefined) {
-      return { principal: supposed(listOf('scopes', scopes), listOf('forbid', forbid), namespaces?.split(','), resources?.split(',')) }
+  async function bearerOf (query: ExplainQuery, viewer: Principal): Promise<{ principal: Principal, flaw?: Flaw | undefined }> {
+    const { key_id: keyId, valet_id: valetId, scopes, forbid, namespaces, resources } = query
+    const given = [keyId, valetId, scopes ?? forbid ?? namespaces ?? resources].filter((each) => each !== undefined)
+    if (given.length > 1) throw new InvalidInputError('A key has scopes, namespaces and resources of its own: give key_id, or valet_id, or those.')
+    if (keyId !== undefined) {
+      const key = await apiKeys.get(viewer, keyId)
+      return { principal: supposed(key.scopes, key.forbid, key.namespaces ?? undefined), flaw: key.status === 'live' ? undefined : key.status }
     }
-    if ([scopes, forbid, namespaces, resources].some((each) => each !== undefined)) {
-      throw new InvalidInputError('A key has scopes, namespaces and resources of its own: give either key_id or those.')
+    if (valetId !== undefined) {
+      const key = await ledger.get(viewer, valetId)
+      const { namespaces = null, resources = null, addresses } = key
+      const principal = supposed(key.scopes.filter(isGrantable), [], namespaces ?? undefined, resources ?? undefined)
+      return { principal: addresses === null ? principal : { ...principal, addresses: new AddressList(addresses) }, flaw: await flawOf(key, viewer) }
     }
-    const key = await apiKeys.get(viewer, id)
-    const principal = supposed(key.scopes, key.forbid, key.namespaces ?? undefined)
-    return key.status === 'live' ? { principal } : { principal, ended: key.status }
+    return { principal: supposed(listOf('scopes', scopes), listOf('forbid', forbid), namespaces?.split(','), resources?.split(',')) }
+  }
+
+  async function flawOf ({ state, notBefore, issuer, parent }: ValetKeyStatus, viewer: Principal): Promise<Flaw | undefined> {
+    if (state !== 'live') return state
+    if (notBefore !== null && notBefore > Date.now()) return 'not yet valid'
+    let root = issuer
+    for (let id = parent; id !== undefined;) {
+      const source = await ledger.get(viewer, id)
+      root = source.issuer
+      id = source.parent
+    }
+    return root.startsWith('key:') && (heldKeys.endOf(root.slice('key:'.length)) ?? 0) <= Date.now() ? 'without issuer' : undefined
   }
 }
 
@@ -90,8 +109,12 @@ function detailOf ({ rule, grantedBy }: Explanation, permission: string): string
     case 'forbidden': return `The scope ${grantedBy} would permit ${permission}, and another forbids it.`
     case 'limited to namespaces': return 'The credential is limited to namespaces, and this is beyond them.'
     case 'limited to resources': return 'The credential is limited to resources, and this is beyond them.'
+    case 'limited to addresses': return 'The credential may not be used from this address.'
     case 'credential expired': return 'The credential has expired.'
     case 'credential revoked': return 'The credential is revoked.'
+    case 'credential exhausted': return 'The credential has no uses left.'
+    case 'credential not yet valid': return 'The time of the credential has not come yet.'
+    case 'credential without issuer': return 'The API key that it was issued with is revoked or has expired.'
     case 'error': return 'It cannot be decided, and so it is denied.'
   }
 }

@@ -11,6 +11,8 @@ export const ExplainQuery = Type.Object({
   path: storedText({ minLength: 1, maxLength: 4000, pattern: '^/', description: 'Of the request, with its query', examples: ['/api/cache/get/user:123?namespace=shop'] }),
   key: Type.Optional(storedText({ minLength: 1, maxLength: 1024, description: 'The key of the cache, where it would stand in the body' })),
   key_id: Type.Optional(storedText({ minLength: 1, maxLength: 200, description: 'The API key that would come with it; in place of scopes' })),
+  valet_id: Type.Optional(storedText({ minLength: 1, maxLength: 200, description: 'The valet key that would come with it, by its id; in place of scopes' })),
+  address: Type.Optional(storedText({ minLength: 1, maxLength: 100, description: 'Where the request would come from; left out, that is as the credential asks', examples: ['192.0.2.7'] })),
   scopes: list('What a credential would permit', 'cache:read,items:*'),
   forbid: list('What it would not permit, whatever the scopes say', 'cache:delete'),
   namespaces: list('The namespaces of the cache that it would be limited to', 'shop'),
@@ -19,7 +21,8 @@ export const ExplainQuery = Type.Object({
 export type ExplainQuery = Static<typeof ExplainQuery>
 
 const rules = [
-  'public', 'granted', 'credential expired', 'credential revoked', 'not granted', 'forbidden', 'limited to namespaces', 'limited to resources', 'error'
+  'public', 'granted', 'credential expired', 'credential revoked', 'credential exhausted', 'credential not yet valid', 'credential without issuer', 'not granted', 'forbidden',
+  'limited to namespaces', 'limited to resources', 'limited to addresses', 'error'
 ] as const
 
 const route = { method: 'GET', path: '/api/cache/get/:key', scope: 'cache:read' }

@@ -1,8 +1,11 @@
 import { decide, isWithin, type Demand, type Rule } from './demand.js'
 import { seesKey, seesNamespace, type Principal } from './principal.js'
 
-/** `decide` knows nothing of credentials that have ended, nor of what fails. */
-export type ExplainedRule = Rule | 'credential expired' | 'credential revoked' | 'error'
+/** What is wrong with a credential itself. `without issuer`: the API key that a valet key was issued with has ended. */
+export type Flaw = 'expired' | 'revoked' | 'exhausted' | 'not yet valid' | 'without issuer'
+
+/** `decide` knows nothing of credentials that do not hold, nor of where a request comes from, nor of what fails. */
+export type ExplainedRule = Rule | `credential ${Flaw}` | 'limited to addresses' | 'error'
 
 /** What is asked of the gatekeeper, and of the route behind it. */
 export interface Question {
@@ -11,8 +14,9 @@ export interface Question {
   params: unknown
   /** What of the cache the request is about, as far as it says so. */
   entry?: { namespace: string, key?: string | undefined } | undefined
-  /** What is wrong with the credential itself. */
-  ended?: 'expired' | 'revoked' | undefined
+  flaw?: Flaw | undefined
+  /** Where the request would come from; undefined: from where the credential may be used. */
+  address?: string | undefined
 }
 
 export interface Explanation {
@@ -23,9 +27,10 @@ export interface Explanation {
 }
 
 /** The decision about a request, and the one rule that made it: the same functions decide when it really comes. */
-export function explain (principal: Principal, { demand, params, entry, ended }: Question): Explanation {
+export function explain (principal: Principal, { demand, params, entry, flaw, address }: Question): Explanation {
   // A credential that is presented is checked on public routes too.
-  if (ended !== undefined) return { isPermitted: false, rule: `credential ${ended}` }
+  if (flaw !== undefined) return { isPermitted: false, rule: `credential ${flaw}` }
+  if (address !== undefined && principal.addresses?.covers(address) === false) return { isPermitted: false, rule: 'limited to addresses' }
   let rule: ExplainedRule
   try {
     rule = decide(principal, demand, params)

@@ -43,6 +43,41 @@ void t.test('the explanation of a decision', async (t) => {
     t.equal(await of('/health'), 'credential revoked')
   })
 
+  await t.test('tells of a valet key as it is, and of what it came from', async (t) => {
+    const issue = async (payload: object, credential?: object): Promise<{ id: string, token: string }> => {
+      const request = { method: 'POST' as const, url: '/valet/token', payload }
+      const answer = credential === undefined ? await tenants.as('administrator', request) : await tenants.app.inject({ ...request, headers: { ...credential } })
+      t.equal(answer.statusCode, 201)
+      return answer.json()
+    }
+    const of = async (id: string, path: string, more: object = {}) => (await explain({ path, valet_id: id, ...more })).rule
+    const one = await issue({ scopes: ['cache:read', 'valet:issue'], namespaces: ['a'], resources: ['cache/a/user:*', 'valet/*'], ip: '192.0.2.0/24' })
+    t.equal(await of(one.id, '/api/cache/get/user:1?namespace=a'), 'granted')
+    t.equal(await of(one.id, '/api/cache/get/other?namespace=a'), 'limited to resources')
+    t.equal(await of(one.id, '/api/cache/get/user:1?namespace=b'), 'limited to namespaces')
+    t.equal(await of(one.id, '/items'), 'not granted')
+    t.equal(await of(one.id, '/api/cache/get/user:1?namespace=a', { address: '192.0.2.7' }), 'granted')
+    t.equal(await of(one.id, '/api/cache/get/user:1?namespace=a', { address: '198.51.100.7' }), 'limited to addresses')
+
+    const later = await issue({ scopes: ['items:read'], not_before: new Date(Date.now() + 60_000).toISOString(), ttl: 600 })
+    t.equal(await of(later.id, '/items'), 'credential not yet valid')
+    const once = await issue({ scopes: ['items:read'], max_uses: 1 })
+    t.equal(await of(once.id, '/items'), 'granted', 'which is no use of it')
+    t.equal((await tenants.app.inject({ url: '/items', headers: { authorization: `Bearer ${once.token}` } })).statusCode, 200)
+    t.equal(await of(once.id, '/items'), 'credential exhausted')
+
+    const key = (await tenants.as('administrator', { method: 'POST', url: '/keys', payload: { scopes: ['items:read', 'valet:issue'] } })).json<{ id: string, key: string }>()
+    const parent = await issue({ scopes: ['items:read', 'valet:issue'] }, { 'x-api-key': key.key })
+    const child = await issue({ scopes: ['items:read'] }, { authorization: `Bearer ${parent.token}` })
+    t.equal(await of(child.id, '/items'), 'granted')
+    await tenants.as('administrator', { method: 'DELETE', url: `/keys/${key.id}` })
+    t.strictSame([await of(parent.id, '/items'), await of(child.id, '/items')], ['credential without issuer', 'credential without issuer'])
+    await tenants.as('administrator', { method: 'DELETE', url: `/valet/tokens/${parent.id}` })
+    t.strictSame([await of(parent.id, '/items'), await of(child.id, '/items')], ['credential revoked', 'credential revoked'])
+    t.equal((await ask({ path: '/items', valet_id: 'none' })).statusCode, 404)
+    t.equal((await ask({ path: '/items', valet_id: one.id, key_id: key.id })).statusCode, 400)
+  })
+
   await t.test('refuses what makes no sense, and is for operators alone', async (t) => {
     t.equal((await ask({ path: '/no/such/path' })).statusCode, 404)
     t.equal((await ask({ path: '/items', method: 'PATCH' })).statusCode, 404)

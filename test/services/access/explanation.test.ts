@@ -96,6 +96,6 @@ void t.test('decisions', async (t) => {
     t.strictSame(explain(of(['items:read', 'cache:*']), { demand, params: {} }), { isPermitted: true, rule: 'granted', grantedBy: 'cache:*' })
     t.strictSame(explain(of(['*'], ['cache:read']), { demand, params: {} }), { isPermitted: false, rule: 'forbidden', grantedBy: '*' })
     t.strictSame(explain(of(['items:*']), { demand, params: {} }), { isPermitted: false, rule: 'not granted' })
-    t.strictSame(explain(of(['*']), { demand: demandOf('public'), params: {}, ended: 'revoked' }), { isPermitted: false, rule: 'credential revoked' })
+    t.strictSame(explain(of(['*']), { demand: demandOf('public'), params: {}, flaw: 'revoked' }), { isPermitted: false, rule: 'credential revoked' })
   })
 })
