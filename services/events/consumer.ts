@@ -55,8 +55,9 @@ export class Delivery {
   /**
    * Never rejects for what the consumer does; rejects when the database cannot be had, or the wait for the event's time is ended by
    * `signal`, and then nothing is done.
+   * @param attempts this one included, where that is noted already
    */
-  async deliver (consumer: Consumer, event: Event, signal?: AbortSignal): Promise<Outcome> {
+  async deliver (consumer: Consumer, event: Event, signal?: AbortSignal, attempts?: number): Promise<Outcome> {
     const wait = (consumer.delay ?? 0) - (Date.now() - Date.parse(event.time))
     if (wait > 0) await delay(Math.min(wait, consumer.delay ?? 0), undefined, signal === undefined ? {} : { signal })
     let fault: unknown
@@ -77,20 +78,24 @@ export class Delivery {
     } catch (error) {
       // What the database itself refuses is no fault of the event.
       if (fault === undefined || (fault as { statusCode?: number }).statusCode === 503) throw error
-      return await this.fail(consumer.name, event, fault)
+      return await this.fail(consumer.name, event, fault, attempts === undefined ? {} : { attempts })
     }
   }
 
-  /** Notes an attempt that failed. `final` makes it a dead letter whatever the count. */
-  async fail (consumer: string, event: Event, error: unknown, final = false): Promise<Outcome> {
+  /**
+   * Notes an attempt that failed. `isFinal` makes it a dead letter whatever the count; `attempts` is that count where it is known
+   * otherwise than from the failures before.
+   */
+  async fail (consumer: string, event: Event, error: unknown, { isFinal = false, attempts: known }: { isFinal?: boolean, attempts?: number } = {}): Promise<Outcome> {
     const { database, log, maxAttempts, backOff, onDead } = this.#options
     const words = (error instanceof Error ? error.message : String(error)).slice(0, LONGEST_ERROR)
     const { rows: [row] } = await database.query<{ attempts: number }>(SQL`
-      INSERT INTO event_failures (consumer, event_id, attempts, error) VALUES (${consumer}, ${event.id}, 1, ${words})
-      ON CONFLICT (consumer, event_id) DO UPDATE SET attempts = event_failures.attempts + 1, error = excluded.error, failed_at = now(), next_attempt_at = NULL
+      INSERT INTO event_failures (consumer, event_id, attempts, error) VALUES (${consumer}, ${event.id}, ${known ?? 1}, ${words})
+      ON CONFLICT (consumer, event_id) DO UPDATE SET
+        attempts = coalesce(${known ?? null}::int, event_failures.attempts + 1), error = excluded.error, failed_at = now(), next_attempt_at = NULL
       RETURNING attempts`)
     const attempts = row?.attempts ?? 1
-    if (final || attempts >= maxAttempts) {
+    if (isFinal || attempts >= maxAttempts) {
       log.warn({ consumer, event: event.id, type: event.type, attempts, err: error }, 'an event is set aside: GET /events/dead-letters lists those that are')
       await onDead(consumer, event, words)
       return 'dead'
@@ -101,12 +106,22 @@ export class Delivery {
     return 'failed'
   }
 
-  /** Events whose next attempt is due, by consumer. Whoever takes them has them for half a minute. */
-  async due (limit: number): Promise<{ consumer: string, eventId: string }[]> {
-    const { rows } = await this.#options.database.query<{ consumer: string, event_id: string }>(SQL`
-      UPDATE event_failures SET next_attempt_at = now() + interval '30 seconds' WHERE id IN (
+  /**
+   * Events whose next attempt is due, by consumer, each with the count of attempts, this one included: should the process end of it, it was
+   * one. Whoever takes them has them for half a minute.
+   */
+  async due (limit: number): Promise<{ consumer: string, eventId: string, attempts: number }[]> {
+    const { rows } = await this.#options.database.query<{ consumer: string, event_id: string, attempts: number }>(SQL`
+      UPDATE event_failures SET next_attempt_at = now() + interval '30 seconds', attempts = attempts + 1 WHERE id IN (
         SELECT id FROM event_failures WHERE next_attempt_at <= now() ORDER BY next_attempt_at LIMIT ${limit} FOR UPDATE SKIP LOCKED)
-      RETURNING consumer, event_id`)
-    return rows.map(({ consumer, event_id: eventId }) => ({ consumer, eventId }))
+      RETURNING consumer, event_id, attempts`)
+    return rows.map(({ consumer, event_id: eventId, attempts }) => ({ consumer, eventId, attempts }))
+  }
+
+  /** Takes back that an attempt was made: what it needed was away. It is due again soon. */
+  async putBack (consumer: string, eventId: string): Promise<void> {
+    await this.#options.database.query(SQL`
+      UPDATE event_failures SET attempts = attempts - 1, next_attempt_at = now() + interval '1 second'
+      WHERE consumer = ${consumer} AND event_id = ${eventId} AND next_attempt_at IS NOT NULL`)
   }
 }

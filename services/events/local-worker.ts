@@ -51,7 +51,7 @@ export class LocalWorker {
       if (begun === undefined) return false
       const { recorded, attempts } = begun
       // Begun that often and never finished: the process ends of it.
-      if (attempts > delivery.maxAttempts) await delivery.fail(consumer.name, recorded.event, new Error('The process ended whenever this was begun'), true)
+      if (attempts > delivery.maxAttempts) await delivery.fail(consumer.name, recorded.event, new Error('The process ended whenever this was begun'), { isFinal: true, attempts: attempts - 1 })
       else await delivery.deliver(consumer, recorded.event, signal)
       await reader.finish(recorded)
       return true

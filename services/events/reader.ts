@@ -11,6 +11,8 @@ export class Reader {
   readonly #database: Database
   readonly #outbox: Outbox
   readonly #name: string
+  /** In this life of the process. */
+  #begun: string | undefined
 
   constructor (database: Database, outbox: Outbox, name: string) {
     this.#database = database
@@ -40,7 +42,10 @@ export class Reader {
     })
   }
 
-  /** The next event, noted as begun for the so-manieth time; undefined when there is none. For one process alone. */
+  /**
+   * The next event, noted as begun for the so-manieth time; undefined when there is none. For one process alone: what it has begun and could not
+   * finish, since something was away, it may begin again without that being counted.
+   */
   async begin (): Promise<{ recorded: RecordedEvent, attempts: number } | undefined> {
     return await this.#database.transaction(async (transaction) => {
       const place = await this.#lock(transaction)
@@ -48,8 +53,9 @@ export class Reader {
       const [recorded] = await this.#outbox.after(place, 1, transaction)
       if (recorded === undefined) return undefined
       const { rows: [row] } = await transaction.query<{ attempts: number }>(SQL`
-        UPDATE event_readers SET begun = ${recorded.event.id}, attempts = CASE WHEN begun = ${recorded.event.id} THEN attempts + 1 ELSE 1 END
+        UPDATE event_readers SET begun = ${recorded.event.id}, attempts = CASE WHEN begun = ${recorded.event.id} THEN attempts + ${this.#begun === recorded.event.id ? 0 : 1} ELSE 1 END
         WHERE name = ${this.#name} RETURNING attempts`)
+      this.#begun = recorded.event.id
       return { recorded, attempts: row?.attempts ?? 1 }
     })
   }
