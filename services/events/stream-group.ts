@@ -35,14 +35,14 @@ export class StreamGroup {
   /** Does what nobody has taken yet. Answers whether there may be more. */
   async take (signal: AbortSignal): Promise<boolean> {
     const { redis, stream, consumer, worker, delivery } = this.#options
-    if (this.#isDisturbed) await this.#again(signal, 0, worker)
-    this.#isDisturbed = true
     let found: unknown
     try {
+      if (this.#isDisturbed) await this.#again(signal, 0, worker)
+      this.#isDisturbed = true
       // Without BLOCK: the connection is everybody's.
       found = await redis.xreadgroup('GROUP', consumer.name, worker, 'COUNT', TAKEN, 'STREAMS', stream, '>')
     } catch (error) {
-      if (!(error as Error).message.startsWith('NOGROUP')) throw error
+      if (!isGone(error)) throw error
       await this.#found()
       return true
     }
@@ -62,7 +62,7 @@ export class StreamGroup {
       await this.#again(signal, this.#options.claimAfter)
       await this.#forgetGone()
     } catch (error) {
-      if (!/^NOGROUP|no such key/i.test((error as Error).message)) throw error
+      if (!isGone(error)) throw error
     }
   }
 
@@ -135,6 +135,11 @@ export class StreamGroup {
       await redis.xgroup('DELCONSUMER', stream, consumer.name, name)
     }
   }
+}
+
+/** Whether the group, or the whole stream, is not there. */
+function isGone (error: unknown): boolean {
+  return /^NOGROUP|no such key/i.test((error as Error).message)
 }
 
 type Message = [id: string, fields: string[] | null]

@@ -43,6 +43,8 @@ const LOOKED_BACK = 6 * 24 * 3_600_000
 export class StreamWorker {
   readonly #options: Required<StreamWorkerOptions>
   readonly #loops: Loop[]
+  readonly #relaying: Loop
+  readonly #takers: Loop[]
   readonly #looking: Loop
   readonly #groups: StreamGroup[]
   readonly #stream: string
@@ -59,15 +61,15 @@ export class StreamWorker {
       redis, stream: this.#stream, consumer, delivery, worker, claimAfter, onFounded: () => { this.#looking.wake() }
     }))
     this.#looking = new Loop(async () => await this.#lookAfter(), { idle: settleWithin / 2, onFault })
+    this.#relaying = new Loop(async () => await this.#relay(), { idle: IDLE, onFault })
+    this.#takers = this.#groups.map((group) => new Loop(async (signal) => await group.take(signal), { idle: IDLE, onFault }))
     this.#loops = [
-      new Loop(async () => await this.#relay(), { idle: IDLE, onFault }),
-      ...this.#groups.flatMap((group) => [
-        new Loop(async (signal) => await group.take(signal), { idle: IDLE, onFault }),
-        new Loop(async (signal) => {
-          await group.claim(signal)
-          return false
-        }, { idle: claimAfter / 3, onFault })
-      ]),
+      this.#relaying,
+      ...this.#takers,
+      ...this.#groups.map((group) => new Loop(async (signal) => {
+        await group.claim(signal)
+        return false
+      }, { idle: claimAfter / 3, onFault })),
       this.#looking,
       new Loop(async (signal) => await retryDue(options, signal), { idle: IDLE * 2, onFault })
     ]
@@ -79,7 +81,7 @@ export class StreamWorker {
   }
 
   wake (): void {
-    this.#loops[0]?.wake()
+    this.#relaying.wake()
   }
 
   async stop (): Promise<void> {
@@ -88,10 +90,15 @@ export class StreamWorker {
     await Promise.all(this.#groups.map(async (group) => { await group.release() })).catch(this.#options.onFault)
   }
 
+  /** There is something in the stream. */
+  #wakeTakers (): void {
+    for (const taker of this.#takers) taker.wake()
+  }
+
   /** Copies what is new into the stream. An event that is copied twice, since the note of it was lost, is done once: the inbox knows it. */
   async #relay (): Promise<boolean> {
     const count = await this.#options.relay.advance(RELAYED, async (events) => { await this.#publish(events.map(({ event }) => event)) })
-    if (count !== undefined && count > 0) for (const loop of this.#loops.slice(1)) loop.wake()
+    if (count !== undefined && count > 0) this.#wakeTakers()
     return count === RELAYED
   }
 
@@ -112,7 +119,7 @@ export class StreamWorker {
       for (let from: EventPosition = BEGINNING; ;) {
         const lost = await outbox.unhandled(name, from, new Date(now - LOOKED_BACK), until, RELAYED)
         await this.#publish(lost.map(({ event }) => event))
-        if (lost.length > 0) for (const loop of this.#loops) loop.wake()
+        if (lost.length > 0) this.#wakeTakers()
         const last = lost.at(-1)
         // A consumer that is merely slow does not get all of it again and again.
         if (!isNew || last === undefined || lost.length < RELAYED) break
