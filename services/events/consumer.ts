@@ -63,6 +63,7 @@ export class Delivery {
     let fault: unknown
     try {
       return await this.#options.database.transaction(async (transaction) => {
+        fault = undefined // of an attempt that the database had to have again
         const { rowCount } = await transaction.query(SQL`
           INSERT INTO event_inbox (consumer, event_id) VALUES (${consumer.name}, ${event.id}) ON CONFLICT DO NOTHING`)
         if (rowCount === 0) return 'done before'

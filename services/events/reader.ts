@@ -47,7 +47,7 @@ export class Reader {
    * finish, since something was away, it may begin again without that being counted.
    */
   async begin (): Promise<{ recorded: RecordedEvent, attempts: number } | undefined> {
-    return await this.#database.transaction(async (transaction) => {
+    const begun = await this.#database.transaction(async (transaction) => {
       const place = await this.#lock(transaction)
       if (place === undefined) return undefined
       const [recorded] = await this.#outbox.after(place, 1, transaction)
@@ -55,9 +55,10 @@ export class Reader {
       const { rows: [row] } = await transaction.query<{ attempts: number }>(SQL`
         UPDATE event_readers SET begun = ${recorded.event.id}, attempts = CASE WHEN begun = ${recorded.event.id} THEN attempts + ${this.#begun === recorded.event.id ? 0 : 1} ELSE 1 END
         WHERE name = ${this.#name} RETURNING attempts`)
-      this.#begun = recorded.event.id
       return { recorded, attempts: row?.attempts ?? 1 }
     })
+    this.#begun = begun?.recorded.event.id
+    return begun
   }
 
   /** Goes on behind an event that was begun. */
