@@ -69,7 +69,8 @@ export class Exchange {
   #captured: Captured | undefined
   #verdict: Keeping | Refusal | undefined
   #error: unknown
-  /** Of the variant that was stored together with the list of what it varies by. */
+  /** The variant that is stored once it is known whether the list of what it varies by is. */
+  #pending: { settle: (isListed: boolean) => void, reading: Promise<Reading<unknown> | undefined> } | undefined
   #variant: Reading<unknown> | undefined
   #hasStale = false
   /** An answer was given, or is about to be: whatever is still loaded goes to the cache alone. */
@@ -172,7 +173,7 @@ export class Exchange {
     } catch (error) {
       return await this.#failed(error)
     }
-    if (this.#variant !== undefined && !brought.stored) await this.#store.cache.forget(this.#variantKey())
+    this.#variant = await this.#settled(brought.stored)
     const capture = this.#capture
     if (capture === undefined) return await this.#found(brought)
     if (brought.status === 'stale') {
@@ -186,6 +187,7 @@ export class Exchange {
 
   async #failed (error: unknown): Promise<unknown> {
     const capture = this.#capture
+    await this.#settled(false)
     if (capture === undefined) {
       this.#isAnswered = error instanceof LoadTimeoutError
       if (error instanceof ForerunnerLeftError || error instanceof LateAnswerError) return ++this.#attempts < ATTEMPTS ? await this.#read() : await this.#goPast('uri-miss')
@@ -279,8 +281,7 @@ export class Exchange {
     this.#isAnswered = true
     const reply = this.#reply
     reply.header('cache-status', forwardedStatus(why, {}, this.#name === '' ? undefined : this.#name, detail))
-    if (reply.getHeader('cache-control') === undefined) reply.header('cache-control', this.#defaultControl())
-    this.#addVary()
+    this.#control()
     const result: unknown = this.#route.handler.call(this.#server, this.#request, reply)
     // It answers later, and not through what it returns.
     return result === undefined ? reply : result
@@ -342,7 +343,8 @@ export class Exchange {
 
   /**
    * A response that varies by headers which were not known to matter. It is stored under a name with their values, and what it varies by
-   * under its own: that is stored only if nothing has been invalidated since the load began, and only through it the response is found.
+   * under its own. Whatever is invalidated from the start of this load until that list is stored keeps the list out, and the variant with
+   * it; the variant's own load has begun by then, and takes over.
    */
   async #keepVariant (response: Ready, others: readonly string[], isBackground: boolean): Promise<Ready> {
     const names = [...this.#variants ?? [], ...others].sort()
@@ -351,12 +353,34 @@ export class Exchange {
       return new Ready(NOT_SHARED, { isKept: false })
     }
     if (!isBackground) {
-      this.#variants = names
-      const key = this.#variantKey()
       const tags = [...new Set([...this.tags, this.#path, this.#name])]
-      this.#variant = await this.#store.cache.read(key, () => response, { refresh: true, tags })
+      this.#variants = names
+      await this.#beginVariant(response, tags)
     }
     return listOf(names, response.ttl)
+  }
+
+  async #beginVariant (response: Ready, tags: readonly string[]): Promise<void> {
+    let settle: (isListed: boolean) => void = () => {}
+    const isListed = new Promise<boolean>((resolve) => { settle = resolve })
+    let isOwn = false
+    await new Promise<void>((resolve) => {
+      const reading = Promise.resolve(this.#store.cache.read(this.#variantKey(), async () => {
+        isOwn = true
+        resolve()
+        return await isListed ? response : new Ready(response.encoded, { isKept: false })
+      }, { refresh: true, tags })).then((reading) => isOwn ? reading : undefined)
+      // Where another is being made under this name, that one is kept.
+      reading.then(() => { resolve() }, () => { resolve() })
+      this.#pending = { settle, reading }
+    })
+  }
+
+  async #settled (isListed: boolean): Promise<Reading<unknown> | undefined> {
+    const pending = this.#pending
+    this.#pending = undefined
+    pending?.settle(isListed)
+    return await pending?.reading
   }
 
   /** Keeps what the responses under a name vary by. */
@@ -374,7 +398,10 @@ export class Exchange {
     counts.misses++
     if (!isMiss) counts.bypasses++
     reply.header('cache-status', forwardedStatus(this.#why, { stored: reading.stored && (this.#variant?.stored ?? true), isAway: reading.isAway }, this.#name, typeof this.#verdict === 'string' && this.#verdict !== 'status' ? this.#verdict : undefined))
-    if (typeof this.#verdict !== 'object') return this.#release(capture)
+    if (typeof this.#verdict !== 'object') {
+      if (reply.statusCode === 200) this.#control()
+      return this.#release(capture)
+    }
     const { headers } = this.#captured as Captured
     const tag = textOf(headers['etag']) ?? entityTag((this.#variant ?? reading).version)
     const { tags } = this.#route
@@ -429,17 +456,15 @@ export class Exchange {
     const reply = this.#reply
     reply.header('etag', tag)
     reply.header('age', Math.floor(age))
-    if (reply.getHeader('cache-control') === undefined) reply.header('cache-control', this.#defaultControl())
-    this.#addVary()
+    this.#control()
   }
 
-  /** Whoever keeps a copy asks before it is used: the copy cannot know of a write. */
-  #defaultControl (): string {
-    return this.#route.for === 'caller' || this.#isCredentialed ? 'private, no-cache' : 'no-cache'
-  }
-
-  #addVary (): void {
-    const { vary } = this.#route
+  /** What other caches are to know of the answer, where it does not say it. Whoever keeps a copy asks before it is used: the copy cannot know of a write. */
+  #control (): void {
+    const { vary, for: whom } = this.#route
+    if (this.#reply.getHeader('cache-control') === undefined) {
+      this.#reply.header('cache-control', whom === 'caller' || this.#isCredentialed ? 'private, no-cache' : 'no-cache')
+    }
     if (vary.length === 0) return
     const present = textOf(this.#reply.getHeader('vary'))
     const missing = vary.filter((name) => !fieldNames(present).includes(name))

@@ -66,9 +66,10 @@ export function judge (status: number, headers: Headers, storing: Storing): Keep
   return keeping.ttl <= 0 && graceFor(keeping) <= 0 ? 'no-lifetime' : keeping
 }
 
-/** Seconds past its TTL for which a response is of any use. */
+/** Seconds past its TTL for which a response is kept, the last second of its use included. */
 export function graceFor ({ mustRevalidate, staleWhileRevalidate, staleIfError }: Pick<Keeping, 'mustRevalidate' | 'staleWhileRevalidate' | 'staleIfError'>): number {
-  return mustRevalidate ? 0 : Math.max(staleWhileRevalidate, staleIfError)
+  const useful = mustRevalidate ? 0 : Math.max(staleWhileRevalidate, staleIfError)
+  return useful > 0 ? useful + 1 : 0
 }
 
 /** Lower case, sorted, each once. */

@@ -16,7 +16,7 @@ type Handler = (request: FastifyRequest, reply: FastifyReply, n: number) => unkn
 
 /** A bare application with one cached route at `/value`, and a clock of its own. */
 async function serving (owner: Owner, handler: Handler = (_request, _reply, n) => ({ n }), caching: Partial<ResponseCaching> = {}) {
-  const app = Fastify()
+  const app = Fastify({ forceCloseConnections: true })
   owner.teardown(() => app.close())
   let now = 1_700_000_000_000
   await app.register(health)
@@ -111,4 +111,492 @@ t.test('of many at once one runs the route', async (t) => {
     t.ok(answers.every(({ statusCode, body }) => statusCode === code && body === answers[0]?.body), name)
     if (code === 200) t.equal(answers.filter(({ headers }) => headers['cache-status'] === `larder; fwd=uri-miss; stored; collapsed; ${KEY}`).length, 49)
   }
+})
+
+t.test('what the request says', async (t) => {
+  const hit = (ttl: number) => `larder; hit; ttl=${ttl}; ${KEY}`
+  const again = (why: string) => `larder; fwd=${why}; stored; ${KEY}`
+  /** After `age` seconds of a response that is fresh for 60, and may stand in for 600 more. */
+  const cells: [headers: Record<string, string>, age: number, status: string, n: number, then: number][] = [
+    [{}, 30, hit(30), 1, 1],
+    [{}, 90, again('stale'), 2, 2],
+    [{ 'cache-control': 'no-cache' }, 30, again('request'), 2, 2],
+    [{ 'cache-control': 'NO-CACHE, max-age=100' }, 30, again('request'), 2, 2],
+    [{ 'cache-control': 'no-store' }, 30, 'larder; fwd=bypass', 2, 1],
+    [{ pragma: 'no-cache' }, 30, again('request'), 2, 2],
+    [{ pragma: 'no-cache', 'cache-control': 'max-age=100' }, 30, hit(30), 1, 1],
+    [{ 'cache-control': 'max-age=30' }, 30, hit(30), 1, 1],
+    [{ 'cache-control': 'max-age=29' }, 30, again('request'), 2, 2],
+    [{ 'cache-control': 'max-age=0' }, 0, again('request'), 2, 2],
+    [{ 'cache-control': 'max-age="40"' }, 30, hit(30), 1, 1],
+    [{ 'cache-control': 'max-age=nonsense' }, 30, again('request'), 2, 2],
+    [{ 'cache-control': 'max-age=1000' }, 90, again('stale'), 2, 2],
+    [{ 'cache-control': 'min-fresh=30' }, 30, hit(30), 1, 1],
+    [{ 'cache-control': 'min-fresh=31' }, 30, again('request'), 2, 2],
+    [{ 'cache-control': 'max-stale' }, 90, hit(-30), 1, 2],
+    [{ 'cache-control': 'max-stale=30' }, 90, hit(-30), 1, 2],
+    [{ 'cache-control': 'max-stale=29' }, 90, again('stale'), 2, 2],
+    [{ 'cache-control': 'max-stale=30, max-age=89' }, 90, again('stale'), 2, 2],
+    [{ 'cache-control': 'max-stale=30, max-age=90' }, 90, hit(-30), 1, 2],
+    [{ 'cache-control': 'max-stale=30, min-fresh=1' }, 90, again('stale'), 2, 2],
+    [{ 'cache-control': 'only-if-cached' }, 30, hit(30), 1, 1],
+    [{ range: 'bytes=0-1' }, 30, 'larder; fwd=bypass; detail="range"', 2, 1],
+    [{ 'cache-control': 'unknown="a, no-store", foo=bar' }, 30, hit(30), 1, 1],
+    [{ 'cache-control': ',, ;;; ="x' }, 30, hit(30), 1, 1]
+  ]
+  for (const [headers, age, expected, n, then] of cells) {
+    const { get, pass } = await serving(t, undefined, { staleIfError: 600 })
+    await get()
+    pass(age)
+    const answer = await get(headers)
+    const name = `${JSON.stringify(headers)} after ${age} s`
+    t.equal(answer.headers['cache-status'], expected, name)
+    t.strictSame(answer.json(), { n }, name)
+    t.equal(answer.headers['age'], expected.includes('hit') ? String(age) : expected.includes('stored') ? '0' : undefined, name)
+    if (expected.includes('hit; ttl=-')) await immediate()
+    t.strictSame((await get({ 'cache-control': 'max-stale' })).json(), { n: then }, `${name}: what is cached then`)
+  }
+  const { get, runs } = await serving(t)
+  const none = await get({ 'cache-control': 'only-if-cached' })
+  t.equal(none.statusCode, 504)
+  t.equal(none.json<{ code: string }>().code, 'ERR_NOT_CACHED')
+  await get()
+  t.equal((await get({ 'cache-control': 'only-if-cached, min-fresh=61' })).statusCode, 504)
+  t.equal(runs(), 1)
+})
+
+t.test('?nocache=true goes past the cache and refreshes it, and is no part of the key', async (t) => {
+  const { get } = await serving(t)
+  await get()
+  const past = await get({}, '/value?nocache=true')
+  t.strictSame([past.headers['cache-status'], past.body], [`larder; fwd=bypass; stored; ${KEY}`, '{"n":2}'])
+  t.equal((await get({}, '/value?nocache=false')).body, '{"n":2}')
+  t.equal((await get({}, '/value?')).body, '{"n":2}')
+})
+
+t.test('what the response says', async (t) => {
+  type Cell = [headers: Record<string, string | string[]>, caching: Partial<ResponseCaching>, ttl: number | undefined]
+  const cells: Cell[] = [
+    [{}, {}, 60],
+    [{}, { ttl: 0 }, Infinity],
+    [{}, { ttl: () => 7 }, 7],
+    [{ 'cache-control': 'max-age=5' }, {}, 5],
+    [{ 'cache-control': 'max-age=5, s-maxage=9' }, {}, 9],
+    [{ 'cache-control': 's-maxage=9, max-age=5' }, { for: 'caller' }, 5],
+    [{ 'cache-control': 'max-age=5, max-age=9' }, {}, 5],
+    [{ 'cache-control': 'max-age=0' }, {}, undefined],
+    [{ 'cache-control': 'max-age=x' }, {}, undefined],
+    [{ 'cache-control': 'no-store' }, {}, undefined],
+    [{ 'cache-control': 'no-store' }, { for: 'everyone' }, undefined],
+    [{ 'cache-control': 'private, max-age=5' }, {}, undefined],
+    [{ 'cache-control': 'private="x"' }, {}, undefined],
+    [{ 'cache-control': 'private, max-age=5' }, { for: 'everyone' }, undefined],
+    [{ 'cache-control': 'private, max-age=5' }, { for: 'caller' }, 5],
+    [{ 'cache-control': 'no-cache' }, {}, undefined],
+    [{ 'set-cookie': 'a=b' }, {}, undefined],
+    [{ 'set-cookie': ['a=b', 'c=d'] }, { for: 'caller' }, undefined],
+    [{ vary: '*' }, {}, undefined],
+    [{ age: '4', 'cache-control': 'max-age=9' }, {}, 5],
+    [{ age: '4' }, {}, 60],
+    [{ expires: 'Tue, 14 Nov 2023 22:13:50 GMT', date: 'Tue, 14 Nov 2023 22:13:20 GMT' }, {}, 30],
+    [{ expires: '0' }, {}, undefined],
+    [{ expires: '0', 'cache-control': 'max-age=3' }, {}, 3],
+    [{ 'cache-control': 'public' }, {}, 60]
+  ]
+  for (const [headers, caching, ttl] of cells) {
+    const { get, runs } = await serving(t, (_request, reply, n) => reply.headers(headers).send({ n }), caching)
+    const name = JSON.stringify([headers, caching])
+    const miss = await get()
+    const next = await get()
+    t.equal(runs(), ttl === undefined ? 2 : 1, name)
+    t.equal(String(miss.headers['cache-status']).includes('; stored'), ttl !== undefined, name)
+    for (const [header, value] of Object.entries(headers)) if (header !== 'age' && header !== 'date') t.strictSame(next.headers[header], value, name)
+    if (ttl === undefined) {
+      t.match(next.headers['cache-status'], /fwd=/, name)
+      continue
+    }
+    const left = /ttl=(\d+)/.exec(String(next.headers['cache-status']))?.[1]
+    // The time that it took to make is part of its age.
+    if (ttl === Infinity) t.equal(left, undefined, name)
+    else t.ok(Number(left) <= ttl && Number(left) >= ttl - 1, `${name}: ${left}`)
+    t.equal(next.headers['age'], headers['age'] ?? '0', name)
+  }
+})
+
+t.test('stale answers', async (t) => {
+  type Cell = [caching: Partial<ResponseCaching>, control: string | undefined, staleness: number, fault: 'none' | 'throws' | 'answers 503' | 'answers 404', status: number, is: string]
+  const cells: Cell[] = [
+    [{}, undefined, 1, 'throws', 500, 'error'],
+    [{ staleIfError: 10 }, undefined, 10, 'throws', 200, 'stale'],
+    [{ staleIfError: 10 }, undefined, 10, 'answers 503', 200, 'stale'],
+    [{ staleIfError: 10 }, undefined, 10, 'answers 404', 404, 'error'],
+    [{ staleIfError: 10 }, undefined, 11, 'throws', 500, 'error'],
+    [{ staleIfError: 10 }, undefined, 11, 'answers 503', 503, 'error'],
+    [{ staleIfError: 10 }, undefined, 10, 'none', 200, 'new'],
+    [{ staleIfError: 10 }, 'max-age=60, must-revalidate', 10, 'throws', 500, 'error'],
+    [{ staleIfError: 10 }, 's-maxage=60', 10, 'throws', 500, 'error'],
+    [{ staleIfError: 10 }, 'max-age=60, proxy-revalidate', 10, 'throws', 500, 'error'],
+    [{}, 'max-age=60, stale-if-error=20', 20, 'throws', 200, 'stale'],
+    [{ staleIfError: 10 }, 'max-age=60, stale-if-error=0', 1, 'throws', 500, 'error'],
+    [{ staleWhileRevalidate: 10 }, undefined, 10, 'none', 200, 'stale'],
+    [{ staleWhileRevalidate: 10 }, undefined, 11, 'none', 200, 'new'],
+    [{ staleWhileRevalidate: 10 }, undefined, 10, 'throws', 200, 'stale'],
+    [{ staleWhileRevalidate: 10 }, 'max-age=60, must-revalidate', 10, 'none', 200, 'new'],
+    [{}, 'max-age=60, stale-while-revalidate=20', 20, 'none', 200, 'stale'],
+    [{}, 'max-age=0, stale-while-revalidate=20', 20, 'none', 200, 'stale']
+  ]
+  for (const [caching, control, staleness, fault, status, is] of cells) {
+    let failing = false
+    const { get, pass } = await serving(t, async (_request, reply, n) => {
+      if (control !== undefined) reply.header('cache-control', control)
+      if (!failing || fault === 'none') return { n }
+      reply.header('x-of-the-fault', 'yes')
+      if (fault === 'throws') throw new Error('It failed')
+      return reply.code(Number(fault.slice(-3))).send({ failed: true })
+    }, caching)
+    const name = JSON.stringify([caching, control, staleness, fault])
+    const first = await get()
+    pass((control?.startsWith('max-age=0') === true ? 0 : 60) + staleness)
+    failing = true
+    const answer = await get()
+    t.equal(answer.statusCode, status, name)
+    if (is === 'error') {
+      t.notMatch(answer.headers['cache-status'] ?? '', /hit|stored/, name)
+      continue
+    }
+    t.equal(answer.headers['x-of-the-fault'], undefined, name)
+    t.equal(answer.body, is === 'stale' ? '{"n":1}' : '{"n":2}', name)
+    if (is === 'stale') t.match(answer.headers['cache-status'], /; hit; ttl=-\d+; /, name)
+    else t.match(answer.headers['cache-status'], /^larder; fwd=(?:stale|uri-miss); stored; /, name)
+    t.equal(answer.headers.etag === first.headers.etag, is === 'stale', name)
+  }
+})
+
+t.test('a stale answer is made anew once in the background, without the caller', async (t) => {
+  let release = () => {}
+  const { get, pass, runs } = await serving(t, async (_request, reply, n) => {
+    reply.header('x-run', n)
+    if (n === 2) await new Promise<void>((resolve) => { release = resolve })
+    return { n }
+  }, { staleWhileRevalidate: 30 })
+  await get()
+  pass(61)
+  const stale = await Promise.all([get(), get(), get()])
+  for (const { body, headers } of stale) t.strictSame([body, headers['x-run'], headers['cache-status']], ['{"n":1}', '1', `larder; hit; ttl=-1; ${KEY}`])
+  t.equal(runs(), 2)
+  release()
+  await immediate()
+  const next = await get()
+  t.strictSame([next.body, next.headers['x-run']], ['{"n":2}', '2'])
+  t.match(next.headers['cache-status'], /hit; ttl=60/)
+})
+
+t.test('a response that varies is kept for each set of values', async (t) => {
+  for (const [name, handler, caching] of [
+    ['as it says itself', (request, reply, n) => reply.header('vary', 'Accept-Language').send({ n, language: request.headers['accept-language'] }), {}],
+    ['as the route says', (request, _reply, n) => ({ n, language: request.headers['accept-language'] }), { vary: ['Accept-Language'] }]
+  ] satisfies [string, Handler, Partial<ResponseCaching>][]) {
+    const { app, get, runs } = await serving(t, handler, caching)
+    const read = async (language?: string) => await get(language === undefined ? {} : { 'accept-language': language })
+    const first = await read('de')
+    t.equal(first.headers['cache-status'], MISS, name)
+    t.match(first.headers['vary'], /^accept-language$/i, name)
+    const second = await read('fr')
+    t.strictSame(second.json(), { n: 2, language: 'fr' }, name)
+    t.match(second.headers['cache-status'], /fwd=(?:vary|uri)-miss; stored/, name)
+    t.strictSame((await read()).json(), { n: 3 }, name)
+    for (const [language, answer] of [['de', first], ['fr', second]] as const) {
+      const hit = await read(language)
+      t.equal(hit.body, answer.body, name)
+      t.equal(hit.headers['cache-status'], `larder; hit; ttl=60; ${KEY}`, name)
+      t.equal(hit.headers.etag, answer.headers.etag, name)
+      t.match(hit.headers['vary'], /^accept-language$/i, name)
+      t.equal((await get({ 'accept-language': language, 'if-none-match': String(answer.headers.etag) })).statusCode, 304, name)
+    }
+    t.equal(runs(), 3, name)
+    t.ok(await app.responseCache.has('GET:/value'), name)
+    await app.responseCache.drop('GET:/value')
+    t.notOk(await app.responseCache.has('GET:/value'), name)
+    for (const language of ['de', 'fr']) t.match((await read(language)).headers['cache-status'], /-miss; stored/, name)
+    t.equal(runs(), 5, name)
+  }
+})
+
+t.test('headers that a response turns out to vary by are added to those that are known', async (t) => {
+  const { get } = await serving(t, (request, reply, n) => {
+    reply.header('vary', n === 1 ? 'X-A' : 'X-A, X-B')
+    return reply.send({ n, a: request.headers['x-a'], b: request.headers['x-b'] })
+  })
+  const all: Record<string, string>[] = [{ 'x-a': '1' }, { 'x-a': '2', 'x-b': '1' }, { 'x-a': '2', 'x-b': '2' }, { 'x-a': '2' }]
+  for (let round = 0; round < 3; round++) {
+    for (const headers of all) {
+      const answer = await get(headers)
+      t.match(answer.json(), { a: headers['x-a'], b: headers['x-b'] })
+      if (round === 2) t.match(answer.headers['cache-status'], /hit/)
+    }
+  }
+})
+
+t.test('who asks', async (t) => {
+  const asking: Record<string, string>[] = [{ authorization: 'Bearer a' }, { 'x-api-key': 'a' }, { cookie: 'session=a' }]
+  const handler: Handler = (request, _reply, n) => ({ n, for: request.headers.authorization ?? request.headers['x-api-key'] ?? request.headers.cookie ?? null })
+
+  t.test('gets nothing that was made for another', async (t) => {
+    const { get } = await serving(t, handler)
+    for (const headers of asking) {
+      for (let n = 0; n < 2; n++) {
+        const answer = await get(headers)
+        t.match(answer.json(), { for: Object.values(headers)[0] })
+        t.notMatch(answer.headers['cache-status'], /stored|hit/)
+        t.equal(answer.headers['cache-control'], 'private, no-cache')
+      }
+    }
+    t.match((await get()).json(), { for: null })
+    t.match((await get()).headers['cache-status'], /hit/)
+    for (const headers of asking) t.match((await get(headers)).json(), { for: Object.values(headers)[0] })
+    const together = await Promise.all([{}, ...asking, ...asking, {}].map(async (headers) => (await get({ 'cache-control': 'no-cache', ...headers })).json<{ for: string | null }>().for))
+    t.strictSame(together, [null, 'Bearer a', 'a', 'session=a', 'Bearer a', 'a', 'session=a', null])
+  })
+
+  t.test('shares what says that it is for everybody', async (t) => {
+    for (const control of ['public', 's-maxage=60', 'max-age=60, must-revalidate']) {
+      const { get, runs } = await serving(t, (_request, reply, n) => reply.header('cache-control', control).send({ n }))
+      for (const headers of [...asking, {}]) t.strictSame((await get(headers)).json(), { n: 1 }, control)
+      t.equal(runs(), 1)
+    }
+    const { get, runs } = await serving(t, undefined, { for: 'everyone' })
+    for (const headers of [...asking, {}]) t.strictSame((await get(headers)).json(), { n: 1 })
+    t.equal(runs(), 1)
+  })
+
+  t.test('has a response of their own where the route is for its caller', async (t) => {
+    const { app, get, runs } = await serving(t, handler, { for: 'caller' })
+    for (let round = 0; round < 2; round++) {
+      for (const headers of [...asking, {}]) {
+        const answer = await get(headers)
+        t.match(answer.json(), { for: Object.values(headers)[0] ?? null })
+        t.match(answer.headers, { 'cache-control': 'private, no-cache', 'cache-status': round === 0 ? /stored/ : /hit/ })
+      }
+    }
+    t.equal(runs(), 4)
+    t.ok(await app.responseCache.has('GET:/value'))
+    await app.responseCache.drop('GET:/value')
+    for (const headers of [...asking, {}]) t.match((await get(headers)).headers['cache-status'], /stored/)
+  })
+})
+
+t.test('conditions', async (t) => {
+  const { get, pass } = await serving(t)
+  const { headers: { etag } } = await get()
+  t.match(etag, /^"\w+"$/)
+  pass(5)
+  for (const condition of [String(etag), `W/${etag}`, `"x", ${etag}`, '*']) {
+    const answer = await get({ 'if-none-match': condition })
+    t.strictSame([answer.statusCode, answer.body], [304, ''], condition)
+    t.match(answer.headers, { etag, age: '5', 'cache-control': 'no-cache', 'cache-status': /hit/ })
+    t.equal(answer.headers['content-type'], undefined)
+  }
+  t.equal((await get({ 'if-none-match': '"x"' })).statusCode, 200)
+
+  const own = await serving(t, (_request, reply, n) => reply.headers({ etag: '"a,b"', 'last-modified': 'Tue, 14 Nov 2023 22:13:20 GMT' }).send({ n }))
+  t.equal((await own.get({ 'if-none-match': '"a,b"' })).statusCode, 304)
+  for (const [headers, status] of [
+    [{ 'if-none-match': '"z", "a,b"' }, 304], [{ 'if-none-match': '"a"' }, 200], [{ 'if-modified-since': 'Tue, 14 Nov 2023 22:13:20 GMT' }, 304],
+    [{ 'if-modified-since': 'Tue, 14 Nov 2023 22:13:19 GMT' }, 200], [{ 'if-modified-since': 'nonsense' }, 200],
+    [{ 'if-none-match': '"z"', 'if-modified-since': 'Tue, 14 Nov 2023 22:13:20 GMT' }, 200]
+  ] as [Record<string, string>, number][]) t.equal((await own.get(headers)).statusCode, status, JSON.stringify(headers))
+  t.equal(own.runs(), 1)
+})
+
+t.test('HEAD is answered from what GET has stored, and the other way round', async (t) => {
+  const { get, runs } = await serving(t)
+  const head = await get({}, '/value', 'HEAD')
+  const full = await get()
+  const again = await get({}, '/value', 'HEAD')
+  t.equal(runs(), 1)
+  t.strictSame([head.body, full.body, again.body], ['', '{"n":1}', ''])
+  for (const header of ['etag', 'content-type', 'content-length']) t.equal(head.headers[header], full.headers[header], header)
+  for (const header of ['etag', 'content-type', 'content-length', 'cache-status', 'age']) t.equal(again.headers[header], full.headers[header], header)
+})
+
+t.test('the key is the path as the route is written, and the query in order', async (t) => {
+  const { app } = await serving(t)
+  const slashes = Fastify({ routerOptions: { ignoreTrailingSlash: true, caseSensitive: false } })
+  t.teardown(() => slashes.close())
+  await app.ready()
+  await slashes.register(health)
+  await slashes.register(metrics, { enabled: true })
+  await slashes.register(fp(async (to) => { to.decorate('cache', app.cache) }, { name: 'cache' }))
+  await slashes.register(responseCache)
+  const config = { cache: { ttl: 60 } }
+  const echo = (request: FastifyRequest) => ({ params: request.params, query: request.query })
+  slashes.get('/posts/', { config }, echo)
+  slashes.get('/users/:id', { config }, echo)
+  slashes.get('/files/*', { config }, echo)
+  slashes.get('/at/:hour(^\\d+)h:minute', { config }, echo)
+  await slashes.register(async (app) => { app.get('/', { config }, echo) }, { prefix: '/under' })
+  const keys: [url: string, key: string][] = [
+    ['/posts/', '/posts/'], ['/posts', '/posts/'], ['/POSTS', '/posts/'], ['/posts?', '/posts/'], ['/posts?nocache=false', '/posts/'],
+    ['/posts/?b=2&a=1', '/posts/?a=1&b=2'], ['/posts?a=1&b=2&nocache=0', '/posts/?a=1&b=2'], ['/posts?b=%32&%61=1', '/posts/?a=1&b=2'],
+    ['/posts?a=2&a=1', '/posts/?a=2&a=1'], ['/posts?a=1&a=2', '/posts/?a=1&a=2'], ['/posts?a=x+y', '/posts/?a=x+y'], ['/posts?a=x%20y', '/posts/?a=x+y'],
+    ['/posts?b=%ff&a=1', '/posts/?a=1&b=%ff'], ['/posts?b=%fe&a=1', '/posts/?a=1&b=%fe'],
+    ['/users/1', '/users/1'], ['/users/%31/', '/users/1'], ['/users/a:b@c', '/users/a:b@c'], ['/users/a%2Fb', '/users/a%2Fb'], ['/users/a%3Fb', '/users/a%3Fb'],
+    ['/users/%C3%BC', '/users/%C3%BC'], ['/users/a%20b', '/users/a%20b'], ['/users/a%25b', '/users/a%25b'],
+    ['/files/a/b.txt', '/files/a/b.txt'], ['/files/a%2520b', '/files/a%2520b'], ['/at/10h30', '/at/10h30'], ['/under', '/under'], ['/under/', '/under']
+  ]
+  for (const [url, key] of keys) {
+    await app.cache.clear(app.cache.namespace)
+    const answer = await slashes.inject(url)
+    t.equal(answer.statusCode, 200, url)
+    const { entries } = await app.cache.list(app.cache.namespace, { limit: 10 })
+    t.strictSame(entries.map((entry) => entry.key), [`GET:${key}`], url)
+    t.match((await slashes.inject(url)).headers['cache-status'], /hit/, url)
+  }
+  t.throws(() => slashes.post('/x', { config }, echo), /GET alone|already/)
+})
+
+t.test('a write drops what it names, before its answer is sent', async (t) => {
+  const { app, get } = await serving(t, undefined, { tags: ['values', 'ä'] })
+  let seen = ''
+  app.post('/value', { config: { invalidates: ['GET:/value'] } }, async (_request, reply) => {
+    reply.afterInvalidation = () => { seen = 'settled' }
+    return { written: true }
+  })
+  app.put('/tagged', { config: { invalidates: () => ['values'] } }, async () => ({}))
+  app.put('/failing', { config: { invalidates: ['values'] } }, async () => { throw new Error('It failed') })
+  app.put('/faulty', { config: { invalidates: () => { throw new Error('No names') } } }, async () => ({ done: true }))
+  await get()
+  t.equal((await get()).headers['cache-groups'], '"values", "%C3%A4"')
+  await get({}, '/value?a=1')
+  await get({}, '/value?a=1&b=2')
+  const cached = async (url = '/value') => /hit/.test(String((await get({}, url)).headers['cache-status']))
+  const written = await app.inject({ method: 'POST', url: '/value' })
+  t.equal(written.headers['cache-group-invalidation'], '"GET:/value"')
+  t.equal(seen, 'settled')
+  for (const url of ['/value', '/value?a=1', '/value?a=1&b=2']) t.notOk(await cached(url), url)
+  t.ok(await cached())
+  t.equal((await app.inject({ method: 'PUT', url: '/failing' })).statusCode, 500)
+  t.ok(await cached())
+  t.equal((await app.inject({ method: 'PUT', url: '/tagged' })).statusCode, 200)
+  t.notOk(await cached())
+  t.notOk(await cached('/value?a=1'))
+  t.equal((await app.inject({ method: 'PUT', url: '/faulty' })).body, '{"done":true}')
+  t.equal(app.responseCache.counts.failedInvalidations, 1)
+  await app.responseCache.drop('GET:/value?a=1')
+  t.notOk(await cached('/value?a=1'))
+  t.ok(await cached())
+})
+
+t.test('what is answered while it is dropped is not kept', async (t) => {
+  for (const how of ['the key', 'a tag', 'a variant']) {
+    let release = () => {}
+    const { app, get } = await serving(t, async (_request, reply, n) => {
+      if (how === 'a variant') reply.header('vary', 'x-a')
+      if (n === 1) await new Promise<void>((resolve) => { release = resolve })
+      return { n }
+    }, { tags: ['values'] })
+    const first = get()
+    while (app.responseCache.cache.counters('app').loads === 0) await immediate()
+    await immediate()
+    await app.responseCache.drop(how === 'a tag' ? 'values' : 'GET:/value')
+    const second = await get()
+    t.strictSame(second.json(), { n: 2 }, `${how}: who asks afterwards does not wait for it`)
+    release()
+    const answer = await first
+    t.strictSame([answer.statusCode, answer.json()], [200, { n: 1 }], how)
+    t.notMatch(answer.headers['cache-status'], /stored/, how)
+    t.strictSame((await get()).json(), { n: 2 }, how)
+  }
+})
+
+t.test('hooks', async (t) => {
+  const { app, get, runs } = await serving(t, (_request, reply, n) => { reply.header('x-own', 'yes'); return { n } })
+  let requests = 0
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request', ++requests)
+    reply.header('vary', 'Origin')
+    if (request.headers['x-forbidden'] !== undefined) await reply.code(403).send({ forbidden: true })
+  })
+  app.addHook('preSerialization', async (_request, _reply, payload) => ({ wrapped: payload }))
+  app.addHook('onSend', async (_request, reply, payload) => {
+    reply.header('vary', 'Origin, Accept-Encoding')
+    return typeof payload === 'string' ? `${payload}!` : payload
+  })
+  for (const run of [1, 2]) {
+    const answer = await get()
+    t.equal(answer.body, '{"wrapped":{"n":1}}!', 'once each')
+    t.match(answer.headers, { 'x-own': 'yes', 'x-request': String(run), 'content-length': '20', vary: 'Origin, Accept-Encoding', 'cache-status': run === 1 ? MISS : /hit/ })
+  }
+  t.equal((await get({ 'x-forbidden': 'yes' })).statusCode, 403)
+  t.equal(runs(), 1)
+})
+
+t.test('a cookie that a hook sets is nobody else’s', async (t) => {
+  const { app, get, runs } = await serving(t)
+  app.addHook('onSend', async (_request, reply) => { reply.header('set-cookie', 'a=b') })
+  for (let n = 0; n < 2; n++) t.equal((await get()).headers['set-cookie'], 'a=b')
+  t.equal(runs(), 2)
+})
+
+t.test('what is about one caller is not told to those who wait', async (t) => {
+  const { get, runs } = await serving(t, async (_request, reply, n) => {
+    await immediate()
+    if (n === 1) throw Object.assign(new Error('Not you'), { statusCode: 403 })
+    reply.header('set-cookie', `n=${n}`)
+    return { n }
+  })
+  const answers = await Promise.all([get(), get(), get()])
+  t.strictSame(answers.map(({ statusCode }) => statusCode), [403, 200, 200])
+  t.strictSame(answers.map(({ headers }) => headers['set-cookie']), [undefined, 'n=2', 'n=3'])
+  t.equal(runs(), 3)
+})
+
+t.test('whoever leaves before the answer takes it from nobody', async (t) => {
+  for (const fails of [false, true]) {
+    let release = () => {}
+    const { app, runs } = await serving(t, async (_request, _reply, n) => {
+      if (n === 1) await new Promise<void>((resolve) => { release = resolve })
+      if (fails && n === 1) throw new Error('The caller left')
+      return { n }
+    })
+    const url = `${await app.listen({ port: 0, host: '127.0.0.1' })}/value`
+    const leaving = new AbortController()
+    const first = fetch(url, { signal: leaving.signal }).catch(() => 'left')
+    while (runs() === 0) await immediate()
+    const others = [fetch(url), fetch(url)]
+    while (app.responseCache.cache.counters('app').coalesced < 2) await immediate()
+    leaving.abort()
+    t.equal(await first, 'left')
+    const socketsOf = app.server
+    while (await new Promise<number>((resolve, reject) => { socketsOf.getConnections((error, n) => { if (error === null) resolve(n); else reject(error) }) }) > 2) await immediate()
+    release()
+    for (const answer of await Promise.all(others)) t.strictSame(await answer.json(), { n: fails ? 2 : 1 })
+    t.equal(runs(), fails ? 2 : 1)
+  }
+})
+
+t.test('a route that takes too long is 504 for all, and runs once', async (t) => {
+  let release = () => {}
+  const { get, runs } = await serving(t, async (_request, _reply, n) => {
+    if (n === 1) await new Promise<void>((resolve) => { release = resolve })
+    return { n }
+  }, { timeout: 50 })
+  const answers = await Promise.all([get(), get()])
+  t.strictSame(answers.map(({ statusCode }) => statusCode), [504, 504])
+  t.equal(runs(), 1)
+  release()
+  await immediate()
+  await immediate()
+  t.strictSame((await get()).json(), { n: 2 })
+})
+
+t.test('what is used is counted', async (t) => {
+  const { app, get } = await serving(t)
+  for (let n = 0; n < 5; n++) await get()
+  await get({}, '/value?a=1')
+  await get({}, '/value?a=1')
+  const { counts } = app.responseCache
+  t.match(counts, { hits: 5, misses: 2 })
+  t.strictSame(counts.top(10), [['GET:/value', 4], ['GET:/value?a=1', 1]])
+  t.equal(await app.responseCache.total(), 2)
 })
