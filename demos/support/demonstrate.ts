@@ -1,3 +1,4 @@
+import { realpathSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { constants } from 'node:os'
 import { pathToFileURL } from 'node:url'
@@ -55,7 +56,7 @@ export async function demonstrate (demos: readonly Demo[], { keep = false }: Dem
 /** At the end of a demonstration's file: gives it when that file is what Node was started with. */
 export async function demonstrateAlone (url: string, demo: Demo): Promise<void> {
   const [, main, ...options] = process.argv
-  if (main !== undefined && pathToFileURL(main).href === url) process.exit(await demonstrate([demo], { keep: options.includes('--no-teardown') }))
+  if (main !== undefined && pathToFileURL(realpathSync(main)).href === url) process.exit(await demonstrate([demo], { keep: options.includes('--no-teardown') }))
 }
 
 async function timed (demo: Promise<void>): Promise<void> {
