@@ -63,11 +63,12 @@ t.test('a server that is not installed is no claim that holds: it is said what t
 })
 
 t.test('an interruption ends what was started', async (t) => {
-  const { child, ended, saying, pid } = run(t, [fixture('waiting')])
+  const { child, said, ended, saying, pid } = run(t, [fixture('waiting'), fixture('true')])
   await saying('It waits.')
   t.ok(lives(pid()))
   child.kill('SIGINT')
   t.equal(await ended, 130)
+  t.notMatch(said.text, /✗|2\/2|Error/, 'nothing goes on')
   t.notOk(lives(pid()))
 })
 

@@ -17,10 +17,12 @@ const LIMIT = 90_000
 /** Gives demonstrations one after the other, and a table of all at the end. Answers the exit code: 0 when every claim holds. */
 export async function demonstrate (demos: readonly Demo[], { keep = false }: DemonstrateOptions = {}): Promise<number> {
   let stage = new Stage()
+  const state = { isInterrupted: false }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     // However often it is said: what was started is ended first.
     process.once(signal, () => {
       process.on(signal, () => {})
+      state.isInterrupted = true
       print(`\n${signal}: ending what was started`)
       void stage.clear().finally(() => process.exit(128 + constants.signals[signal]))
     })
@@ -33,11 +35,11 @@ export async function demonstrate (demos: readonly Demo[], { keep = false }: Dem
     stage = new Stage()
     const began = performance.now()
     print(`\n${styled('bold', `── ${at + 1}/${demos.length} ${demo.name}: ${demo.title} ──`)}`)
-    try {
-      await timed(demo.run(stage))
-    } catch (error) {
-      stage.claim(`${demo.name} comes to its end`, false, words(error))
-    }
+    const fault = await timed(demo.run(stage)).catch(words)
+    // The process ends as soon as all is ended that was started.
+    if (state.isInterrupted) await new Promise(() => {})
+    if (fault !== undefined) stage.claim(`${demo.name} comes to its end`, false, fault)
+    else if (stage.held + stage.failed === 0) stage.claim(`${demo.name} claims something`, false)
     if (!isKept) await stage.clear()
     const [claims, seconds] = [stage.held + stage.failed, (performance.now() - began) / 1000]
     rows.push([demo.name, `${stage.held} of ${claims}`, seconds.toFixed(1)])
@@ -59,11 +61,12 @@ export async function demonstrateAlone (url: string, demo: Demo): Promise<void> 
   if (main !== undefined && pathToFileURL(realpathSync(main)).href === url) process.exit(await demonstrate([demo], { keep: options.includes('--no-teardown') }))
 }
 
-async function timed (demo: Promise<void>): Promise<void> {
+async function timed (demo: Promise<void>): Promise<undefined> {
   const stop = new AbortController()
   const limit = delay(LIMIT, undefined, { signal: stop.signal }).then(() => { throw new Error(`it is not through after ${LIMIT / 1000} s`) })
   try {
     await Promise.race([demo, limit])
+    return undefined
   } finally {
     stop.abort()
     // The one that lost has nobody who listens any more.
