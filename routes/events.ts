@@ -101,9 +101,10 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
       params: DeadLetterParams,
       response: { 202: ref(Message), ...problems(404, 503) }
     }
-  }, async ({ params: { id } }, reply) => {
-    await deadLetters.retry(id)
-    return reply.code(202).send({ message: 'It is tried again' })
+  }, async (request, reply) => {
+    const accepted = { status: 202, body: { message: 'It is tried again' } }
+    await deadLetters.retry(request.params.id, request.recording(() => accepted))
+    return reply.sendOutcome(accepted)
   })
 }
 

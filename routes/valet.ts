@@ -127,8 +127,8 @@ const valet: FastifyPluginAsyncTypebox = async (app) => {
       body: OptionalRotation,
       response: { 200: ref(SigningKeyRotatedReply), ...problems(401, 503) }
     }
-  }, async ({ principal, body }, reply) => {
-    const kid = await signing.rotate(principal, body ?? {})
+  }, async (request, reply) => {
+    const kid = await signing.rotate(request.principal, request.body ?? {}, request.recording())
     return noStore(reply).send({ kid, keys: (await signing.list(database)).map(signingKeyOf) })
   })
 

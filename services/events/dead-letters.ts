@@ -1,6 +1,7 @@
 import SQL from '@nearform/sql'
-import type { Queryable } from '../database.js'
+import type { Database } from '../database.js'
 import { NotFoundError } from '../errors.js'
+import type { Recording } from '../idempotency/recording.js'
 import { MAX_PAGE, pageOf, positionOf, type PageRequest } from '../page.js'
 
 /** An event that a consumer has given up. */
@@ -15,9 +16,9 @@ export interface DeadLetter {
 
 /** Events that consumers have given up, to be looked at and tried again by a person. */
 export class DeadLetters {
-  readonly #database: Queryable
+  readonly #database: Pick<Database, 'query' | 'transaction'>
 
-  constructor (database: Queryable) {
+  constructor (database: Pick<Database, 'query' | 'transaction'>) {
     this.#database = database
   }
 
@@ -37,10 +38,13 @@ export class DeadLetters {
   }
 
   /** Has it tried again from the first attempt on. @throws NotFoundError when it is no dead letter (any more) */
-  async retry (id: string): Promise<void> {
-    const { rowCount } = await this.#database.query(SQL`
-      UPDATE event_failures SET attempts = 0, next_attempt_at = now() WHERE id = ${id}::bigint AND next_attempt_at IS NULL`)
-    if (rowCount === 0) throw new NotFoundError(`There is no dead letter ${id}: GET /events/dead-letters lists those there are.`)
+  async retry (id: string, recording?: Recording<void>): Promise<void> {
+    await this.#database.transaction(async (transaction) => {
+      const { rowCount } = await transaction.query(SQL`
+        UPDATE event_failures SET attempts = 0, next_attempt_at = now() WHERE id = ${id}::bigint AND next_attempt_at IS NULL`)
+      if (rowCount === 0) throw new NotFoundError(`There is no dead letter ${id}: GET /events/dead-letters lists those there are.`)
+      await recording?.(transaction)
+    })
   }
 }
 

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import SQL from '@nearform/sql'
 import type { Queryable } from '../../database.js'
 import { NotFoundError, UnavailableError } from '../../errors.js'
+import type { Recording } from '../../idempotency/recording.js'
 import type { CredentialStore } from '../credential-store.js'
 import type { Principal } from '../principal.js'
 import { ID, MAX_TTL } from './claims.js'
@@ -104,7 +105,7 @@ export class SigningKeys {
    * when they are to be retired, verify nothing any more.
    * @returns its id
    */
-  async rotate (by: Principal, { retire = false }: { retire?: boolean } = {}): Promise<string> {
+  async rotate (by: Principal, { retire = false }: { retire?: boolean } = {}, recording?: Recording<string>): Promise<string> {
     const { store, algorithm } = this.#options
     return await store.change(async (transaction, revision) => {
       await transaction.query(SQL`
@@ -112,7 +113,9 @@ export class SigningKeys {
           retired_at = CASE WHEN ${retire}::boolean THEN now() END
         WHERE algorithm = ${algorithm} AND retired_at IS NULL AND (verifies_until IS NULL OR ${retire}::boolean)`)
       await transaction.query(SQL`DELETE FROM valet_signing_keys WHERE verifies_until < now() - ${KEPT}::interval`)
-      return await this.#insert(transaction, revision, by.id)
+      const kid = await this.#insert(transaction, revision, by.id)
+      await recording?.(transaction, kid)
+      return kid
     })
   }
 
