@@ -1,11 +1,14 @@
 import type { Config } from '../config.js'
 import type { RunTimeSettings } from '../schemas/config.js'
+import { textOf } from '../services/limits/rates.js'
 import { databaseStrategyOf, policyOf } from './backend.js'
 
 /** The first values of the settings that may change while running. */
-export function initialSettings ({ logLevel, cache, atRest: { compression, encryption } }: Config): Partial<RunTimeSettings> {
+export function initialSettings ({ logLevel, rateLimits, cache, atRest: { compression, encryption } }: Config): Partial<RunTimeSettings> {
   return {
     'log.level': logLevel,
+    'rate_limits.requests': textOf(rateLimits.requests),
+    'rate_limits.failed_logins': textOf(rateLimits.failedLogins),
     'cache.memory.strategy': cache.strategy,
     'cache.memory.max_memory': cache.maxMemory,
     'cache.memory.max_items': cache.maxItems,

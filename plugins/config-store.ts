@@ -1,6 +1,7 @@
 import fp from 'fastify-plugin'
 import { RunTimeSettings } from '../schemas/config.js'
 import { ConfigStore, type SettingChanges } from '../services/config-store.js'
+import { parseRates } from '../services/limits/rates.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -24,6 +25,7 @@ export default fp<ConfigStorePluginOptions>(async function configStore (app, { i
     database: app.database,
     schema: RunTimeSettings,
     initial,
+    parsers: { 'rate_limits.requests': parseRates, 'rate_limits.failed_logins': parseRates },
     pollInterval: shared ? POLL_INTERVAL : undefined,
     log: app.log
   })

@@ -9,7 +9,7 @@ import type { Decision } from '../services/limits/gcra.js'
 import { KnownCredentials } from '../services/limits/known-credentials.js'
 import { Limiter } from '../services/limits/limiter.js'
 import { Quota } from '../services/limits/quota.js'
-import { parseRates, type Rate, rateOf } from '../services/limits/rates.js'
+import { parseRates, type Rate, rateOf, textOf } from '../services/limits/rates.js'
 import { SharedCounter } from '../services/limits/shared-counter.js'
 import { sourceOf } from '../services/limits/sources.js'
 import type {} from './gatekeeper.js'
@@ -24,8 +24,15 @@ export interface RateLimitOptions {
   deadline?: number
 }
 
+/** The limits for everybody. */
+export interface RateLimits {
+  /** Puts others in their place, from the next request on; nobody has more left in proportion than before. */
+  change (which: 'requests' | 'failedLogins', rates: readonly Rate[]): void
+}
+
 declare module 'fastify' {
   interface FastifyInstance {
+    rateLimits: RateLimits
     /**
      * Charges whoever made a request that goes no further: to no route, malformed, or turned away. Goes on with the fault itself, or
      * with a refusal in its place.
@@ -63,8 +70,8 @@ const MAX_OWN = 1000
 export default fp<RateLimitOptions>(async function rateLimit (app, { requests, failedLogins, deadline = 200 }) {
   const limiter = new Limiter()
   const known = new KnownCredentials()
-  const everybody = new Quota('', requests)
-  const logins = new Quota('logins', failedLogins, { prefix: 'failed-logins-' })
+  let everybody = new Quota('', requests)
+  let logins = new Quota('logins', failedLogins, { prefix: 'failed-logins-' })
   const quotas = new Map<string, Quota>([['', everybody], ['logins', logins]])
   const own = new Map<string, Quota>()
   const ownBuckets = new Buckets()
@@ -81,7 +88,7 @@ export default fp<RateLimitOptions>(async function rateLimit (app, { requests, f
   await app.register(fastifyRateLimit, {
     global: true,
     hook: 'onRequest',
-    store: storeOf(limiter, everybody, (route, rate) => { merged.set(route, rate) }),
+    store: storeOf(limiter, () => everybody, (route, rate) => { merged.set(route, rate) }),
     max: requests[0]!.quota,
     timeWindow: requests[0]!.window,
     keyGenerator: callerOf
@@ -90,7 +97,7 @@ export default fp<RateLimitOptions>(async function rateLimit (app, { requests, f
     route.onRequest = before.get(route)!
     const given = route.config?.rateLimit
     if (given === false) return
-    const quota = given === undefined ? everybody : quotaOf(route, given)
+    const quota = given === undefined ? undefined : quotaOf(route, given)
     const cost = given?.cost ?? 1
     route.onRequest = [...route.onRequest, arrival(quota, typeof cost === 'number' ? cost : 1)]
     if (typeof cost === 'function') route.preHandler = [...[route.preHandler ?? []].flat(), rest(quota, cost)]
@@ -98,6 +105,7 @@ export default fp<RateLimitOptions>(async function rateLimit (app, { requests, f
 
   app.decorate('limitFault', limitFault)
   app.decorate('limitSource', limitSource)
+  app.decorate('rateLimits', { change })
   app.gatekeeper.before(refusedLogin)
   app.addHook('onReady', async () => {
     const { redis } = app as { redis?: Redis | Cluster }
@@ -105,8 +113,18 @@ export default fp<RateLimitOptions>(async function rateLimit (app, { requests, f
   })
   app.metrics.addCollector(samples)
 
-  function quotaOf (route: RouteOptions, given: RouteLimits): Quota {
-    if (given.limits === undefined && given.max === undefined && given.timeWindow === undefined) return everybody
+  function change (which: 'requests' | 'failedLogins', rates: readonly Rate[]): void {
+    const quota = which === 'requests' ? everybody : logins
+    if (textOf(rates) === textOf(quota.rates)) return
+    const successor = limiter.change(quota, rates)
+    if (which === 'requests') everybody = successor
+    else logins = successor
+    quotas.set(quota.scope, successor)
+  }
+
+  /** The route's own; undefined: that of everybody. */
+  function quotaOf (route: RouteOptions, given: RouteLimits): Quota | undefined {
+    if (given.limits === undefined && given.max === undefined && given.timeWindow === undefined) return undefined
     const { max, timeWindow } = merged.get(route)!
     const rates = given.limits === undefined ? [rateOf(max, timeWindow)] : parseRates(given.limits)
     const scope = given.groupId ?? `${String(route.method).replace('HEAD', 'GET')} ${route.url}`
@@ -116,9 +134,10 @@ export default fp<RateLimitOptions>(async function rateLimit (app, { requests, f
   }
 
   /** What holds for this caller: its own limits, but where the route has some. */
-  function quotaFor (quota: Quota, { identified }: FastifyRequest): Quota {
+  function quotaFor (routeQuota: Quota | undefined, { identified }: FastifyRequest): Quota {
+    if (routeQuota !== undefined) return routeQuota
     const limits = identified?.rateLimits
-    return limits === undefined || quota !== everybody ? quota : ownQuota(limits)
+    return limits === undefined ? everybody : ownQuota(limits)
   }
 
   function ownQuota (limits: string): Quota {
@@ -131,7 +150,7 @@ export default fp<RateLimitOptions>(async function rateLimit (app, { requests, f
     return quota
   }
 
-  function arrival (routeQuota: Quota, cost: number): onRequestHookHandler {
+  function arrival (routeQuota: Quota | undefined, cost: number): onRequestHookHandler {
     return function rateLimit (request, reply, done) {
       if (hasCredential(request)) known.add(credentialOf(request)!)
       const quota = quotaFor(routeQuota, request)
@@ -142,7 +161,7 @@ export default fp<RateLimitOptions>(async function rateLimit (app, { requests, f
   }
 
   /** What a body costs beyond the one that every request costs; that one is given back when there is not enough for all of it. */
-  function rest (routeQuota: Quota, costOf: (request: FastifyRequest) => number): preHandlerHookHandler {
+  function rest (routeQuota: Quota | undefined, costOf: (request: FastifyRequest) => number): preHandlerHookHandler {
     return function rateLimitOfBody (request, reply, done) {
       const quota = quotaFor(routeQuota, request)
       const cost = costOf(request)
@@ -162,7 +181,7 @@ export default fp<RateLimitOptions>(async function rateLimit (app, { requests, f
   }
 
   function refusal (quota: Quota, decision: Decision, what?: string): Error {
-    quota.refusals[decision.violated]!++
+    quota.refuse(decision)
     return tooManyRequests(quota, decision, what)
   }
 
@@ -176,16 +195,17 @@ export default fp<RateLimitOptions>(async function rateLimit (app, { requests, f
       known.delete(credential)
       for (const caller of suspects(request, credential)) await limiter.take(logins, caller, 1)
     }
-    const quota = quotaFor(everybody, request)
+    const quota = quotaFor(undefined, request)
     return told(reply, quota, await limiter.take(quota, callerOf(request), 1))
   }
 
   function limitSource (address: string | undefined, done: (headers: Record<string, string>, refusal?: Error) => void): void {
+    const quota = everybody
     const tell = (decision: Decision): void => {
-      const headers = { 'ratelimit-policy': everybody.policyHeader, ratelimit: everybody.header(decision) }
-      done(headers, decision.isAllowed ? undefined : refusal(everybody, decision))
+      const headers = { 'ratelimit-policy': quota.policyHeader, ratelimit: quota.header(decision) }
+      done(headers, decision.isAllowed ? undefined : refusal(quota, decision))
     }
-    const decision = limiter.take(everybody, sourceOf(address), 1)
+    const decision = limiter.take(quota, sourceOf(address), 1)
     if (!(decision instanceof Promise)) return tell(decision)
     decision.then(tell).catch((error: unknown) => { app.log.error({ err: error }, 'what is no request could not be answered') })
   }
@@ -213,8 +233,8 @@ export default fp<RateLimitOptions>(async function rateLimit (app, { requests, f
   function * samples (): Generator<Sample> {
     const rejections = { name: 'larder_rate_limit_rejections_total', help: 'Requests refused, by the policy that was reached', type: 'counter' } as const
     const byPolicy = new Map<string, number>()
-    for (const { policies, refusals } of [...quotas.values(), ...own.values()]) {
-      for (const [at, { name }] of policies.entries()) byPolicy.set(name, (byPolicy.get(name) ?? 0) + refusals[at]!)
+    for (const { refusals } of [...quotas.values(), ...own.values()]) {
+      for (const [name, count] of refusals) byPolicy.set(name, (byPolicy.get(name) ?? 0) + count)
     }
     for (const [policy, value] of byPolicy) yield { ...rejections, labels: { policy }, value }
     const callers = [...quotas.values()].reduce((sum, { buckets }) => sum + buckets.size, ownBuckets.size)
@@ -247,11 +267,11 @@ function suspects (request: FastifyRequest, credential: string): string[] {
 }
 
 /** Counts for the handlers that @fastify/rate-limit makes itself (`app.rateLimit()`, `app.createRateLimit()`), and learns what it merged. */
-function storeOf (limiter: Limiter, everybody: Quota, onMerged: (route: RouteOptions, rate: { max: number, timeWindow: number }) => void) {
+function storeOf (limiter: Limiter, everybody: () => Quota, onMerged: (route: RouteOptions, rate: { max: number, timeWindow: number }) => void) {
   return class GcraStore implements FastifyRateLimitStore {
-    readonly #quota: Quota
+    readonly #quota: Quota | undefined
 
-    constructor (options: FastifyRateLimitOptions, quota = everybody) {
+    constructor (options: FastifyRateLimitOptions, quota?: Quota) {
       void options
       this.#quota = quota
     }
@@ -261,7 +281,7 @@ function storeOf (limiter: Limiter, everybody: Quota, onMerged: (route: RouteOpt
         const left = Math.min(...remaining)
         callback(null, isAllowed ? { current: max - left, ttl: Math.max(...next) } : { current: max + 1, ttl: retryAfter })
       }
-      const decision = limiter.take(this.#quota, caller, 1)
+      const decision = limiter.take(this.#quota ?? everybody(), caller, 1)
       if (decision instanceof Promise) decision.then(tell, callback)
       else tell(decision)
     }

@@ -5,9 +5,11 @@ import type { Limits } from '../services/cache/limits.js'
 import type { RetryPolicy } from '../services/cache/retry.js'
 import type { AtRest } from '../services/cache/record-format.js'
 import type { SettingChanges } from '../services/config-store.js'
+import { parseRates } from '../services/limits/rates.js'
 import { checkReserved, type QuotaSetting, quotasOf } from '../services/quotas.js'
 import type {} from './cache.js'
 import type {} from './config-store.js'
+import type {} from './rate-limit.js'
 import type {} from './retry.js'
 
 export interface SettingsPluginOptions {
@@ -19,6 +21,8 @@ export interface SettingsPluginOptions {
 export default fp<SettingsPluginOptions>(async function settings (app, { initial }) {
   const apply = (changes: SettingChanges) => {
     if (changes['log.level'] !== undefined) app.log.level = changes['log.level']
+    if (changes['rate_limits.requests'] !== undefined) app.rateLimits.change('requests', parseRates(changes['rate_limits.requests']))
+    if (changes['rate_limits.failed_logins'] !== undefined) app.rateLimits.change('failedLogins', parseRates(changes['rate_limits.failed_logins']))
     app.retries.configure(policyFor(changes))
     for (const cache of app.caches.all()) {
       const limits = limitsFor(cache.backend, changes)
@@ -58,7 +62,7 @@ export default fp<SettingsPluginOptions>(async function settings (app, { initial
     apply(changes)
     for (const setting of keyless()) app.log.error({ setting }, 'nothing is stored there: entries are to be encrypted, and this process has no key (set CACHE_ENCRYPTION_KEY and restart)')
   }))
-}, { name: 'settings', fastify: '5.x', dependencies: ['config-store', 'cache', 'retry'] })
+}, { name: 'settings', fastify: '5.x', dependencies: ['config-store', 'cache', 'retry', 'rate-limit'] })
 
 /** Seconds there, milliseconds here. */
 function policyFor (changes: SettingChanges): Partial<RetryPolicy> {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import createError from '@fastify/error'
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
@@ -6,7 +7,7 @@ import type {} from '../plugins/config-store.js'
 import type {} from '../plugins/event-streams.js'
 import { problems, ref } from '../schemas/common.js'
 import {
-  NewSettingValue, Setting, SettingChangeQuery, SettingConditions, SettingHistoryQuery, SettingHistoryReply, SettingParams, SettingRollback, SettingsReply,
+  NewSettingValue, Setting, SettingChangeQuery, SettingConditions, SettingHistoryQuery, SettingHistoryReply, SettingParams, SettingQuery, SettingRollback, SettingsReply,
   SettingWatchQuery, type SettingChange as ChangeReply
 } from '../schemas/settings.js'
 import type { ChangeOptions, SettingChange, SettingState } from '../services/config-store.js'
@@ -22,8 +23,13 @@ export interface ConfigRoutesOptions {
 const UnconditionalError = createError<[name: string]>(
   'ERR_PRECONDITION_REQUIRED', 'A change of %s needs If-Match with the ETag that you read, so that nobody else’s change is undone unseen: GET it first.', 428)
 
+const UnknownRevisionError = createError<[revision: number]>(
+  'ERR_GONE', 'There is no revision %d, as after a database was restored or replaced: read GET /config anew, and watch from its revision.', 410)
+
 /** Changes that one look at the history brings to a watcher. */
 const WATCHED_PAGE = 100
+/** Limits for everybody that are too low must not stand in the way of whoever corrects them. */
+const OWN_LIMIT = { limits: '600/minute', groupId: 'config' }
 const tags = ['Configuration']
 const NO_CACHE = 'no-cache'
 
@@ -42,7 +48,7 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
     }
   }, async (_request, reply) => {
     void reply.header('cache-control', NO_CACHE)
-    return { revision: store.revision, settings: [...store.states().map(settingOf), ...environment.map(fixedSettingOf)] }
+    return { revision: store.revision, stale: store.isStale, settings: [...store.states().map(settingOf), ...environment.map(fixedSettingOf)] }
   })
 
   app.get('/:key', {
@@ -52,6 +58,7 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
       summary: 'Read a setting',
       tags,
       params: SettingParams,
+      querystring: SettingQuery,
       headers: SettingConditions,
       response: { 200: ref(Setting), 304: { description: 'It is still at the revision in If-None-Match', type: 'null' }, ...problems(404, 503) }
     }
@@ -59,16 +66,17 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
     const { key } = request.params
     const fixed = environment.find(({ name }) => name === key)
     void reply.header('cache-control', NO_CACHE)
-    if (fixed !== undefined) return fixedSettingOf(fixed)
+    const { explain = false } = request.query
+    if (fixed !== undefined) return { ...fixedSettingOf(fixed), ...(explain && { layers: fixedLayersOf(fixed) }) }
     const state = store.state(key)
     tag(reply, state)
     const noneMatch = request.headers['if-none-match']
     if (noneMatch !== undefined && isNotModified(noneMatch, `r${state.revision}`)) return reply.code(304).send()
-    return settingOf(state)
+    return { ...settingOf(state), ...(explain && { layers: layersOf(state) }) }
   })
 
   app.put('/:key', {
-    config: { scope: 'config:write', touches: 'everything', audit: 'config.change' },
+    config: { scope: 'config:write', touches: 'everything', audit: 'config.change', rateLimit: OWN_LIMIT },
     schema: {
       operationId: 'changeSetting',
       summary: 'Change a setting',
@@ -87,7 +95,7 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
   })
 
   app.delete('/:key', {
-    config: { scope: 'config:delete', touches: 'everything', audit: 'config.reset' },
+    config: { scope: 'config:delete', touches: 'everything', audit: 'config.reset', rateLimit: OWN_LIMIT },
     schema: {
       operationId: 'resetSetting',
       summary: 'Take a setting out of the store',
@@ -124,7 +132,7 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
   })
 
   app.post('/:key/rollback', {
-    config: { scope: 'config:write', touches: 'everything', audit: 'config.roll-back' },
+    config: { scope: 'config:write', touches: 'everything', audit: 'config.roll-back', rateLimit: OWN_LIMIT },
     schema: {
       operationId: 'rollBackSetting',
       summary: 'Go back to an earlier value',
@@ -153,12 +161,15 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
       description: 'Server-sent events: each change as it takes effect here, with its revision as the id, so that `Last-Event-ID` goes on without a gap.',
       tags,
       querystring: SettingWatchQuery,
-      response: { 200: { description: 'A stream of `setting` events', content: { 'text/event-stream': { schema: { type: 'string' } } } }, ...problems(400, 503) }
+      response: { 200: { description: 'A stream of `setting` events', content: { 'text/event-stream': { schema: { type: 'string' } } } }, ...problems(400, 410, 503) }
     }
   }, async (request, reply) => {
     const given = request.headers['last-event-id'] ?? request.query.since
     const since = given === undefined ? store.revision : Number(given)
     if (!Number.isSafeInteger(since) || since < 0) throw new InvalidInputError('Last-Event-ID must be the id of an event of this stream: a revision.')
+    // Another process may have made it a moment ago.
+    if (since > store.revision) await store.load()
+    if (since > store.revision) throw new UnknownRevisionError(since)
     await reply.sendEvents((ended) => changesAfter(since, ended))
   })
 
@@ -232,6 +243,22 @@ function settingOf ({ name, value, source, revision, default: fallback, descript
 
 function fixedSettingOf ({ name, value, isDefault, default: fallback, description }: ConfigRoutesOptions['environment'][number]): Setting {
   return { key: name, value: value ?? null, source: isDefault ? 'default' : 'environment', revision: 0, ...(fallback === undefined ? {} : { default: fallback }), changeable: false, description }
+}
+
+/** What would hold if only what comes before were there: the last one is in force. */
+function layersOf ({ source, value, first, default: fallback }: SettingState): Setting['layers'] {
+  return [
+    { source: 'default' as const, value: fallback },
+    ...(isDeepStrictEqual(first, fallback) ? [] : [{ source: 'environment' as const, value: first }]),
+    ...(source === 'store' ? [{ source: 'store' as const, value }] : [])
+  ]
+}
+
+function fixedLayersOf ({ value, isDefault, default: fallback }: ConfigRoutesOptions['environment'][number]): Setting['layers'] {
+  return [
+    ...(fallback === undefined ? [] : [{ source: 'default' as const, value: fallback }]),
+    ...(isDefault ? [] : [{ source: 'environment' as const, value: value ?? null }])
+  ]
 }
 
 function changeOf ({ revision, key, value, action, changedAt, changedBy }: SettingChange): ChangeReply {

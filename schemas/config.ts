@@ -132,6 +132,10 @@ const quotas = (backend: string) => Type.Record(Type.String({ pattern: NAMESPACE
   max_items: Type.Integer({ minimum: 1, maximum: 1_000_000_000 }),
   max_memory: Type.Integer({ minimum: 1, maximum: TEBIBYTE })
 }, { additionalProperties: false }), { default: {}, description: `What is reserved in ${backend} for namespaces, by their names.` })
+/** Beyond the schema, held to its parser: see `plugins/config-store.ts`. */
+const rates = (fallback: string, what: string) => Type.String({
+  minLength: 1, maxLength: 200, default: fallback, description: `${what}, as in \`10/hour\` or \`100/second, 6000/hour\`. Who has used up a quota has used up the one that takes its place.`
+})
 const ttl = (seconds: number, what: string) =>
   Type.Number({ minimum: 0, maximum: MAX_TTL, default: seconds, description: `Seconds that ${what} stays cached; 0 is for ever.` })
 
@@ -145,6 +149,8 @@ export const RunTimeSettings = Type.Object({
   'retry.base_delay': Type.Number({ minimum: 0.001, maximum: 10, default: 0.05, description: 'Seconds before the second attempt, at most; twice as many before each further one.' }),
   'retry.max_delay': Type.Number({ minimum: 0.001, maximum: 60, default: 2, description: 'Seconds between two attempts, at most.' }),
   'retry.deadline': Type.Number({ minimum: 0.1, maximum: 30, default: 5, description: 'Seconds from the beginning of the first attempt after which none begins, nobody waits for a connection, and the outcome of a commit is not asked for any more.' }),
+  'rate_limits.requests': rates('6000/minute', 'Requests that one caller may make, where its key has no limit of its own'),
+  'rate_limits.failed_logins': rates('60/minute', 'Credentials that do not hold which one address may present'),
   'cache.memory.strategy': memory.strategy,
   'cache.memory.max_memory': memory.max_memory,
   'cache.memory.max_items': memory.max_items,

@@ -14,6 +14,7 @@ const example = {
 }
 
 const key = Type.String({ maxLength: 100, description: 'The setting', examples: [example.key] })
+const source = Type.Union([Type.Literal('default'), Type.Literal('environment'), Type.Literal('store')], { description: 'What gives the value' })
 const revision = Type.Integer({ minimum: 0, description: 'Of its last change, over all settings; 0 while it is not stored', examples: [12] })
 const value = Type.Unknown({ description: 'Of the type that the setting has; `***` for a secret' })
 const changedBy = Type.String({ description: 'Who made the change; empty when that is not known', examples: ['administrator'] })
@@ -21,18 +22,23 @@ const changedBy = Type.String({ description: 'Who made the change; empty when th
 export const Setting = Type.Object({
   key,
   value,
-  source: Type.Union([Type.Literal('default'), Type.Literal('environment'), Type.Literal('store')], { description: 'What gives the value' }),
+  source,
   revision,
   default: Type.Optional(value),
   changeable: Type.Boolean({ description: 'Whether it can change while the service runs; the others are set in the environment, before the start' }),
   description: Type.String(),
+  layers: Type.Optional(Type.Array(Type.Object({ source, value }, { additionalProperties: false }), { description: 'With `explain`: every value that there is for it. The last one is in force' })),
   updated_at: Type.Optional(timestamp('When it was last changed')),
   updated_by: Type.Optional(changedBy)
 }, { $id: 'Setting', additionalProperties: false, description: 'A setting as it is in force', examples: [example] })
 export type Setting = Static<typeof Setting>
 
-export const SettingsReply = Type.Object({ revision: Type.Integer({ minimum: 0, description: 'Of the last change of any setting' }), settings: Type.Array(ref(Setting)) }, {
-  $id: 'SettingsReply', additionalProperties: false, description: 'Every setting as it is in force in this process', examples: [{ revision: 12, settings: [example] }]
+export const SettingsReply = Type.Object({
+  revision: Type.Integer({ minimum: 0, description: 'Of the last change of any setting' }),
+  stale: Type.Boolean({ description: 'Whether the database could not be asked lately: then the last values hold' }),
+  settings: Type.Array(ref(Setting))
+}, {
+  $id: 'SettingsReply', additionalProperties: false, description: 'Every setting as it is in force in this process', examples: [{ revision: 12, stale: false, settings: [example] }]
 })
 export type SettingsReply = Static<typeof SettingsReply>
 
@@ -70,6 +76,9 @@ export const SettingRollback = Type.Object({
 export type SettingRollback = Static<typeof SettingRollback>
 
 export const SettingParams = Type.Object({ key }, { additionalProperties: false })
+export const SettingQuery = Type.Object({
+  explain: Type.Optional(Type.Boolean({ description: 'Show every value that there is for it, and not just the one in force', examples: [true] }))
+}, { additionalProperties: false })
 export const SettingChangeQuery = Type.Object({
   dry_run: Type.Optional(Type.Boolean({ description: 'Check everything, and change nothing', examples: [false] }))
 }, { additionalProperties: false })

@@ -16,6 +16,8 @@ export interface ConfigStoreOptions {
   schema: TObject
   /** First values that win over the schema's defaults: the environment's. */
   initial?: SettingChanges
+  /** Hold values that fit their schema to more than it can say: each throws what is wrong, in words that follow the name. */
+  parsers?: Partial<Record<SettingName, (value: string) => unknown>>
   /** Milliseconds between looks for other processes' changes; undefined when there can be no other process. */
   pollInterval?: number | undefined
   log: { warn (detail: object, message: string): void, info (message: string): void }
@@ -48,6 +50,8 @@ export interface SettingState {
   /** Of its last change; 0 while it is not stored. */
   revision: number
   default: unknown
+  /** What holds while nothing is stored: the environment's, or the default. */
+  first: unknown
   description: string
   changedAt?: Date
   changedBy?: string
@@ -99,6 +103,11 @@ export class ConfigStore {
   /** Of the last change that this process has seen; 0 before the first. */
   get revision (): number {
     return this.#revision
+  }
+
+  /** Whether the table could not be read lately: then the last values hold, and others may have been stored. */
+  get isStale (): boolean {
+    return this.#away
   }
 
   /**
@@ -309,6 +318,7 @@ export class ConfigStore {
       source,
       revision: Number(stored?.revision ?? 0),
       default: Value.Create(schema),
+      first,
       description: schema.description ?? '',
       ...(stored && { changedAt: stored.updated_at, changedBy: stored.changed_by ?? '' })
     }
@@ -342,7 +352,14 @@ export class ConfigStore {
   #faultOf (name: string, value: unknown): string | undefined {
     const schema = Object.hasOwn(this.#options.schema.properties, name) ? this.#options.schema.properties[name] : undefined
     if (schema === undefined) return `${name} is not a setting`
-    return Value.Check(schema, value) ? undefined : `${name} must be ${expected(schema)}`
+    if (!Value.Check(schema, value)) return `${name} must be ${expected(schema)}`
+    const parse = this.#options.parsers?.[name as SettingName]
+    try {
+      parse?.(value as string)
+      return undefined
+    } catch (error) {
+      return `${name} ${(error as Error).message}`
+    }
   }
 }
 
@@ -363,5 +380,6 @@ function expected (schema: TSchema): string {
   if (KindGuard.IsUnion(schema)) return `one of ${schema.anyOf.map((word) => String(word['const'])).join(', ')}`
   if (KindGuard.IsRecord(schema)) return 'an object that its schema allows'
   if (KindGuard.IsBoolean(schema)) return 'true or false'
+  if (KindGuard.IsString(schema)) return `text of ${schema.minLength} to ${schema.maxLength} characters`
   return `${KindGuard.IsInteger(schema) ? 'a whole number' : 'a number'} from ${schema['minimum']} to ${schema['maximum']}`
 }

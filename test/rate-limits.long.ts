@@ -139,3 +139,26 @@ for (const [name, { begin, end }] of Object.entries(outages)) {
     t.match(services[0].log(), /Redis counts requests again/)
   })
 }
+
+t.test('other limits are in force in both within a second, and who had used up theirs has nothing new', async (t) => {
+  const { services } = await two(t, { RATE_LIMITS: '50/hour', CACHE_DEADLINE: '1000' })
+  const [one, other] = services
+  t.strictSame(await count(services, 60, '127.0.0.3'), new Map([[200, 50], [429, 10]]))
+  const change = async (value: string): Promise<void> => {
+    const { status } = await ask(one, '/config/rate_limits.requests', '127.0.0.1', { 'content-type': 'application/json', 'if-match': '*' }, 'PUT', JSON.stringify({ value }))
+    t.equal(status, 200)
+    await eventually(async () => {
+      const { headers } = await ask(other, '/health/ready', '127.0.0.5').then(async () => await ask(other, '/user', '127.0.0.5'))
+      return String(headers['ratelimit-policy']).includes(`q=${value.split('/')[0]};`)
+    }, `${value} holds in the other process`, 1500)
+  }
+  for (const value of ['1000/hour', '500/day', '200/minute']) {
+    await change(value)
+    for (const service of services) {
+      const { status, headers } = await ask(service, '/user', '127.0.0.3')
+      t.ok(status === 429 || Number(/r=(\d+)/.exec(String(headers['ratelimit']))?.[1]) <= 20, `${value}: exhausted as before, but for what has come back since`)
+    }
+  }
+  t.strictSame(await count(services, 30, '127.0.0.4'), new Map([[200, 30]]), 'who has used little is served')
+  t.match(await ask(other, '/config/rate_limits.requests?explain=true'), { body: /"layers":\[.*"50\/hour".*"200\/minute"/ })
+})

@@ -1,5 +1,5 @@
 import SQL from '@nearform/sql'
-import type { Queryable } from '../database.js'
+import type { Database, Queryable } from '../database.js'
 import type { Sealer } from '../access/valet/sealer.js'
 import { InProgressError } from './errors.js'
 import type { Answer } from './recording.js'
@@ -8,7 +8,7 @@ import type { Answer } from './recording.js'
 export const MAX_ANSWER = 2 * 1024 * 1024
 
 export interface ClaimOptions {
-  database: Queryable
+  database: Pick<Database, 'query'>
   id: Buffer
   holder: string
   /** Milliseconds that it holds for without a word. */
@@ -62,7 +62,7 @@ export class Claim {
     await this.#options.database.query(SQL`
       UPDATE idempotency_keys SET applied = true, status = ${isKept ? status : null}::smallint, headers = ${JSON.stringify(headers)},
         body = ${isKept ? this.#sealed(body) : null}::bytea, sealed = ${this.#options.sealer !== undefined}
-      WHERE id = ${this.#options.id} AND holder = ${this.#options.holder} AND status IS NULL`)
+      WHERE id = ${this.#options.id} AND holder = ${this.#options.holder} AND status IS NULL`, { repeatable: true })
   }
 
   /** Gives the request up, so that it can be carried out anew; one that has had its effect stays as it is. */
@@ -70,7 +70,7 @@ export class Claim {
     this.end()
     if (this.#isLost) return
     await this.#options.database.query(SQL`
-      DELETE FROM idempotency_keys WHERE id = ${this.#options.id} AND holder = ${this.#options.holder} AND NOT applied`)
+      DELETE FROM idempotency_keys WHERE id = ${this.#options.id} AND holder = ${this.#options.holder} AND NOT applied`, { repeatable: true })
   }
 
   /** Prolongs the lease no more. */

@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import SQL from '@nearform/sql'
 import type { Sealer } from '../access/valet/sealer.js'
-import type { Queryable } from '../database.js'
+import type { Database } from '../database.js'
 import { UnavailableError } from '../errors.js'
 import { boundTo, Claim } from './claim.js'
 import { AnswerNotKeptError, InProgressError, KeyReusedError, OutcomeUnknownError } from './errors.js'
 import type { Answer } from './recording.js'
 
 export interface RequestLedgerOptions {
-  database: Queryable
+  database: Pick<Database, 'query'>
   /** Seals answers that hold secrets. */
   sealer: Sealer
   /** Seconds that an answer is kept. Default 24 hours. */
@@ -81,8 +81,8 @@ export class RequestLedger {
       VALUES (${id}, ${fingerprint}, ${holder}, now() + make_interval(secs => ${lease / 1000}), now() + make_interval(secs => ${ttl}))
       ON CONFLICT (id) DO UPDATE SET fingerprint = excluded.fingerprint, holder = excluded.holder, leased_until = excluded.leased_until,
         expires_at = excluded.expires_at, applied = false, status = NULL, headers = NULL, body = NULL
-      WHERE kept.expires_at <= now()
-        OR (${isRepeatable} AND NOT kept.applied AND kept.leased_until <= now() AND kept.fingerprint = excluded.fingerprint)`)
+      WHERE kept.expires_at <= now() OR kept.holder = excluded.holder
+        OR (${isRepeatable} AND NOT kept.applied AND kept.leased_until <= now() AND kept.fingerprint = excluded.fingerprint)`, { repeatable: true })
     return rowCount === 1
   }
 

@@ -65,6 +65,23 @@ export class Buckets {
     }
   }
 
+  /**
+   * Has policies take the place of others for everybody: each goes on where that with the nearest window was, in proportion, so that who
+   * has used up all of a quota has used up what takes its place.
+   */
+  carryOver (before: readonly Policy[], after: readonly Policy[], now: number): void {
+    const sources = after.map(({ window }) => nearest(before, window))
+    const ahead = new Array<number>(before.length)
+    for (let at = 0; at < this.#times.length; at += MAX_RATES) {
+      for (let i = 0; i < before.length; i++) ahead[i] = Math.min(Math.max(0, this.#times[at + i]! - now), before[i]!.window)
+      for (let i = 0; i < MAX_RATES; i++) {
+        const source = sources[i]
+        const used = source === undefined ? 0 : ahead[source]! / before[source]!.window
+        this.#times[at + i] = used === 0 ? 0 : now + used * after[i]!.window
+      }
+    }
+  }
+
   #read (row: number, policies: readonly Policy[], now: number): number[] {
     const ahead = this.#ahead
     for (let i = 0; i < policies.length; i++) {
@@ -118,4 +135,10 @@ export class Buckets {
     for (let i = 0; i < caller.length; i++) hash = Math.imul(hash ^ caller.charCodeAt(i), 0x01000193)
     return ((hash ^ hash >>> 15) >>> 0) % SHARED
   }
+}
+
+/** The place of the policy whose window is nearest to this one. */
+function nearest (policies: readonly Policy[], window: number): number {
+  const distances = policies.map((policy) => Math.abs(Math.log(policy.window / window)))
+  return distances.indexOf(Math.min(...distances))
 }

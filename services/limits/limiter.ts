@@ -1,6 +1,7 @@
 import type { BreakerState } from '../cache/resilience.js'
 import { type Decision, describe, judge, newDecision } from './gcra.js'
 import type { Quota } from './quota.js'
+import type { Rate } from './rates.js'
 import type { SharedCounter } from './shared-counter.js'
 
 /**
@@ -34,6 +35,11 @@ export class Limiter {
     return this.#takeShared(this.shared, quota, caller, cost, refund)
   }
 
+  /** Puts other rates in the place of a quota's, from where its callers are. */
+  change (quota: Quota, rates: readonly Rate[]): Quota {
+    return quota.succeededBy(rates, this.#now())
+  }
+
   /** What would become of one more request, by what this process knows; undefined when it knows nothing. */
   look ({ buckets, policies }: Quota, caller: string): Decision | undefined {
     return buckets.look(caller, policies, 1, this.#now(), this.#decision)
@@ -52,7 +58,7 @@ export class Limiter {
     try {
       const { isAllowed, ahead } = await shared.take(quota, caller, cost, refund, [...buckets.ahead(caller, policies, sent).slice(0, policies.length)])
       // Redis counted later than `sent`: what is remembered is never more than what it has.
-      buckets.learn(caller, ahead, sent, refund > 0 && !isAllowed)
+      if (!quota.isOver) buckets.learn(caller, ahead, sent, refund > 0 && !isAllowed)
       const decision = newDecision()
       if (isAllowed) describe(policies, ahead, decision)
       else judge(policies, ahead, cost + refund, decision)

@@ -2,6 +2,14 @@ import { Buckets } from './buckets.js'
 import type { Decision, Policy } from './gcra.js'
 import type { Rate } from './rates.js'
 
+export interface QuotaOptions {
+  /** In front of the rates' names: `key-` makes `key-per-minute`. */
+  prefix?: string
+  buckets?: Buckets
+  /** Refusals so far, by the name of the policy. */
+  refusals?: Map<string, number>
+}
+
 /**
  * The rates that hold together for each caller, and how far each has used them up in this process. Two quotas of the same scope are
  * the same bucket, in Redis too.
@@ -9,25 +17,50 @@ import type { Rate } from './rates.js'
 export class Quota {
   /** What it is for: part of the name in Redis. */
   readonly scope: string
+  readonly rates: readonly Rate[]
   readonly policies: readonly Policy[]
   readonly buckets: Buckets
   /** The header RateLimit-Policy, which never changes. */
   readonly policyHeader: string
   /** The cheapest thing that this can never permit costs one more. */
   readonly largestCost: number
-  /** Refusals, by the place of the policy. */
-  readonly refusals: number[]
+  /** Refusals, by the name of the policy. */
+  readonly refusals: Map<string, number>
   readonly #heads: readonly string[]
+  readonly #prefix: string
+  #isOver = false
 
-  /** @param prefix in front of the rates' names: `key-` makes `key-per-minute` */
-  constructor (scope: string, rates: readonly Rate[], { prefix = '', buckets = new Buckets() }: { prefix?: string, buckets?: Buckets } = {}) {
+  constructor (scope: string, rates: readonly Rate[], { prefix = '', buckets = new Buckets(), refusals = new Map<string, number>() }: QuotaOptions = {}) {
     this.scope = scope
+    this.rates = rates
     this.policies = rates.map(({ quota, window, name }) => ({ quota, window, name: prefix + name, interval: window / quota }))
     this.buckets = buckets
     this.policyHeader = this.policies.map(({ name, quota, window }) => `"${name}";q=${quota};w=${Math.max(1, Math.ceil(window / 1000))}`).join(', ')
     this.largestCost = Math.min(...rates.map(({ quota }) => quota))
-    this.refusals = rates.map(() => 0)
+    this.#prefix = prefix
+    this.refusals = refusals
+    for (const { name } of this.policies) refusals.set(name, refusals.get(name) ?? 0)
     this.#heads = this.policies.map(({ name }, at) => `${at === 0 ? '' : ', '}"${name}";r=`)
+  }
+
+  /** Whether other rates have taken its place. */
+  get isOver (): boolean { return this.#isOver }
+
+  /**
+   * What takes its place: other rates for the same callers, who have used up as much as before.
+   * @param now on the clock of the limiter
+   */
+  succeededBy (rates: readonly Rate[], now: number): Quota {
+    const successor = new Quota(this.scope, rates, { prefix: this.#prefix, buckets: this.buckets, refusals: this.refusals })
+    this.buckets.carryOver(this.policies, successor.policies, now)
+    this.#isOver = true
+    return successor
+  }
+
+  /** Counts a refusal. */
+  refuse ({ violated }: Decision): void {
+    const { name } = this.policies[violated]!
+    this.refusals.set(name, this.refusals.get(name)! + 1)
   }
 
   /** The header RateLimit: what is left, and in how many seconds there is more. */

@@ -53,6 +53,11 @@ function parseRate (text: string): Rate {
   return rateOf(Number(count), Number(times) * unit[1], Number(times) === 1 ? `per-${unit[2]}` : `per-${times}-${unit[2]}s`)
 }
 
+/** Rates as they are written; `parseRates` reads the same from it. */
+export function textOf (rates: readonly Rate[]): string {
+  return rates.map(({ quota, name }) => `${quota}/${name.slice('per-'.length).replace('-', ' ')}`).join(', ')
+}
+
 /**
  * @param window milliseconds
  * @throws RateTextError for one that cannot be kept

@@ -8,8 +8,9 @@ import type { Quota } from './quota.js'
 const LEAVE_ALONE = 1000
 
 /*
- * GCRA for all policies of one caller, on the clock of Redis. The key holds how far the theoretical arrival times are, in milliseconds
- * since 1970, one for each policy, and goes when the caller has all of its quota again. A caller may know better what it has used up
+ * GCRA for all policies of one caller, on the clock of Redis. The key holds the theoretical arrival times, in milliseconds
+ * since 1970, each with the window of its policy, and goes when the caller has all of its quota again. Where the policies have been changed since, one takes
+ * over from that whose window is nearest to its own, in proportion: who has used up all of a quota has used up what takes its place. A caller may know better what it has used up
  * than a Redis that was away, or lost its data: whatever is further ahead holds. A clock that was set back cannot
  * block anybody for longer than the window.
  *
@@ -22,11 +23,24 @@ local now = time[1] * 1000 + time[2] / 1000
 local cost, refund = tonumber(ARGV[1]), tonumber(ARGV[2])
 local policies = (#ARGV - 2) / 3
 local known = {}
-for number in string.gmatch(redis.call('GET', KEYS[1]) or '', '%S+') do known[#known + 1] = tonumber(number) end
+for window, number in string.gmatch(redis.call('GET', KEYS[1]) or '', '([^ :]+):([^ :]+)') do
+  known[#known + 1] = {tonumber(window), tonumber(number) - now}
+end
+local function past(window)
+  local found, nearest = 0, math.huge
+  for i = 1, #known do
+    local distance = math.abs(math.log(known[i][1] / window))
+    if distance < nearest then
+      nearest = distance
+      found = distance == 0 and known[i][2] or known[i][2] / known[i][1] * window
+    end
+  end
+  return found
+end
 local ahead, allowed = {}, 1
 for i = 1, policies do
   local interval, window, least = tonumber(ARGV[3 * i]), tonumber(ARGV[3 * i + 1]), tonumber(ARGV[3 * i + 2])
-  ahead[i] = math.min(math.max((known[i] or 0) - now, least), window)
+  ahead[i] = math.min(math.max(past(window), least), window)
   if ahead[i] + cost * interval - window > 0.001 then allowed = 0 end
 end
 local answer, times, last = {allowed}, {}, 0
@@ -34,7 +48,7 @@ for i = 1, policies do
   local change = allowed == 1 and cost or -refund
   ahead[i] = math.max(0, ahead[i] + change * tonumber(ARGV[3 * i]))
   if ahead[i] > last then last = ahead[i] end
-  times[i] = string.format('%.17g', now + ahead[i])
+  times[i] = ARGV[3 * i + 1] .. ':' .. string.format('%.17g', now + ahead[i])
   answer[i + 1] = string.format('%.6f', ahead[i])
 end
 if last > 0 then redis.call('SET', KEYS[1], table.concat(times, ' '), 'PX', math.ceil(last)) end

@@ -80,6 +80,41 @@ t.test('one process', async (t) => {
     t.match((await send('GET /config/cache.memory.max_items')).json(), { value: 78, source: 'store', updated_by: 'local' })
   })
 
+  t.test('every value that there is for a setting can be seen', async (t) => {
+    const layers = async (key: string) => bodyOf<Setting>(await send(`GET /config/${key}?explain=true`)).layers
+    t.strictSame(await layers('cache.memory.max_items'), [{ source: 'default', value: 10_000 }, { source: 'environment', value: 77 }, { source: 'store', value: 78 }])
+    t.strictSame(await layers('samples.recipes.list_ttl'), [{ source: 'default', value: 60 }])
+    t.strictSame(await layers('CACHE_MAX_ITEMS'), [{ source: 'default', value: 10_000 }, { source: 'environment', value: 77 }])
+    t.strictSame(await layers('REDIS_PASSWORD'), [{ source: 'environment', value: '***' }])
+    t.equal(bodyOf<Setting>(await send(`GET /config/${KEY}`)).layers, undefined)
+    t.equal(bodyOf<SettingsReply>(await send('GET /config')).stale, false)
+  })
+
+  t.test('limits of requests change while running, and nobody gets a new bucket by it', async (t) => {
+    const key = 'rate_limits.requests'
+    const policy = async () => String((await send('GET /user')).headers['ratelimit-policy'])
+    for (const value of ['10/fortnight', '', 10, '0/minute', '10/minute, 20/minute', 'x'.repeat(201)]) {
+      t.match((await send(`PUT /config/${key}`, { value }, { 'if-match': '*' })).json(), { status: 400, errors: [{ path: 'body/value' }] }, JSON.stringify(value))
+    }
+    t.match((await send(`PUT /config/${key}?dry_run=true`, { value: '1/hour' }, { 'if-match': '*' })).json(), { value: '1/hour', source: 'store' })
+    t.equal(await policy(), '"per-second";q=1000000;w=1')
+    t.match((await send(`GET /config/${key}`)).json(), { value: '1000000/second', source: 'environment', default: '6000/minute' })
+    t.equal((await send(`PUT /config/${key}`, { value: '3/hour' }, { 'if-match': '*' })).statusCode, 200)
+    const answers = []
+    for (let i = 0; i < 4; i++) answers.push(await send('GET /user'))
+    t.strictSame(answers.map(({ statusCode }) => statusCode), [200, 200, 200, 429])
+    t.match(answers[0]?.headers, { 'ratelimit-policy': '"per-hour";q=3;w=3600' })
+    t.equal((await send(`PUT /config/${key}`, { value: '100/day' }, { 'if-match': '*' })).statusCode, 200, 'who is exhausted can still correct it')
+    t.match(await send('GET /user'), { statusCode: 429 }, 'and is not less so')
+    t.equal((await send(`DELETE /config/${key}`, undefined, { 'if-match': '*' })).statusCode, 200)
+    t.match((await send('GET /metrics')).body, /larder_rate_limit_rejections_total\{policy="per-hour"\} 1\n/, 'what was refused stays counted')
+    const logins = 'rate_limits.failed_logins'
+    t.equal((await send(`PUT /config/${logins}`, { value: '2/hour' }, { 'if-match': '*' })).statusCode, 200)
+    const wrong = async () => (await send('GET /items', undefined, { 'x-api-key': `wrong-${Math.random()}` })).statusCode
+    t.strictSame([await wrong(), await wrong(), await wrong()], [401, 401, 429])
+    t.equal((await send(`DELETE /config/${logins}`, undefined, { 'if-match': '*' })).statusCode, 200)
+  })
+
   t.test('a dry run says what would be, and changes nothing', async (t) => {
     const etag = await etagOf()
     const before = app.configStore.get(KEY)
@@ -153,6 +188,7 @@ t.test('watching, over two processes', async (t) => {
   t.strictSame(resumed.map(({ value }) => value), [3], 'Last-Event-ID goes on without a gap')
   t.strictSame((await (await events(3, {}, '?since=0')).read).map(({ value }) => value), [1, 2, 3])
   t.equal((await fetch(`${address}/config/watch`, { headers: { 'last-event-id': 'x' } })).status, 400)
+  t.equal((await fetch(`${address}/config/watch?since=999999`)).status, 410, 'a revision of another database is not waited for')
 
   const last = await events(1)
   const closed = other.close()

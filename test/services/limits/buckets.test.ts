@@ -4,7 +4,7 @@ import { Buckets } from '../../../services/limits/buckets.js'
 import { newDecision } from '../../../services/limits/gcra.js'
 import { Limiter } from '../../../services/limits/limiter.js'
 import { Quota } from '../../../services/limits/quota.js'
-import { parseRates } from '../../../services/limits/rates.js'
+import { parseRates, textOf } from '../../../services/limits/rates.js'
 
 function start (rates: string, buckets?: Buckets) {
   const quota = new Quota('', parseRates(rates), buckets === undefined ? {} : { buckets })
@@ -125,5 +125,38 @@ t.test('a caller that gets another policy is held back no longer than that oneâ€
   buckets.take('a', hour.policies, 1, 0, decision)
   buckets.take('a', second.policies, 1, 0, decision)
   t.match(decision, { isAllowed: false, retryAfter: 500 })
+  t.end()
+})
+
+t.test('who has used up a quota has used up the one that takes its place, in the same proportion', (t) => {
+  const cases: [before: string, after: string, left: number[]][] = [
+    ['10/minute', '100/minute', [40]], ['10/minute', '5/minute', [2]], ['10/minute', '10/hour', [4]], ['10/hour', '10/second', [4]],
+    ['100/second, 10/hour', '10/hour', [4]], ['100/second, 10/hour', '100/second, 10/day', [94, 4]], ['10/hour', '100/second, 10/hour', [40, 4]]
+  ]
+  for (const [before, after, left] of cases) {
+    const quota = new Quota('', parseRates(before))
+    const decision = newDecision()
+    quota.buckets.take('a', quota.policies, 6, 1000, decision)
+    const successor = quota.succeededBy(parseRates(after), 1000)
+    successor.buckets.take('b', successor.policies, 1, 1000, newDecision())
+    t.strictSame(quota.isOver && successor.buckets.ahead('a', successor.policies, 1000).slice(0, left.length).map((ahead, i) =>
+      Math.floor((successor.policies[i]!.window - ahead) / successor.policies[i]!.interval + 1e-6)), left, `${before} â†’ ${after}`)
+  }
+  const used = new Quota('', parseRates('3/minute'))
+  used.buckets.take('a', used.policies, 3, 0, newDecision())
+  const decision = newDecision()
+  for (const rates of ['1000/minute', '1/day', '3/minute']) {
+    const successor = used.succeededBy(parseRates(rates), 0)
+    t.match(successor.buckets.look('a', successor.policies, 1, 0, decision), { isAllowed: false }, rates)
+    successor.succeededBy(used.rates, 0)
+  }
+  t.end()
+})
+
+t.test('rates read from their own text are the same', (t) => {
+  for (const rates of ['10/hour', '100/second, 6000/hour', '5 per 2 minutes; 10 per 7 days', '1/month, 3/year']) {
+    t.strictSame(parseRates(textOf(parseRates(rates))), parseRates(rates))
+  }
+  t.equal(textOf(parseRates('10 per 1 hour; 5 per 2 minutes')), '10/hour, 5/2 minutes')
   t.end()
 })

@@ -85,7 +85,7 @@ t.test('without an answer the limits hold here, from what was used before', asyn
 
 t.test('a clock that was set back blocks nobody for longer than the window', async (t) => {
   const [one] = processes(t, 1, '2/minute', 'clock') as [ReturnType<typeof processes>[0]]
-  await one.client.set('larder:limit:{i}:clock', String(Date.now() + 3_600_000_000))
+  await one.client.set('larder:limit:{i}:clock', `60000:${Date.now() + 3_600_000_000}`)
   const { isAllowed, retryAfter } = await one.take('i')
   t.equal(isAllowed, false)
   t.ok(retryAfter <= 30_000)
@@ -103,4 +103,18 @@ t.test('in a cluster each caller’s key is on its own server', async (t) => {
   const decisions = await Promise.all(callers.flatMap((caller) => [1, 2, 3].map(async () => await limiter.take(quota, caller, 1))))
   t.equal(decisions.filter(({ isAllowed }) => isAllowed).length, 60)
   t.notOk(decisions.some(({ isPerProcess }) => isPerProcess))
+})
+
+t.test('a bucket goes on under other rates, in every process, whichever it hears of them first', async (t) => {
+  const [one, other] = processes(t, 2, '5/minute', 'changed') as [ReturnType<typeof processes>[0], ReturnType<typeof processes>[0]]
+  t.match(await one.take('x', 5), { isAllowed: true, remaining: [0] })
+  t.match(await one.take('y', 2), { isAllowed: true, remaining: [3] })
+  const hourly = one.limiter.change(one.quota, parseRates('100/second, 10/hour'))
+  t.match(await one.limiter.take(hourly, 'x', 1), { isAllowed: false, violations: [true, true] })
+  t.match(await one.limiter.take(hourly, 'y', 2), { isAllowed: true, remaining: [58, 4] })
+  t.match(await other.take('x'), { isAllowed: false }, 'where the old ones still hold')
+  const later = other.limiter.change(other.quota, parseRates('10/hour'))
+  t.match(await other.limiter.take(later, 'x', 1), { isAllowed: false })
+  t.match(await other.limiter.take(later, 'y', 4), { isAllowed: true, remaining: [0] })
+  t.match(await other.limiter.take(later, 'z', 1), { isAllowed: true, remaining: [9] }, 'who has used nothing has all')
 })
