@@ -14,6 +14,8 @@ export interface ReportedError extends Partial<FastifyError> {
   retryAfter?: number
   /** Headers that the answer needs, `www-authenticate` for instance. */
   headers?: Record<string, string>
+  /** Whoever threw it has told the log, where that is needed: of a 5xx the log would tell each time otherwise. */
+  isTold?: boolean
   /** Members of the problem beyond the common ones. */
   members?: Record<string, unknown>
   /** The one field that is at fault, and what is wrong with it: see `invalidField`. */
@@ -158,7 +160,7 @@ function sendProblem (error: unknown, request: FastifyRequest, reply: FastifyRep
   const fault: ReportedError = typeof error === 'object' && error !== null ? error : {}
   const status = statusOf(fault)
   const slug = slugOf(fault, status)
-  if (status >= 500) {
+  if (status >= 500 && fault.isTold !== true) {
     request.log.error({ err: error, request_id: request.id }, 'request failed')
   } else {
     request.log.debug({ err: error, request_id: request.id }, 'request refused')

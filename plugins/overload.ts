@@ -15,6 +15,8 @@ const ReducedCapacityError = createError(
   'ERR_TEMPORARY_REDUCED_CAPACITY', 'There is more to do just now than can be done in time: try again after the time in Retry-After.', 503)
 /** Seconds, at most: not everybody comes back at once. */
 const LONGEST_WAIT = 5
+/** Milliseconds between two lines of the log that say so. */
+const SILENCE = 10_000
 
 /** Turns requests away, the least important first, while this process cannot keep up; before it is asked who makes them. */
 export default fp<OverloadOptions>(async function overload (app, options) {
@@ -23,10 +25,18 @@ export default fp<OverloadOptions>(async function overload (app, options) {
   app.addHook('onReady', async () => { overload.start() })
   app.addHook('onClose', async () => { overload.stop() })
   const leave = (): void => { overload.underWay-- }
+  let told = -Infinity
+  /** Not of each: that would make more of what there is too much of. */
+  const tell = (): void => {
+    if (performance.now() - told < SILENCE) return
+    told = performance.now()
+    app.log.warn({ under_way: overload.underWay, delay_ms: Math.round(overload.delay), shed: overload.shed }, 'requests are turned away: there is more to do than can be done in time')
+  }
 
   app.gatekeeper.before((_request, reply, priority) => {
     if (!overload.admits(priority)) {
-      return Object.assign(new ReducedCapacityError(), { retryAfter: 1 + Math.floor(Math.random() * LONGEST_WAIT) })
+      tell()
+      return Object.assign(new ReducedCapacityError(), { retryAfter: 1 + Math.floor(Math.random() * LONGEST_WAIT), isTold: true })
     }
     overload.underWay++
     // Also when the caller has gone before its answer came.
