@@ -14,6 +14,7 @@ import cacheDatabase from './plugins/cache-database.js'
 import components from './plugins/components.js'
 import configStore from './plugins/config-store.js'
 import credentials from './plugins/credentials.js'
+import deadlines from './plugins/deadlines.js'
 import errors, { clientErrorHandler, frameworkErrors } from './plugins/errors.js'
 import eventStreams from './plugins/event-streams.js'
 import events from './plugins/events.js'
@@ -73,6 +74,7 @@ async function compose (app: FastifyInstance, config: Config, { logger, totals }
   const sink = typeof logger === 'object' ? logger.stream : undefined
   await app.register(accessLog, { enabled: config.accessLog && /info|debug|trace/.test(app.log.level), ...(sink && { sink }) })
   const constantHeaders = await securityHeaders({ tls: config.tls !== undefined })
+  await app.register(deadlines) // for whom services are asked, and until when
   await app.register(requests, { constantHeaders }) // counts and logs through the two above
   await app.register(errors)
   await app.register(gatekeeper, config.access) // before the first route, and before any body is read

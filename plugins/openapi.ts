@@ -172,9 +172,9 @@ function complete (document: Document): Document {
   return document
 }
 
-/** What the frame answers before the operation is asked: a faulty address or query, a foreign page, a body that is none, too large or not JSON. */
+/** What the frame answers before the operation is asked: a faulty address or query, a foreign page, a body that is none, too large or not JSON; and a `Request-Timeout` that passes. */
 function always (method: string, path: string): ProblemStatus[] {
-  return [400, ...path.includes('{') ? [414 as const] : [], ...method === 'get' ? [] : [403 as const, 413 as const, 415 as const], 500]
+  return [400, ...path.includes('{') ? [414 as const] : [], ...method === 'get' ? [] : [403 as const, 413 as const, 415 as const], 500, 504]
 }
 
 /** What the gatekeeper and the limits answer before the operation is asked. On public ones a credential that is sent has to hold as well. */

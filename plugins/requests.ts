@@ -7,6 +7,7 @@ import type { FastifyReply, FastifyRequest, RouteOptions, onResponseHookHandler 
 import '../services/tick-shape.js' // makes every request cheaper
 import type {} from './metrics.js'
 import type {} from './access-log.js'
+import type {} from './deadlines.js'
 import type {} from './rate-limit.js'
 
 declare module 'fastify' {
@@ -60,7 +61,8 @@ export default fp<RequestsOptions>(async function requests (app, { constantHeade
     reply.header('x-request-id', request.id)
     for (let i = 0; i < constants.length; i++) reply.header(constants[i]![0], constants[i]![1])
     const raw = request.raw
-    const fault = faultInHeaders(raw) ?? (raw.url!.includes('?') ? faultInQuery(request) : undefined)
+    const fault = faultInHeaders(raw) ?? (raw.url!.includes('?') ? faultInQuery(request) : undefined) ??
+      (raw.headers['request-timeout'] === undefined ? undefined : app.beginDeadline?.(request, reply))
     if (fault === undefined) return done()
     if (app.limitFault === undefined) return done(fault)
     app.limitFault(request, reply, fault, done)

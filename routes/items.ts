@@ -62,7 +62,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
   }, async (request, reply) => {
     const id = randomUUID()
     const created = (item: Item) => ({ status: 201, headers: { location: `/items/${id}` }, body: item })
-    const item = await written(id, () => service.create(id, request.body, request.recording(created)))
+    const item = await written(id, () => service.within(reply.call).create(id, request.body, request.recording(created)))
     return reply.sendOutcome(created(item))
   })
 
@@ -76,9 +76,9 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       body: ref(ItemChanges),
       response: { 200: ref(Item), ...problems(404, 422, 503) }
     }
-  }, async (request) => {
+  }, async (request, reply) => {
     const id = itemId(request.params.id)
-    return await written(id, () => service.update(id, request.body))
+    return await written(id, () => service.within(reply.call).update(id, request.body))
   })
 
   app.delete('/:id', {
@@ -90,9 +90,9 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       params: ItemParams,
       response: { 200: ref(ItemDeletedReply), ...problems(404, 503) }
     }
-  }, async (request) => {
+  }, async (request, reply) => {
     const id = itemId(request.params.id)
-    await service.delete(id)
+    await service.within(reply.call).delete(id)
     await cache.forget(keyOf(id), LIST_KEY)
     outbox.settle('cache', `items/${id}`)
     return { ok: true as const }

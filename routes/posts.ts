@@ -46,7 +46,7 @@ const posts: FastifyPluginAsyncTypebox = async (app) => {
     }
   }, async (request, reply) => {
     const created = { status: 201, body: { message: 'Post created' } }
-    const id = await service.create(request.body, request.recording(() => created))
+    const id = await service.within(reply.call).create(request.body, request.recording(() => created))
     reply.afterInvalidation = () => { outbox.settle('cache', `posts/${id}`) }
     return reply.sendOutcome(created)
   })

@@ -68,7 +68,7 @@ const products: FastifyPluginAsyncTypebox = async (app) => {
   }, async (request, reply) => {
     const time = stopwatch()
     const created = (product: Product) => ({ status: 201, headers: { location: `/products/${product.id}` }, body: { product, ...time.members('database') } })
-    const product = await service.create(request.body, request.recording(created))
+    const product = await service.within(reply.call).create(request.body, request.recording(created))
     await cache.forget(LIST_KEY)
     outbox.settle('cache', `products/${product.id}`)
     return reply.sendOutcome(created(product))
@@ -84,10 +84,10 @@ const products: FastifyPluginAsyncTypebox = async (app) => {
       body: ref(ProductChanges),
       response: { 200: ref(ProductReply), ...problems(404, 503) }
     }
-  }, async (request) => {
+  }, async (request, reply) => {
     const time = stopwatch()
     const { id } = request.params
-    const product = await service.update(id, request.body)
+    const product = await service.within(reply.call).update(id, request.body)
     await Promise.all([cache.forget(LIST_KEY, keyOf(id)), cache.outdate({ tags: [sampleKeys.recipes.tag] })])
     outbox.settle('cache', `products/${id}`)
     return { product, ...time.members('database') }
@@ -102,10 +102,10 @@ const products: FastifyPluginAsyncTypebox = async (app) => {
       params: ProductParams,
       response: { 200: ref(ProductDeletedReply), ...problems(404, 409, 503) }
     }
-  }, async (request) => {
+  }, async (request, reply) => {
     const time = stopwatch()
     const { id } = request.params
-    await service.delete(id)
+    await service.within(reply.call).delete(id)
     await cache.forget(LIST_KEY, keyOf(id))
     outbox.settle('cache', `products/${id}`)
     return { message: 'Product deleted successfully', ...time.members('database') }

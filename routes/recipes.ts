@@ -73,7 +73,7 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
   }, async (request, reply) => {
     const time = stopwatch()
     const created = (recipe: Recipe) => ({ status: 201, headers: { location: `/recipes/${recipe.id}` }, body: { recipe, ...time.members('database') } })
-    const recipe = await service.create(request.body, request.recording(created))
+    const recipe = await service.within(reply.call).create(request.body, request.recording(created))
     await changed(recipe.id)
     return reply.sendOutcome(created(recipe))
   })
@@ -88,9 +88,9 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
       body: ref(RecipeChanges),
       response: { 200: ref(RecipeReply), ...problems(404, 422, 503) }
     }
-  }, async ({ params: { id }, body }) => {
+  }, async ({ params: { id }, body }, reply) => {
     const time = stopwatch()
-    const recipe = await service.update(id, body)
+    const recipe = await service.within(reply.call).update(id, body)
     await changed(id)
     return { recipe, ...time.members('database') }
   })
@@ -104,9 +104,9 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
       params: RecipeParams,
       response: { 200: ref(RecipeDeletedReply), ...problems(404, 503) }
     }
-  }, async ({ params: { id } }) => {
+  }, async ({ params: { id } }, reply) => {
     const time = stopwatch()
-    await service.delete(id)
+    await service.within(reply.call).delete(id)
     await changed(id)
     return { message: 'Recipe deleted successfully', ...time.members('database') }
   })
@@ -125,7 +125,7 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
     const time = stopwatch()
     const { params: { id }, body } = request
     const added = (recipe: Recipe) => ({ status: 201, body: { recipe, ...time.members('database') } })
-    const recipe = await service.addProduct(id, body, request.recording(added))
+    const recipe = await service.within(reply.call).addProduct(id, body, request.recording(added))
     await changed(id)
     return reply.sendOutcome(added(recipe))
   })
@@ -139,9 +139,9 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
       params: RecipeProductParams,
       response: { 200: ref(RecipeReply), ...problems(404, 503) }
     }
-  }, async ({ params: { id, product_id: productId } }) => {
+  }, async ({ params: { id, product_id: productId } }, reply) => {
     const time = stopwatch()
-    const recipe = await service.removeProduct(id, productId)
+    const recipe = await service.within(reply.call).removeProduct(id, productId)
     await changed(id)
     return { recipe, ...time.members('database') }
   })

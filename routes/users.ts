@@ -40,7 +40,7 @@ const users: FastifyPluginAsyncTypebox = async (app) => {
     }
   }, async (request, reply) => {
     const { id } = request.params
-    await service.update(id, request.body)
+    await service.within(reply.call).update(id, request.body)
     reply.afterInvalidation = () => { outbox.settle('cache', `users/${id}`) }
     return { message: 'User updated' }
   })

@@ -34,6 +34,7 @@ export const PROBLEMS = {
   'precondition-required': [428, 'Precondition required', 'Send If-Match with the version that you read.'],
   'too-many-requests': [429, 'Too many requests', 'Wait as long as Retry-After says, then go on more slowly.'],
   'header-fields-too-large': [431, 'Header fields too large', 'Send fewer or shorter headers.'],
+  'client-gone': [499, 'Client gone', 'Nobody was there any more to take the answer: what was not committed was undone.'],
   'internal-error': [500, 'Internal error', 'This is a fault of the service: report it together with the instance.'],
   'not-loaded': [500, 'Not loaded', 'This is a fault of the service: report it together with the instance.'],
   'temporary-reduced-capacity': [503, 'Temporarily reduced capacity', 'There is more to do just now than can be done in time: try again after the time in Retry-After.'],

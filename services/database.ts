@@ -29,6 +29,9 @@ export interface Transaction extends Queryable {
 /** The part of a `pg` pool that is used here; the embedded database has one as well. */
 export type ConnectionPool = Pick<Pool, 'connect' | 'query'>
 
+/** What services use of a database. */
+export type DatabaseAccess = Pick<Database, 'query' | 'transaction' | 'within'>
+
 /** On whose behalf the database is asked. */
 export interface Call {
   /** Ends waits: for a connection, and between attempts. What has not been committed by then is rolled back. */
@@ -128,10 +131,11 @@ export class Database implements Queryable {
   }
 
   /** The same database on behalf of a caller. */
-  within (call: Call): Pick<Database, 'query' | 'transaction'> {
+  within (call: Call): DatabaseAccess {
     return {
       query: async (statement, options) => await this.query(statement, { ...call, ...options }),
-      transaction: async (work, options) => await this.transaction(work, { ...call, ...options })
+      transaction: async (work, options) => await this.transaction(work, { ...call, ...options }),
+      within: (other) => this.within({ ...call, ...other })
     }
   }
 
@@ -142,6 +146,8 @@ export class Database implements Queryable {
         async (left) => await this.#breaker.run(async () => await this.#connected(left, signal, work)),
         { judge: verdictOf, signal, attempts, deadline: until === undefined ? undefined : until - performance.now() })
     } catch (error) {
+      // Whatever it was then: nobody waits for it any more.
+      signal?.throwIfAborted()
       if (isRefusal(error)) throw fromDatabase(new Error('The server is left alone', { cause: error }))
       throw error instanceof AttemptFault ? fromDatabase(error.fault) : error
     }

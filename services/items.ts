@@ -1,6 +1,6 @@
 import SQL from '@nearform/sql'
 import type { Item, ItemChanges, ItemListReply, NewItem } from '../schemas/items.js'
-import type { Database } from './database.js'
+import type { Call, DatabaseAccess } from './database.js'
 import type { EventRecorder } from './events/event.js'
 import { invalidField, NotFoundError, UnsupportedHereError } from './errors.js'
 import type { Recording } from './idempotency/recording.js'
@@ -25,12 +25,17 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 /** Items: JSON objects of any fields, in PostgreSQL. They come back as they were sent. */
 export class ItemService {
-  readonly #database: Database
+  readonly #database: DatabaseAccess
   readonly #events: EventRecorder
 
-  constructor (database: Database, events: EventRecorder) {
+  constructor (database: DatabaseAccess, events: EventRecorder) {
     this.#database = database
     this.#events = events
+  }
+
+  /** The same on behalf of a caller, whose going away or whose deadline ends waits. */
+  within (call: Call): ItemService {
+    return new ItemService(this.#database.within(call), this.#events)
   }
 
   /** In the order of creation. A page also ends where the items on it become too many bytes for one answer. */

@@ -1,18 +1,23 @@
 import SQL from '@nearform/sql'
 import type { NewPost, PostListReply } from '../schemas/posts.js'
-import type { Database } from './database.js'
+import type { Call, DatabaseAccess } from './database.js'
 import type { EventRecorder } from './events/event.js'
 import type { Recording } from './idempotency/recording.js'
 import { MAX_PAGE, pageOf, positionOf, type PageRequest } from './page.js'
 
 /** Posts, in PostgreSQL. */
 export class PostService {
-  readonly #database: Database
+  readonly #database: DatabaseAccess
   readonly #events: EventRecorder
 
-  constructor (database: Database, events: EventRecorder) {
+  constructor (database: DatabaseAccess, events: EventRecorder) {
     this.#database = database
     this.#events = events
+  }
+
+  /** The same on behalf of a caller, whose going away or whose deadline ends waits. */
+  within (call: Call): PostService {
+    return new PostService(this.#database.within(call), this.#events)
   }
 
   /** Their titles, in the order of creation. */

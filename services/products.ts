@@ -1,6 +1,6 @@
 import SQL from '@nearform/sql'
 import type { NewProduct, Product, ProductChanges, ProductListReply } from '../schemas/products.js'
-import type { Database, Queryable } from './database.js'
+import type { Call, DatabaseAccess, Queryable } from './database.js'
 import { invalidField, NotFoundError } from './errors.js'
 import type { EventRecorder } from './events/event.js'
 import type { Recording } from './idempotency/recording.js'
@@ -13,12 +13,17 @@ const CHANGEABLE = ['name', 'description', 'unit', 'price', 'category', 'stock_q
 
 /** Products, in PostgreSQL. Prices are exact: numeric there, and a number of at most two decimals here. */
 export class ProductService {
-  readonly #database: Database
+  readonly #database: DatabaseAccess
   readonly #events: EventRecorder
 
-  constructor (database: Database, events: EventRecorder) {
+  constructor (database: DatabaseAccess, events: EventRecorder) {
     this.#database = database
     this.#events = events
+  }
+
+  /** The same on behalf of a caller, whose going away or whose deadline ends waits. */
+  within (call: Call): ProductService {
+    return new ProductService(this.#database.within(call), this.#events)
   }
 
   /** In the order of their ids. */

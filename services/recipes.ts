@@ -1,7 +1,7 @@
 import createError from '@fastify/error'
 import SQL from '@nearform/sql'
 import type { NewRecipe, NewRecipeItem, Recipe, RecipeChanges, RecipeListReply } from '../schemas/recipes.js'
-import type { Database, Queryable } from './database.js'
+import type { Call, DatabaseAccess, Queryable } from './database.js'
 import { ConflictError, invalidField, NotFoundError } from './errors.js'
 import type { EventRecorder } from './events/event.js'
 import type { Recording } from './idempotency/recording.js'
@@ -16,12 +16,17 @@ export type RecipeList = Pick<RecipeListReply, 'recipes' | 'next_cursor'>
 
 /** Recipes and the products in them, in PostgreSQL. Every change is one transaction: a recipe is stored with all its items, or not at all. */
 export class RecipeService {
-  readonly #database: Database
+  readonly #database: DatabaseAccess
   readonly #events: EventRecorder
 
-  constructor (database: Database, events: EventRecorder) {
+  constructor (database: DatabaseAccess, events: EventRecorder) {
     this.#database = database
     this.#events = events
+  }
+
+  /** The same on behalf of a caller, whose going away or whose deadline ends waits. */
+  within (call: Call): RecipeService {
+    return new RecipeService(this.#database.within(call), this.#events)
   }
 
   /** In the order of their ids. */

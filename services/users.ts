@@ -1,17 +1,22 @@
 import SQL from '@nearform/sql'
 import type { User, UserChanges } from '../schemas/users.js'
-import type { Database } from './database.js'
+import type { Call, DatabaseAccess } from './database.js'
 import type { EventRecorder } from './events/event.js'
 import { NotFoundError } from './errors.js'
 
 /** Users, in PostgreSQL. */
 export class UserService {
-  readonly #database: Database
+  readonly #database: DatabaseAccess
   readonly #events: EventRecorder
 
-  constructor (database: Database, events: EventRecorder) {
+  constructor (database: DatabaseAccess, events: EventRecorder) {
     this.#database = database
     this.#events = events
+  }
+
+  /** The same on behalf of a caller, whose going away or whose deadline ends waits. */
+  within (call: Call): UserService {
+    return new UserService(this.#database.within(call), this.#events)
   }
 
   /** @throws NotFoundError */
