@@ -1,7 +1,9 @@
 import createError from '@fastify/error'
 import { fastifySSE } from '@fastify/sse'
-import type { FastifyReply, preHandlerHookHandler } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, preHandlerHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
+import type {} from './credentials.js'
+import type {} from './gatekeeper.js'
 
 /** One message to a listener. */
 export interface StreamMessage {
@@ -14,8 +16,8 @@ export interface StreamMessage {
 declare module 'fastify' {
   interface FastifyReply {
     /**
-     * Sends messages (server-sent events, WHATWG HTML, section 9.2) until the source ends, the listener goes, its credential expires, or
-     * the service closes. The source is asked for the next message once the listener has taken the last: a slow one delays itself alone.
+     * Sends messages (server-sent events, WHATWG HTML, section 9.2) until the source ends, the listener goes, its credential expires or is
+     * revoked, or the service closes. The source is asked for the next message once the listener has taken the last: a slow one delays itself alone.
      * `ended` is aborted when nobody wants more.
      */
     sendEvents (source: (ended: AbortSignal) => AsyncIterable<StreamMessage>): Promise<void>
@@ -38,7 +40,7 @@ export default fp(async function eventStreams (app) {
   app.addHook('onRoute', (route) => {
     if ((route as { sse?: unknown }).sse !== undefined) route.preHandler = [acceptsEvents, ...[route.preHandler ?? []].flat()]
   })
-  const open = new Set<() => void>()
+  const open = new Map<() => void, FastifyRequest>()
   let isClosing = false
 
   app.decorateReply('sendEvents', async function sendEvents (this: FastifyReply, source: (ended: AbortSignal) => AsyncIterable<StreamMessage>) {
@@ -52,7 +54,7 @@ export default fp(async function eventStreams (app) {
     const { expiresAt } = request.principal
     const expiry = expiresAt === undefined ? undefined : setTimeout(end, Math.min(MAX_DELAY, Math.max(0, expiresAt - Date.now()))).unref()
     if (isClosing) end()
-    open.add(end)
+    open.set(end, request)
     sse.onClose(end)
     try {
       this.header('cache-control', 'no-store')
@@ -75,7 +77,16 @@ export default fp(async function eventStreams (app) {
   })
   app.addHook('preClose', async () => {
     isClosing = true
-    for (const end of open) end()
+    for (const end of open.keys()) end()
+  })
+  app.addHook('onReady', async () => {
+    const credentials = app.credentials as FastifyInstance['credentials'] | undefined
+    // Each change of credentials may be that of one that somebody listens with. While they cannot be read, nobody can say.
+    credentials?.on(() => {
+      for (const [end, request] of open) {
+        app.gatekeeper.recheck(request).catch((error: unknown) => { if ((error as { statusCode?: number }).statusCode !== 503) end() })
+      }
+    })
   })
 }, { name: 'event-streams', fastify: '5.x', dependencies: ['gatekeeper'] })
 

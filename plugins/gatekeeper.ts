@@ -46,6 +46,11 @@ export interface Gatekeeper {
   isCredential (text: string): boolean
   /** Adds what is asked before a credential is looked at: an error that it returns is the answer. */
   before (check: Check): void
+  /**
+   * Looks at the credential of a request again that is still being answered.
+   * @throws what would be answered to it now, where that is not what it was answered at first
+   */
+  recheck (request: FastifyRequest): Promise<void>
   /** Tells of every 401 and 403 that the gatekeeper gives. */
   onDenial (listener: (denial: Denial) => void): void
   /** Tells of a denial that a handler has found, once it knew what the request was about. */
@@ -103,6 +108,12 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
     add: (authenticator) => { authenticators.push(authenticator) },
     isCredential: (text) => authenticators.some((each) => each.recognises(text)),
     before: (check) => { checks.push(check) },
+    recheck: async (request) => {
+      const { scope = 'public' } = request.routeOptions.config
+      const principal = await identify(request)
+      const error = denialOf(principal, { index: permissionIndex(scope) ?? -1, permission: scope, touches: 'handler' }, request.params)
+      if (error !== undefined) throw error
+    },
     onDenial: (listener) => { listeners.push(listener) },
     denied: (request, error) => { tell(request, request.routeOptions.config.scope ?? 'public', error) }
   })

@@ -113,6 +113,25 @@ t.test('one process, without Redis', async (t) => {
     t.equal((await send('GET /events', undefined, { authorization: `Bearer ${await token(['recipes:read'])}` })).statusCode, 403)
   })
 
+  await t.test('a stream ends when its credential is revoked, and no other does', async (t) => {
+    const key = bodyOf<{ id: string, key: string }>(await send('POST /keys', { name: 'listener', scopes: ['events:read', 'config:read'] }))
+    const valet = bodyOf<{ id: string, token: string }>(await send('POST /valet/token', { scopes: ['events:read'] }))
+    const byKey = await listen(t, app, '', { 'x-api-key': key.key })
+    const byValetKey = await listen(t, app, '', { authorization: `Bearer ${valet.token}` })
+    const watching = await fetch(`${app.listeningOrigin}/config/watch`, { headers: { 'x-api-key': key.key } })
+    const local = await listen(t, app)
+    t.equal((await send(`DELETE /valet/tokens/${valet.id}`)).statusCode < 300, true)
+    await byValetKey.reading
+    await send('POST /events', { channel: 'kitchen', event: { hello: 1 } })
+    await eventually(() => byKey.heard.length > 0, 'the other goes on')
+    t.equal((await send(`DELETE /keys/${key.id}`)).statusCode < 300, true)
+    await Promise.all([byKey.reading, watching.text()])
+    await send('POST /events', { channel: 'kitchen', event: { hello: 2 } })
+    await eventually(() => local.heard.length > 1, 'who needs none goes on')
+    t.equal(byKey.heard.length, 1)
+    t.equal(byValetKey.heard.length, 0)
+  })
+
   await t.test('streams end when the service does', async (t) => {
     const { reading } = await listen(t, app)
     await app.close()
