@@ -84,6 +84,7 @@ function outcomeOf (request: FastifyRequest, reply: FastifyReply): AuditEvent {
     ...event,
     outcome: outcomeFrom(reply),
     ...(statusCode < 400 && !reply.raw.writableEnded && { reason: 'The answer was not taken to its end.' }),
+    ...(reply.hasHeader('idempotency-replayed') && { reason: 'The answer to an earlier request with the same Idempotency-Key: nothing was done.' }),
     status: statusCode,
     // What was made is named where it can be found.
     ...(statusCode === 201 && typeof location === 'string' && { resource: location.replace(/^\//, '') })

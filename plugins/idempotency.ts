@@ -9,6 +9,7 @@ import { digestOf, idempotencyKey } from '../services/idempotency/request-key.js
 import { RequestLedger } from '../services/idempotency/request-ledger.js'
 import { sourceOf } from '../services/limits/sources.js'
 import { isLoopback } from './gatekeeper.js'
+import type {} from './metrics.js'
 import type {} from './postgres.js'
 
 /** What a POST route says about repetitions. */
@@ -75,6 +76,7 @@ const PASSING = new Set([401, 403, 408, 429])
 export default fp<IdempotencyOptions>(async function idempotency (app, { secrets, dataDir, ...times }) {
   let ledger: RequestLedger | undefined
   let sweeping: NodeJS.Timeout | undefined
+  const counts = { first: 0, replayed: 0, refused: 0 }
   const opened = (): RequestLedger => ledger!
 
   app.decorateRequest('attempt', null)
@@ -83,6 +85,10 @@ export default fp<IdempotencyOptions>(async function idempotency (app, { secrets
     if (headers !== undefined) this.headers(headers)
     return this.code(status).send(body)
   })
+
+  app.metrics.addCollector(() => Object.entries(counts).map(([outcome, value]) => ({
+    name: 'larder_idempotency_keys_total', help: 'Requests with an Idempotency-Key, by what became of the key', type: 'counter' as const, labels: { outcome }, value
+  })))
 
   app.addHook('onRoute', (route) => {
     if (![route.method].flat().some((method) => METHODS.has(method))) return
@@ -97,9 +103,13 @@ export default fp<IdempotencyOptions>(async function idempotency (app, { secrets
       const header = request.headers['idempotency-key']
       if (header === undefined) return done()
       begin(request, reply, header).then((answer) => {
+        counts[answer === undefined ? 'first' : 'replayed']++
         if (answer === undefined) done()
         else reply.code(answer.status).headers({ ...answer.headers, 'idempotency-replayed': 'true' }).send(answer.body)
-      }, done)
+      }, (error: Error) => {
+        counts.refused++
+        done(error)
+      })
     }
 
     async function begin (request: FastifyRequest, reply: FastifyReply, header: string | string[]): Promise<Answer | undefined> {
@@ -142,7 +152,7 @@ export default fp<IdempotencyOptions>(async function idempotency (app, { secrets
     sweep()
   })
   app.addHook('onClose', async () => { clearInterval(sweeping) })
-}, { name: 'idempotency', fastify: '5.x', dependencies: ['gatekeeper'] })
+}, { name: 'idempotency', fastify: '5.x', dependencies: ['gatekeeper', 'metrics'] })
 
 function recording<T> (this: FastifyRequest, outcomeOf?: (result: T) => Outcome): Recording<T> | undefined {
   if (this.attempt === null) return undefined

@@ -160,6 +160,15 @@ for (const [name, environment] of Object.entries(databases)) {
       t.equal((await send('POST /items', { a: 2 }, keyed('old'))).statusCode, 201, 'the key is free')
     })
 
+    t.test('a repetition is no second act', async (t) => {
+      for (let i = 0; i < 2; i++) await send('POST /keys', { name: 'audited', scopes: ['items:read'] }, keyed('audited', ADMINISTRATOR))
+      await app.audit.flush()
+      const { entries } = bodyOf<{ entries: { reason?: string | null }[] }>(await send('GET /audit?action=key.issue&limit=2', undefined, ADMINISTRATOR))
+      t.match(entries[0]?.reason, /Idempotency-Key: nothing was done/)
+      t.notOk(entries[1]?.reason)
+      t.match((await send('GET /metrics')).body, /larder_idempotency_keys_total\{outcome="replayed"\} \d/)
+    })
+
     t.test('every POST takes the header, and says so', async (t) => {
       interface Operation { operationId: string, parameters?: { $ref?: string }[], responses: Record<string, { headers?: object }> }
       const { paths } = bodyOf<{ paths: Record<string, Record<string, Operation>> }>(await send('GET /openapi.json'))

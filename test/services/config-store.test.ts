@@ -138,6 +138,7 @@ t.test('while the database is away the last values hold', async (t) => {
   await server.stop()
   await t.rejects(store.put({ 'samples.items.list_ttl': 6 }), { message: /database/i, statusCode: 503 }, 'a change is refused')
   t.equal(store.get('samples.items.list_ttl'), 5)
+  await eventually(async () => store.isStale, 'and it says so')
 
   await server.restart()
   await eventually(async () => await store.load().then(() => true, () => false), 'it can be read again')
