@@ -128,7 +128,10 @@ export class Exchange {
     const head = decodeResponse(value)?.head
     if (head === undefined || head.variants !== undefined || (this.#isCredentialed && head.isOpen !== true)) return 'never'
     const { now } = this.#store.cache
-    const use = staleUseOf((now - createdAt) / 1000 + (head.age ?? 0), (now - expiresAt) / 1000, keepingOf(head), this.#wish)
+    const keeping = keepingOf(head)
+    // Fresh by its time, but while other processes cannot be heard nobody knows whether it still holds: it stands in, and no more.
+    const isInDoubt = expiresAt > now
+    const use = staleUseOf((now - createdAt) / 1000 + (head.age ?? 0), Math.max(0, now - expiresAt) / 1000, isInDoubt ? { ...keeping, staleWhileRevalidate: 0 } : keeping, isInDoubt ? NO_WISH : this.#wish)
     if (use === 'at-once') this.#isAnswered = true
     this.#hasStale = use === 'on-error'
     return use

@@ -25,6 +25,6 @@ export function staleUseOf (
   if (wish.maxAge !== undefined && (wish.maxStale === undefined || wish.maxAge === 0 || age > wish.maxAge)) return 'never'
   if (wish.maxStale !== undefined && staleness <= wish.maxStale) return 'at-once'
   if (wish.maxAge !== undefined) return 'never'
-  if (staleness <= staleWhileRevalidate) return 'at-once'
-  return staleness <= staleIfError ? 'on-error' : 'never'
+  if (staleWhileRevalidate > 0 && staleness <= staleWhileRevalidate) return 'at-once'
+  return staleIfError > 0 && staleness <= staleIfError ? 'on-error' : 'never'
 }

@@ -600,3 +600,10 @@ t.test('what is used is counted', async (t) => {
   t.strictSame(counts.top(10), [['GET:/value', 4], ['GET:/value?a=1', 1]])
   t.equal(await app.responseCache.total(), 2)
 })
+
+t.test('a stale answer at the end of its time needs leave as any other', async (t) => {
+  const { get, pass } = await serving(t, undefined, { staleIfError: 10 })
+  await get()
+  pass(60)
+  t.equal((await get()).headers['cache-status'], `larder; fwd=stale; stored; ${KEY}`)
+})
