@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { demonstrateAlone } from './support/demonstrate.js'
 import { ask, type Address } from './support/requests.js'
 import { within, type Demo } from './support/stage.js'
@@ -55,7 +54,8 @@ const demo: Demo = {
     stage.heading('PostgreSQL, which keeps the settings, is away')
     stage.command(`kill -INT ${postgres.pid}    # PostgreSQL`)
     await postgres.stop()
-    await delay(1500)
+    const isSaid = await within(10, async () => (await ask<{ stale: boolean }>(b, 'GET /config')).body.stale)
+    stage.claim('they say that they may have missed something', isSaid !== undefined, isSaid === undefined ? 'not within 10 s' : `"stale":true after ${isSaid.toFixed(1)} s`)
     const away = await stage.show<Setting>(b, `GET /config/${KEY}`)
     stage.claim('the last good value holds on', away.status === 200 && away.body.value === 20)
     stage.claim('in both', (await at(a)).value === 20)

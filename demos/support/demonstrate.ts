@@ -18,15 +18,20 @@ const LIMIT = 90_000
 export async function demonstrate (demos: readonly Demo[], { keep = false }: DemonstrateOptions = {}): Promise<number> {
   let stage = new Stage()
   const state = { isInterrupted: false }
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  const interrupt = (code: number): void => {
     // However often it is said: what was started is ended first.
-    process.once(signal, () => {
-      process.on(signal, () => {})
-      state.isInterrupted = true
-      print(`\n${signal}: ending what was started`)
-      void stage.clear().finally(() => process.exit(128 + constants.signals[signal]))
+    if (state.isInterrupted) return
+    state.isInterrupted = true
+    void stage.clear().finally(() => process.exit(code))
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      if (!state.isInterrupted) print(`\n${signal}: ending what was started`)
+      interrupt(128 + constants.signals[signal])
     })
   }
+  // As with `npm run demos | head`: nobody reads any more.
+  process.stdout.on('error', () => { interrupt(128 + constants.signals.SIGPIPE) })
 
   const rows: string[][] = []
   const total = { held: 0, claims: 0, seconds: 0 }
