@@ -9,6 +9,7 @@ const example = {
   type: 'recipe.created',
   time: '2026-01-31T12:00:00.000Z',
   subject: 'recipes/7',
+  sequence: 1,
   datacontenttype: 'application/json' as const,
   data: { id: 7, title: 'Focaccia' }
 }
@@ -27,6 +28,7 @@ export const Event = Type.Object({
   type: members.type,
   time: timestamp('When it happened'),
   subject: members.subject,
+  sequence: Type.Optional(Type.Integer({ minimum: 1, description: 'Counts the events about the subject, in the order in which they happened: a number that is missing tells of one that was missed', examples: [3] })),
   datacontenttype: Type.Literal('application/json'),
   data: members.data
 }, { $id: 'Event', additionalProperties: false, description: 'Something that happened, as a CloudEvent 1.0', examples: [example] })

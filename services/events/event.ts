@@ -13,6 +13,11 @@ export interface Event {
   readonly time: string
   /** What it happened to: `recipes/7`. */
   readonly subject: string
+  /**
+   * Counts the events about the subject, from 1, in the order in which they happened: whoever misses one, or gets one late, sees it. It begins
+   * anew when none is kept any more.
+   */
+  readonly sequence?: number
   readonly datacontenttype: 'application/json'
   /** The thing as it is since then, or what identified it. */
   readonly data: unknown

@@ -37,8 +37,13 @@ export class Outbox {
   /** Records an event in the caller's transaction. */
   async record (transaction: Queryable | Transaction, { type, subject, data }: NewEvent): Promise<Event> {
     const id = eventId()
-    const { rows: [row] } = await transaction.query<{ time: Date, xid: string }>(SQL`
-      INSERT INTO events (id, type, subject, data) VALUES (${id}, ${type}, ${subject}, ${JSON.stringify(data ?? null)}) RETURNING time, xid::text AS xid`)
+    const { rows: [row] } = await transaction.query<{ time: Date, sequence: string, xid: string }>(SQL`
+      WITH counted AS (
+        INSERT INTO event_subjects (subject, sequence) VALUES (${subject}, 1)
+        ON CONFLICT (subject) DO UPDATE SET sequence = event_subjects.sequence + 1, at = now() RETURNING sequence)
+      INSERT INTO events (id, type, subject, data, sequence)
+      SELECT ${id}::uuid, ${type}::text, ${subject}::text, ${JSON.stringify(data ?? null)}::text, sequence FROM counted
+      RETURNING time, sequence::text AS sequence, xid::text AS xid`)
     this.#remember(subject, id)
     if ('proveBy' in transaction) {
       transaction.proveBy({ id: row?.xid ?? null, statement: SQL`SELECT FROM events WHERE id = ${id}` })
@@ -48,7 +53,7 @@ export class Outbox {
       this.#telling = undefined
       this.#options.onRecorded?.()
     }, COMMITTED_AFTER).unref()
-    return eventOf({ id, type, subject, data: JSON.stringify(data ?? null), time: (row as { time: Date }).time })
+    return eventOf({ id, type, subject, data: JSON.stringify(data ?? null), ...row as { time: Date, sequence: string } })
   }
 
   /**
@@ -57,7 +62,7 @@ export class Outbox {
    */
   async after ({ xid, position }: EventPosition, limit: number, database: Queryable = this.#options.database): Promise<RecordedEvent[]> {
     const { rows } = await database.query<Row>(SQL`
-      SELECT id, type, subject, data, time, xid::text AS xid, position::text AS position FROM events
+      SELECT id, type, subject, sequence::text AS sequence, data, time, xid::text AS xid, position::text AS position FROM events
       WHERE (xid, position) > (${xid}::xid8, ${position}::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot())
       ORDER BY events.xid, events.position LIMIT ${limit}`)
     return rows.map(recordedOf)
@@ -79,14 +84,15 @@ export class Outbox {
   }
 
   async get (id: string): Promise<Event | undefined> {
-    const { rows: [row] } = await this.#options.database.query<Row>(SQL`SELECT * FROM events WHERE id = ${id}`)
+    const { rows: [row] } = await this.#options.database.query<Told>(SQL`
+      SELECT id, type, subject, sequence::text AS sequence, data, time FROM events WHERE id = ${id}`)
     return row && eventOf(row)
   }
 
   /** Those after a position that a consumer has neither done nor failed at, recorded since and until these times; in order. */
   async unhandled (consumer: string, { xid, position }: EventPosition, since: Date, until: Date, limit: number): Promise<RecordedEvent[]> {
     const { rows } = await this.#options.database.query<Row>(SQL`
-      SELECT id, type, subject, data, time, xid::text AS xid, position::text AS position FROM events event
+      SELECT id, type, subject, sequence::text AS sequence, data, time, xid::text AS xid, position::text AS position FROM events event
       WHERE time >= ${since} AND time < ${until} AND (event.xid, event.position) > (${xid}::xid8, ${position}::bigint)
         AND NOT EXISTS (SELECT FROM event_inbox WHERE consumer = ${consumer} AND event_id = event.id)
         AND NOT EXISTS (SELECT FROM event_failures WHERE consumer = ${consumer} AND event_id = event.id)
@@ -100,6 +106,7 @@ export class Outbox {
       DELETE FROM events WHERE id IN (
         SELECT id FROM events event WHERE time < ${before} AND NOT EXISTS (SELECT FROM event_failures WHERE event_id = event.id)
         ORDER BY time LIMIT ${limit})`)
+    await this.#options.database.query(SQL`DELETE FROM event_subjects WHERE at < ${before}`)
     return rowCount ?? 0
   }
 
@@ -156,12 +163,24 @@ export class Outbox {
   }
 }
 
-interface Row { id: string, type: string, subject: string, data: string, time: Date, xid: string, position: string }
+/** `sequence` is null in those that an earlier version recorded. */
+interface Told { id: string, type: string, subject: string, sequence: string | null, data: string, time: Date }
+interface Row extends Told { xid: string, position: string }
 
 function recordedOf (row: Row): RecordedEvent {
   return { event: eventOf(row), xid: row.xid, position: row.position }
 }
 
-function eventOf ({ id, type, subject, data, time }: Pick<Row, 'id' | 'type' | 'subject' | 'data' | 'time'>): Event {
-  return { specversion: '1.0', id, source: '/larder', type, time: time.toISOString(), subject, datacontenttype: 'application/json', data: JSON.parse(data) as unknown }
+function eventOf ({ id, type, subject, sequence, data, time }: Told): Event {
+  return {
+    specversion: '1.0',
+    id,
+    source: '/larder',
+    type,
+    time: time.toISOString(),
+    subject,
+    ...(sequence !== null && { sequence: Number(sequence) }),
+    datacontenttype: 'application/json',
+    data: JSON.parse(data) as unknown
+  }
 }

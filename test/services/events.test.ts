@@ -64,6 +64,21 @@ t.test('events', async (t) => {
     t.strictSame(await outbox.get(recorded.id), recorded)
   })
 
+  await t.test('about one subject are counted in the order in which they happened, whoever is first to begin', async (t) => {
+    const early = await pool.connect()
+    await early.query('BEGIN')
+    await early.query('SELECT pg_current_xact_id()')
+    const first = await record('counted', null, 'counted/1')
+    const second = await outbox.record({ query: async (statement) => early.query(statement as never) }, { type: 'counted', subject: 'counted/1', data: null })
+    const third = record('counted', null, 'counted/1')
+    t.equal((await record('counted', null, 'counted/2')).sequence, 1, 'nobody waits for another subject')
+    await early.query('COMMIT')
+    early.release()
+    t.strictSame([first.sequence, second.sequence, (await third).sequence], [1, 2, 3])
+    const told = (await outbox.after(BEGINNING, 100)).filter(({ event }) => event.subject === 'counted/1').map(({ event }) => event.sequence)
+    t.strictSame(told, [2, 1, 3], 'that an earlier transaction did it later is told')
+  })
+
   await t.test('of a transaction that commits later are not passed over', async (t) => {
     const from = await outbox.last() ?? BEGINNING
     const slow = await pool.connect()

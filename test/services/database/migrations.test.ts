@@ -28,7 +28,8 @@ t.test('migrations', async (t) => {
     11: ['settings_history'],
     12: ['event_failures', 'event_inbox', 'event_readers', 'events'],
     13: ['cache_pools'],
-    14: ['idempotency_keys']
+    14: ['idempotency_keys'],
+    15: ['event_subjects']
   }
   const all = Object.values(ofMigrations).flat().sort()
   const versions = readdirSync(new URL('../../../migrations/', import.meta.url))

@@ -1,0 +1,2 @@
+ALTER TABLE events DROP COLUMN sequence;
+DROP TABLE event_subjects;
