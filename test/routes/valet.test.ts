@@ -214,6 +214,13 @@ t.test('where everybody needs a credential', async (t) => {
     for (const key of ['user:1', 'other']) await send('POST /api/cache/set', { key, value: 1 }, withKey)
     const found = async (key: string): Promise<unknown> => bodyOf<{ found: boolean }>(await send(`GET /api/cache/get/${key}`, undefined, bearer(token))).found
     t.strictSame([await found('user:1'), await found('%75ser:1'), await found('other')], [true, true, false])
+    const exact = await issue({ scopes: ['cache:read'], resources: ['cache/default/user:123'] }, withKey)
+    for (const key of ['user:123', 'user:1234']) await send('POST /api/cache/set', { key, value: 1 }, withKey)
+    const exactly = async (path: string): Promise<unknown> => bodyOf<{ found: boolean }>(await send(`GET /api/cache/get/${path}`, undefined, bearer(exact.token))).found
+    t.strictSame(await Promise.all(['user:123', '%75ser%3A123', 'user:1234', 'user:12', 'USER:123'].map(exactly)), [true, true, false, false, false])
+    const written = await send('POST /api/cache/set', { key: 'user:123', value: 2 }, bearer(exact.token))
+    t.equal(written.statusCode, 403)
+    t.match(written.headers['www-authenticate'], /error="insufficient_scope"/)
     const product = await send('POST /products', { name: 'Tea', price: 1, category: 'Drinks' }, withKey)
     const { id } = bodyOf<{ product: { id: number } }>(product).product
     const one = await issue({ scopes: ['products:read'], resources: [`products/${id}`] }, withKey)
