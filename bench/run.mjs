@@ -1,5 +1,5 @@
 // `npm run bench`: what Larder costs against the bare minimum that answers the same bytes, and against lru-cache in process.
-// Everything that is compared is measured in this one run, in turns. Options: --only=engine,backends,analytics,duties,get,set,batch,products (any of
+// Everything that is compared is measured in this one run, in turns. Options: --only=engine,backends,analytics,duties,responses,get,set,batch,products (any of
 // these), --rounds=7, --seconds=1 (of one round), --load=autocannon (instead of wrk).
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
@@ -14,9 +14,10 @@ import { benchHttp, CASES } from './http.mjs'
 import { loadGenerator } from './load.mjs'
 import { describeMachine } from './machine.mjs'
 import { stopAll } from './processes.mjs'
+import { benchResponses } from './responses.mjs'
 
 const here = import.meta.dirname
-const parts = ['engine', 'backends', 'analytics', 'duties', ...Object.keys(CASES)]
+const parts = ['engine', 'backends', 'analytics', 'duties', 'responses', ...Object.keys(CASES)]
 const { values } = parseArgs({
   options: {
     only: { type: 'string', default: parts.join(',') },
@@ -51,6 +52,7 @@ try {
   if (chosen.includes('backends')) await benchBackends({ folder })
   if (chosen.includes('analytics')) await benchAnalytics()
   if (chosen.includes('duties')) await benchDuties({ folder, load, rounds, seconds })
+  if (chosen.includes('responses')) await benchResponses({ load, rounds, seconds })
   for (const name of Object.keys(CASES)) {
     if (chosen.includes(name)) await benchHttp(name, { folder, load, rounds, seconds })
   }

@@ -1,13 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteHandlerMethod, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
+import type { Cache } from '../services/cache/cache.js'
 import { ResponseCounts } from '../services/response-cache/counts.js'
 import { ResponseKeys } from '../services/response-cache/response-key.js'
 import { ResponseStore } from '../services/response-cache/response-store.js'
 import { fieldNames } from '../services/response-cache/storing.js'
 import { groupList } from '../services/structured-string.js'
 import type { Sample } from '../services/metrics.js'
-import type {} from './cache.js'
-import type {} from './gatekeeper.js'
 import { Capture } from './response-capture.js'
 import { Exchange } from './response-exchange.js'
 
@@ -56,6 +55,8 @@ declare module 'fastify' {
 }
 
 export interface ResponseCacheOptions {
+  /** Where answers are kept: of `createCache` for instance. Default: `app.cache`, by which the plugin `cache` comes first. */
+  cache?: Cache
   /** Who asks, for routes whose answers are for their caller. Default: the gatekeeper's principal, or else the credential itself. */
   identify?: (request: FastifyRequest) => string
 }
@@ -73,12 +74,13 @@ export interface CachedRoute extends ResponseCaching {
 /**
  * Caches the answers of GET routes that opt in with `config: { cache: { ttl } }`, and of their HEAD: RFC 9111 with Cache-Status (RFC 9211), Age, ETag
  * and 304, one run of the handler however many ask, stale answers (RFC 5861), and invalidation by tag or by key. It stands in front of the
- * handler, behind every hook before it: whoever is turned away there gets nothing from the cache either. Registered once, before the routes,
- * after the plugin `cache`. Hooks that change what is sent run for each answer; what is kept is what the handler gave.
+ * handler, behind every hook before it: whoever is turned away there gets nothing from the cache either. Registered once, before the routes.
+ * Hooks that change what is sent run for each answer; what is kept is what the handler gave.
  */
-export default fp<ResponseCacheOptions>(async function responseCache (app, { identify = identityOf }) {
+export default fp<ResponseCacheOptions>(async function responseCache (app, { cache = (app as { cache?: Cache }).cache, identify = identityOf }) {
+  if (cache === undefined) throw new Error('There is no cache to keep answers in: register the plugin `cache` before `response-cache`, or give it the option `cache`.')
   const counts = new ResponseCounts()
-  const store = new ResponseStore(app.cache, counts)
+  const store = new ResponseStore(cache, counts)
   app.decorate('responseCache', store)
   app.decorateReply('afterInvalidation', null)
 
@@ -87,7 +89,8 @@ export default fp<ResponseCacheOptions>(async function responseCache (app, { ide
     if (cache !== undefined) serveFromCache(route, cache)
     if (invalidates !== undefined) invalidateAfter(route, invalidates)
   })
-  app.metrics.addCollector(() => samples(counts))
+  const { metrics } = app as { metrics?: { addCollector (collect: () => Sample[]): void } }
+  metrics?.addCollector(() => samples(counts))
 
   function serveFromCache (route: RouteOptions, cache: ResponseCaching): void {
     const methods = [route.method].flat()
@@ -121,7 +124,7 @@ export default fp<ResponseCacheOptions>(async function responseCache (app, { ide
     if (names.length > 0) reply.header('cache-group-invalidation', groupList(names))
     reply.afterInvalidation?.()
   }
-}, { name: 'response-cache', fastify: '5.x', dependencies: ['cache'] })
+}, { name: 'response-cache', fastify: '5.x' })
 
 /** Two routes of the same path that Fastify tells apart by a constraint have answers of their own. */
 function constraintsOf ({ constraints }: RouteOptions): string {
@@ -129,7 +132,7 @@ function constraintsOf ({ constraints }: RouteOptions): string {
 }
 
 function identityOf (request: FastifyRequest): string {
-  const principal = (request as { principal?: FastifyRequest['principal'] }).principal
+  const principal = (request as { principal?: { readonly id: string } }).principal
   if (principal !== undefined) return principal.id
   const { authorization, cookie, 'x-api-key': key } = request.headers
   return JSON.stringify([authorization ?? null, key ?? null, cookie ?? null])

@@ -1,6 +1,6 @@
 // Builds dist/ from the TypeScript sources and gathers the browser assets that Larder serves itself.
 // It runs before `npm start` and `npm test`, so it has to be quick: esbuild only strips the types here
-// (`npm run typecheck` is what checks them). With --types, as after `npm ci`, it also writes the declarations of `larder/cache`.
+// (`npm run typecheck` is what checks them). With --types, as after `npm ci`, it also writes the declarations of what the package exports.
 import { execFileSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
