@@ -2,6 +2,7 @@ import fp from 'fastify-plugin'
 import pg from 'pg'
 import type { Connections, NotifyingConnection } from '../services/cache/backends/database/connections.js'
 import type {} from './postgres.js'
+import type {} from './retry.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -45,9 +46,10 @@ export default fp<CacheDatabaseOptions>(async function cacheDatabase (app, { dat
   app.decorate('cacheDatabase', {
     pool: { query: async (statement) => await pool.query(statement) },
     concurrency: CONNECTIONS,
+    retry: app.retries.of('postgres'),
     connect: async () => await notifying(new pg.Client(options))
   })
-}, { name: 'cache-database', fastify: '5.x', dependencies: ['postgres'] })
+}, { name: 'cache-database', fastify: '5.x', dependencies: ['postgres', 'retry'] })
 
 async function notifying (client: pg.Client): Promise<NotifyingConnection> {
   // Without a listener Node treats a lost connection as fatal; `end` follows.

@@ -222,7 +222,7 @@ export class Database implements Queryable {
   }
 
   async #askProof (query: Queryable['query']): Promise<CommitProof> {
-    const { rows: [proof] } = await query<{ id: string | null, life: string | null }>(ASK_ID)
+    const { rows: [proof] } = await query<{ id: string | null, life: string | null }>({ name: 'larder_commit', text: ASK_ID })
     // Without it, what was committed is taken for unknown: better than the reverse.
     if (proof?.id !== null && proof?.life === null) beginLife(this.#pool).catch(() => {})
     return proof as CommitProof

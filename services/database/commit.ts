@@ -32,12 +32,11 @@ const PAUSES = { baseDelay: 50, maxDelay: 500 }
 const PATIENT_LOOKS = 2
 
 /**
- * A row of an unlogged table (migrations/004): a server that crashed comes back without it. What it had not written down by then is
- * gone, and ids of transactions with it, which it gives away again: `committed` may speak of somebody else then.
+ * The row of an unlogged table: a server that crashed comes back without it. What it had not written down by then is gone, and ids of
+ * transactions with it, which it gives away again: `committed` may speak of somebody else then.
  */
-const LIFE = "SELECT epoch::text FROM cache_counters WHERE cache = 'larder:commits'"
-const BEGIN_LIFE = `
-  INSERT INTO cache_counters (cache, last, epoch) VALUES ('larder:commits', 0, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) ON CONFLICT DO NOTHING`
+const LIFE = 'SELECT id::text FROM server_life'
+const BEGIN_LIFE = 'INSERT INTO server_life DEFAULT VALUES ON CONFLICT DO NOTHING'
 
 /** Asked in the transaction before its COMMIT, unless the transaction knows its id already. */
 export const ASK_ID = `SELECT pg_current_xact_id_if_assigned()::text AS id, (${LIFE}) AS life`

@@ -9,7 +9,7 @@ import type { Owner } from './servers.js'
 export type Moment = 'before' | 'during' | 'after' | 'hanging'
 
 export interface Cut {
-  /** Of a query as PostgreSQL's clients send it, be it simple or parsed. */
+  /** Of a query as PostgreSQL's clients send it, be it simple or parsed; of one that is prepared, its name. */
   statement: RegExp
   moment: Moment
   /** Only in a transaction in which such a statement came before. */
@@ -187,6 +187,9 @@ class Messages {
       this.#isBegun = true
       if (type === 'Q') statements.push(textUntilNul(body, 0))
       if (type === 'P') statements.push(textUntilNul(body, body.indexOf(0) + 1))
+      // What was prepared before is called by its name.
+      const name = type === 'B' ? textUntilNul(body, body.indexOf(0) + 1) : ''
+      if (name !== '') statements.push(name)
     }
   }
 }

@@ -29,7 +29,8 @@ t.test('migrations', async (t) => {
     12: ['event_failures', 'event_inbox', 'event_readers', 'events'],
     13: ['cache_pools'],
     14: ['idempotency_keys'],
-    15: ['event_subjects']
+    15: ['event_subjects'],
+    16: ['server_life']
   }
   const all = Object.values(ofMigrations).flat().sort()
   const versions = readdirSync(new URL('../../../migrations/', import.meta.url))

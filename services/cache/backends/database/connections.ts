@@ -1,3 +1,5 @@
+import type { Retry } from '../../retry.js'
+
 /** A statement with its values apart; with a name it is parsed once per connection. */
 export interface Statement { name: string, text: string, values: unknown[] }
 
@@ -22,6 +24,8 @@ export interface Connections {
   pool: Queries
   /** Statements that may run at once; more wait here, with their deadline still ahead of them. */
   concurrency: number
+  /** Tries statements again that only read, once their connection was lost. Absent: nothing is tried again. */
+  retry?: Retry
   /** Opens a connection of its own for notifications. Absent: no other process uses the database. */
   connect?: () => Promise<NotifyingConnection>
 }

@@ -23,7 +23,7 @@ import type { Connections, Queries } from './connections.js'
 import { DatabaseLeases } from './leases.js'
 import { Notifications } from './notifications.js'
 import {
-  TEXTS, type EntryRow, type OutcomeRow, type PulseRow, type SampledRow, type ScannedRow, type ValueRow, type WriteRow
+  READS, TEXTS, type EntryRow, type OutcomeRow, type PulseRow, type SampledRow, type ScannedRow, type ValueRow, type WriteRow
 } from './statements.js'
 import { columnOf, keyIn, Tables } from './tables.js'
 
@@ -94,7 +94,7 @@ export class DatabaseBackend implements SharedBackend {
     this.#limits = { ...limits }
     this.format = format
     this.#source = connections.connect === undefined ? null : newSource()
-    this.#tables = new Tables({ connections, prefix: 'larder_cache', texts: TEXTS, owner: cache, name: this.name, away: AWAY })
+    this.#tables = new Tables({ connections, prefix: 'larder_cache', texts: TEXTS, reads: READS, owner: cache, name: this.name, away: AWAY })
     this.#onFault = onFault
     // An only process has nobody to share them with.
     if (leases === undefined || this.#source === null) return

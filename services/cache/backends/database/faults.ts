@@ -18,3 +18,11 @@ export function isOutage (error: unknown): boolean {
   // Lost connections, exhausted pools and missed deadlines come without a code, or with one of Node's (EPIPE looks like an SQLSTATE).
   return code === undefined || !SQLSTATE.test(code) || code === 'EPIPE' || OUTAGES.test(code)
 }
+
+/** What says nothing against asking again at once: a lost connection, or one that was not to be had; not one that hangs. */
+export function isPassing (error: unknown): boolean {
+  if (!isOutage(error)) return false
+  const code = codeOf(error)
+  if (code === undefined) return !/timeout/i.test((error as Error).message)
+  return !SQLSTATE.test(code) || code === 'EPIPE' || /^(08...|57P0[123]|40001|40P01|55P03)$/.test(code)
+}

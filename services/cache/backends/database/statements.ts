@@ -38,6 +38,9 @@ export const TEXTS = {
   sweep: 'SELECT cache_sweep($1)::float8 AS count'
 } as const
 
+/** Those that only read. */
+export const READS: ReadonlySet<keyof typeof TEXTS> = new Set(['get', 'getMany', 'scan', 'scanNamespace', 'sample', 'totals', 'inForce', 'order'])
+
 export interface EntryRow {
   namespace: string
   key: string

@@ -2,7 +2,7 @@ import type { BreakerState } from '../../resilience.js'
 import { Guard } from '../guard.js'
 import { Turns } from '../turns.js'
 import type { Connections, Queries } from './connections.js'
-import { isFull, isOutage } from './faults.js'
+import { isFull, isOutage, isPassing } from './faults.js'
 
 /**
  * How long a statement may take, in milliseconds. A checkpoint or a burst of writes holds a healthy database up for some hundred,
@@ -20,6 +20,8 @@ export interface TablesOptions<Name extends string> {
   prefix: string
   /** Each takes the owner as its first value. */
   texts: Readonly<Record<Name, string>>
+  /** Those that only read: they may be asked twice. Default: none. */
+  reads?: ReadonlySet<Name>
   /** Tells its rows from those of others: letters and digits. */
   owner: string
   /** What they are for, and what to say to whoever needs them while the database is away. */
@@ -46,8 +48,19 @@ export class Tables<Name extends string> {
 
   /** @throws BackendUnavailableError · BackendFullError */
   async ask<Row> (name: Name, ...values: unknown[]): Promise<Row[]> {
-    const { pool } = this.#options.connections
-    return await this.#turns.take(async () => await this.#guard.run(async () => await this.over<Row>(pool, name, ...values), DEADLINE))
+    const { connections: { pool, retry }, reads } = this.#options
+    if (retry === undefined || reads?.has(name) !== true) {
+      return await this.#turns.take(async () => await this.#guard.run(async () => await this.over<Row>(pool, name, ...values), DEADLINE))
+    }
+    let fault: unknown
+    // Whoever waits for another try leaves the turn to others.
+    return await retry.run(async () => {
+      fault = undefined
+      return await this.#turns.take(async () => await this.#guard.run(async () => await this.over<Row>(pool, name, ...values).catch((error: unknown) => {
+        fault = error
+        throw error
+      }), DEADLINE))
+    }, { judge: () => isPassing(fault) ? 'lost' : 'final' })
   }
 
   /** The same over a connection of one's own, without a deadline. */
