@@ -45,12 +45,26 @@ export default fp<AuditOptions>(async function audit (app, { retention }) {
   })
 
   const followAct: onRequestHookHandler = (request, reply, done) => {
-    reply.raw.once('close', () => { if (!isDenied(reply)) audit.record(outcomeOf(request, reply)) })
+    reply.raw.once('close', () => { note(noteAct, request, reply) })
     done()
   }
   const followUse: onRequestHookHandler = (request, reply, done) => {
-    if (request.identified?.kind === 'valet_key') reply.raw.once('close', () => { if (!isDenied(reply)) noteUse(request, reply) })
+    if (request.identified?.kind === 'valet_key') reply.raw.once('close', () => { note(noteUse, request, reply) })
     done()
+  }
+
+  /** Once the answer is sent nobody is left to take a fault: thrown, it would end the process. */
+  function note (what: typeof noteUse, request: FastifyRequest, reply: FastifyReply): void {
+    if (isDenied(reply)) return
+    try {
+      what(request, reply)
+    } catch (err) {
+      log.error({ err, request_id: request.id }, 'The audit log has no entry for a request')
+    }
+  }
+
+  function noteAct (request: FastifyRequest, reply: FastifyReply): void {
+    audit.record(outcomeOf(request, reply))
   }
 
   function noteUse (request: FastifyRequest, reply: FastifyReply): void {
