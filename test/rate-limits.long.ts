@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { Agent, request as httpRequest, type IncomingHttpHeaders } from 'node:http'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
@@ -71,6 +73,26 @@ t.test('ten an hour are ten, and then there is a time to wait', async (t) => {
   t.equal((await ask(services[0], '/health/live', '127.0.0.2')).status, 200, 'a probe is answered')
   const batch = await ask(services[0], '/api/cache/get-batch', '127.0.0.4', { 'content-type': 'application/json' }, 'POST', JSON.stringify(['a', 'b', 'c', 'd']))
   t.match([batch.status, batch.headers['ratelimit']], [200, /r=6;/])
+})
+
+t.test('what cannot be read as a request is counted by both, for its address', async (t) => {
+  const { services } = await two(t, { RATE_LIMITS: '6/hour', CACHE_DEADLINE: '1000' })
+  const nonsense = async ({ url }: Service, localAddress: string): Promise<number> => {
+    const socket = connect({ port: Number(new URL(url).port), host: '127.0.0.1', localAddress })
+    let text = ''
+    socket.setEncoding('latin1').on('data', (chunk: string) => { text += chunk })
+    // In two pieces: what follows while the first is being counted is no second fault.
+    socket.write('nonsense\r\n')
+    socket.write('more of it\r\n\r\n')
+    await once(socket, 'close')
+    t.equal(text.match(/HTTP\/1\.1 /g)?.length, 1)
+    return Number(/^HTTP\/1\.1 (\d{3})/.exec(text)?.[1])
+  }
+  const statuses: number[] = []
+  for (let i = 0; i < 8; i++) statuses.push(await nonsense(services[i % 2]!, '127.0.0.5'))
+  t.strictSame(statuses, [400, 400, 400, 400, 400, 400, 429, 429])
+  t.equal((await ask(services[0], '/user', '127.0.0.5')).status, 429)
+  t.equal((await ask(services[1], '/user', '127.0.0.6')).status, 200)
 })
 
 t.test('a proxy that is trusted names the callers', async (t) => {
