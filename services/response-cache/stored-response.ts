@@ -63,14 +63,23 @@ function bodyText (body: Body): string {
 }
 
 /** Heads that were parsed, by their text: few differ. */
-const heads = new Map<string, Head>()
+const heads = new Map<string, Known>()
 const HEADS = 500
+/** The one before: to compare two texts costs less than to hash one, and one route has one head. */
+let last: Known | undefined
+
+interface Known { text: string, head: Head }
 
 function headOf (text: string): Head {
-  const known = heads.get(text)
-  if (known !== undefined) return known
-  const head = JSON.parse(text) as Head
+  if (last?.text === text) return last.head
+  last = heads.get(text) ?? noted(text)
+  return last.head
+}
+
+function noted (text: string): Known {
+  // A copy: a part of a text keeps all of it in memory.
+  const known = { text: Buffer.from(text).toString(), head: JSON.parse(text) as Head }
   if (heads.size >= HEADS) heads.clear()
-  heads.set(text, head)
-  return head
+  heads.set(known.text, known)
+  return known
 }
