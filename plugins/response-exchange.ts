@@ -294,7 +294,8 @@ export class Exchange {
     const isBackground = this.#isAnswered
     const capture = isBackground ? Capture.inBackground(this.#reply) : Capture.of(this.#reply)
     if (!isBackground) this.#capture = capture
-    const begun = performance.now()
+    const { cache } = this.#store
+    const begun = cache.now
     let captured: Captured | undefined
     try {
       captured = await capture.run(this.#server, this.#route.handler, this.#request)
@@ -304,7 +305,7 @@ export class Exchange {
       if (this.#request.socket?.destroyed === true) throw new ForerunnerLeftError('The caller left')
       throw error
     }
-    return await this.#judged(captured, (performance.now() - begun) / 1000, isBackground)
+    return await this.#judged(captured, (cache.now - begun) / 1000, isBackground)
   }
 
   async #judged (captured: Captured | undefined, delay: number, isBackground: boolean): Promise<Ready> {
