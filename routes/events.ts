@@ -3,7 +3,8 @@ import type {} from '../plugins/event-streams.js'
 import type {} from '../plugins/events.js'
 import { Message, problems, ref } from '../schemas/common.js'
 import { DeadLetterListReply, DeadLetterParams, DeadLetterQuery, Event as EventReply, EventQuery, NewEvent } from '../schemas/events.js'
-import type { Principal } from '../services/access/principal.js'
+import { checkNamespaceReach } from '../services/access/access.js'
+import { type Principal, seesNamespace } from '../services/access/principal.js'
 import { permissionIndex } from '../services/access/scopes.js'
 import { InvalidInputError, UnsupportedHereError } from '../services/errors.js'
 import { BEGINNING, type Event } from '../services/events/event.js'
@@ -11,10 +12,11 @@ import { MAX_TYPE_PATTERNS, typeFilter } from '../services/events/feed.js'
 
 const tags = ['Events']
 
-/** The scope whose holders may know of events of a type, by the first part of the type. What is published here is known to all who listen. */
+/** The scope whose holders may know of events of a type, by the first part of the type. What is published here is known to all who listen in its namespace. */
 const KNOWN_TO = new Map([['item', 'items'], ['product', 'products'], ['recipe', 'recipes'], ['user', 'users'], ['post', 'posts']]
   .map(([kind, resource]) => [kind, permissionIndex(`${resource}:read`)!] as const))
 
+const DEFAULT = 'default'
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 /** What happens, live. Prefix: `/events`. */
@@ -28,7 +30,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'streamEvents',
       summary: 'Listen to events',
       description: 'Server-sent events, each named by its type, from now on. `Last-Event-ID` goes on after an event, without a gap and without a repetition; ' +
-        'where that event is not kept any more, the stream begins with one named `gap`. Events of resources that the credential may not read are left out.',
+        'where that event is not kept any more, the stream begins with one named `gap`. Events of resources that the credential may not read, and what was published in namespaces that it does not reach, are left out.',
       tags,
       querystring: EventQuery,
       response: { 200: { description: 'A stream of events', content: { 'text/event-stream': { schema: { type: 'string' } } } }, ...problems(400, 503) }
@@ -59,14 +61,15 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
       response: { 201: ref(EventReply), ...problems(422, 503) }
     }
   }, async (request, reply) => {
-    const { channel, event } = request.body
+    const { channel, namespace = DEFAULT, event } = request.body
+    checkNamespaceReach(request.principal, namespace)
     if (KNOWN_TO.has(channel)) throw new UnsupportedHereError(`Events of the channel ${channel} are recorded with the changes that they are about: take another.`)
     const kind = event['type']
     const type = `${channel}.${typeof kind === 'string' && /^[A-Za-z0-9_.-]{1,100}$/.test(kind) ? kind : 'published'}`
     const published = (recorded: Event) => ({ status: 201, body: recorded })
     const recording = request.recording(published)
     return reply.sendOutcome(published(await database.transaction(async (transaction) => {
-      const recorded = await outbox.record(transaction, { type, subject: channel, data: event })
+      const recorded = await outbox.record(transaction, { type, subject: subjectOf(namespace, channel), data: event })
       await recording?.(transaction, recorded)
       return recorded
     })))
@@ -111,8 +114,12 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
 /** In development the local caller could read the thing itself with a valet key of its own making. */
 function mayKnow (principal: Principal, { type, subject }: Pick<Event, 'type' | 'subject'>): boolean {
   const needed = KNOWN_TO.get(type.slice(0, type.indexOf('.')))
-  if (needed === undefined) return principal.resources === undefined
+  if (needed === undefined) return principal.resources === undefined && seesNamespace(principal, namespaceOf(subject))
   return principal.kind === 'local' || (principal.scopes.holds(needed) && (principal.resources === undefined || principal.resources.covers(subject)))
 }
+
+/** No subject of a resource has three parts. */
+const subjectOf = (namespace: string, channel: string): string => namespace === DEFAULT ? channel : `namespaces/${namespace}/${channel}`
+const namespaceOf = (subject: string): string => /^namespaces\/([^/]+)\//.exec(subject)?.[1] ?? DEFAULT
 
 export default events

@@ -1,4 +1,5 @@
 import { Type, type Static } from '@sinclair/typebox'
+import { NAMESPACE } from './config.js'
 import { cursor, limit, nextCursor, ref, timestamp } from './common.js'
 import { storedText } from './stored-text.js'
 
@@ -17,7 +18,7 @@ const example = {
 const members = {
   id: Type.String({ description: 'Unique; later ones sort later', examples: [example.id] }),
   type: Type.String({ description: 'What happened to what', examples: [example.type] }),
-  subject: Type.String({ description: 'What it happened to', examples: [example.subject] }),
+  subject: Type.String({ description: 'What it happened to; the channel of one that was published, in another namespace than `default` as in `namespaces/shop/kitchen`', examples: [example.subject] }),
   data: Type.Unknown({ description: 'The thing as it is since then, or what identified it' })
 }
 
@@ -36,6 +37,7 @@ export type Event = Static<typeof Event>
 
 export const NewEvent = Type.Object({
   channel: Type.String({ pattern: '^[A-Za-z][A-Za-z0-9_-]{0,63}$', description: 'What it is about; the first part of its type', examples: ['kitchen'] }),
+  namespace: Type.Optional(Type.String({ pattern: NAMESPACE, default: 'default', description: 'Credentials that are limited to other namespaces do not hear of it', examples: ['shop'] })),
   event: Type.Record(Type.String(), Type.Unknown(), { description: 'Any object. A `type` in it becomes the rest of the type, else that is `published`' })
 }, { $id: 'NewEvent', additionalProperties: false, description: 'An event to publish', examples: [{ channel: 'kitchen', event: { type: 'opened', by: 'Alice' } }] })
 export type NewEvent = Static<typeof NewEvent>

@@ -113,6 +113,28 @@ t.test('one process, without Redis', async (t) => {
     t.equal((await send('GET /events', undefined, { authorization: `Bearer ${await token(['recipes:read'])}` })).statusCode, 403)
   })
 
+  await t.test('a credential of some namespaces hears and tells of those alone', async (t) => {
+    const keyOf = async (namespaces?: string[]) => {
+      const { key } = bodyOf<{ key: string }>(await send('POST /keys', { name: 'tenant', scopes: ['events:read', 'events:write', 'posts:read'], ...(namespaces && { namespaces }) }))
+      return { 'x-api-key': key }
+    }
+    const [one, other, all] = [await keyOf(['one']), await keyOf(['other', 'default']), await keyOf()]
+    const listening = async (headers: Record<string, string>) => (await listen(t, app, '', headers)).heard
+    const [byOne, byOther, byAll] = [await listening(one), await listening(other), await listening(all)]
+    const publish = async (headers: Record<string, string>, namespace?: string) =>
+      (await send('POST /events', { channel: 'kitchen', event: { type: 'opened' }, ...(namespace !== undefined && { namespace }) }, headers)).statusCode
+    t.equal(await publish(one, 'one'), 201)
+    t.strictSame([await publish(one), await publish(one, 'other'), await publish(other, 'one')], [403, 403, 403])
+    t.equal(await publish(other, 'other'), 201)
+    t.equal(await publish(other), 201)
+    await send('POST /api/posts/', { title: 'For all who may read posts' })
+    await eventually(() => byAll.length >= 4 && byOther.length >= 3 && byOne.length >= 2, 'the last of them')
+    t.strictSame(byAll.map(({ data }) => data.subject.replace(/\d+$/, '1')), ['namespaces/one/kitchen', 'namespaces/other/kitchen', 'kitchen', 'posts/1'])
+    t.strictSame(byOther.map(({ data }) => data.type), ['kitchen.opened', 'kitchen.opened', 'post.created'])
+    t.strictSame(byOne.map(({ data }) => data.subject.replace(/\d+$/, '1')), ['namespaces/one/kitchen', 'posts/1'])
+    t.equal(await publish(all, 'not a namespace'), 400)
+  })
+
   await t.test('a stream ends when its credential is revoked, and no other does', async (t) => {
     const key = bodyOf<{ id: string, key: string }>(await send('POST /keys', { name: 'listener', scopes: ['events:read', 'config:read'] }))
     const valet = bodyOf<{ id: string, token: string }>(await send('POST /valet/token', { scopes: ['events:read'] }))
