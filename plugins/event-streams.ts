@@ -90,7 +90,10 @@ export default fp(async function eventStreams (app) {
   })
 }, { name: 'event-streams', fastify: '5.x', dependencies: ['gatekeeper'] })
 
-const acceptsEvents: preHandlerHookHandler = (request, _reply, done) => {
+const acceptsEvents: preHandlerHookHandler = (request, reply, done) => {
   const { accept = '*/*' } = request.headers
-  done(/(?:^|[\s,])(?:\*\/\*|text\/(?:\*|event-stream))\s*(?:[;,]|$)/i.test(accept) ? undefined : new NotAcceptableError())
+  const accepts = /(?:^|[\s,])(?:\*\/\*|text\/(?:\*|event-stream))\s*(?:[;,]|$)/i.test(accept)
+  // The head of a stream that has no body, and so no end to wait for.
+  if (accepts && request.method === 'HEAD') reply.type('text/event-stream').header('cache-control', 'no-store').send()
+  else done(accepts ? undefined : new NotAcceptableError())
 }

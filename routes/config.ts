@@ -11,7 +11,7 @@ import {
   SettingWatchQuery, type SettingChange as ChangeReply
 } from '../schemas/settings.js'
 import type { ChangeOptions, SettingChange, SettingState } from '../services/config-store.js'
-import { InvalidInputError, UnsupportedHereError } from '../services/errors.js'
+import { invalidField, InvalidInputError, UnsupportedHereError } from '../services/errors.js'
 import { nextPage, positionOf } from '../services/page.js'
 import { isNotModified, parsePreconditions } from '../services/preconditions.js'
 
@@ -91,7 +91,8 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
   }, async (request, reply) => {
     const { key } = request.params
     checkChangeable(key)
-    return changed(reply, await store.set(key, valueIn(request.body), changeOptions(request, key)))
+    const options = changeOptions(request, key)
+    return changed(reply, await store.set(key, valueIn(request.body), options), options)
   })
 
   app.delete('/:key', {
@@ -109,7 +110,8 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
   }, async (request, reply) => {
     const { key } = request.params
     checkChangeable(key)
-    return changed(reply, await store.remove(key, changeOptions(request, key)))
+    const options = changeOptions(request, key)
+    return changed(reply, await store.remove(key, options), options)
   })
 
   app.get('/:key/history', {
@@ -147,9 +149,9 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
   }, async (request, reply) => {
     const { key } = request.params
     checkChangeable(key)
-    const rolledBack = (state: SettingState) => ({ status: 200, headers: { etag: etagOf(state) }, body: settingOf(state) })
-    const options = { ...changeOptions(request, key, false), recording: request.recording(rolledBack) }
-    return await reply.sendOutcome(rolledBack(await store.rollBack(key, request.body?.revision, options)))
+    const options = changeOptions(request, key, false)
+    const rolledBack = (state: SettingState) => ({ status: 200, ...(options.dryRun === true ? {} : { headers: { etag: etagOf(state) } }), body: settingOf(state) })
+    return await reply.sendOutcome(rolledBack(await store.rollBack(key, request.body?.revision, { ...options, recording: request.recording(rolledBack) })))
   })
 
   app.get('/watch', {
@@ -194,13 +196,17 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
   }
 
   function checkChangeable (key: string): void {
-    if (!environment.some(({ name }) => name === key)) return
-    throw new UnsupportedHereError(`${key} holds from the start of the service to its end: set it in the environment and start again.`)
+    if (environment.some(({ name }) => name === key)) {
+      throw new UnsupportedHereError(`${key} holds from the start of the service to its end: set it in the environment and start again.`)
+    }
+    // One that there is not is told before what its change would need.
+    store.state(key)
   }
 }
 
-function changed (reply: FastifyReply, state: SettingState): Setting {
-  tag(reply, state)
+/** What would be has no ETag: nobody could change it. */
+function changed (reply: FastifyReply, state: SettingState, { dryRun }: ChangeOptions): Setting {
+  if (dryRun !== true) tag(reply, state)
   return settingOf(state)
 }
 
@@ -224,8 +230,11 @@ function changeOptions ({ headers, query, principal }: FastifyRequest, key: stri
 
 function valueIn (body: unknown): unknown {
   if (body === undefined) throw new InvalidInputError('A change needs a value: send it as JSON, as it is or as {"value": …}.')
-  const isWrapped = typeof body === 'object' && body !== null && Object.keys(body).length === 1 && Object.hasOwn(body, 'value')
-  return isWrapped ? (body as { value: unknown }).value : body
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return body
+  const unknown = Object.keys(body).find((name) => name !== 'value')
+  if (unknown !== undefined) throw invalidField(`body/${unknown}`, 'is not known here: send the value as it is, or as {"value": …}')
+  if (!Object.hasOwn(body, 'value')) throw invalidField('body/value', 'is missing')
+  return (body as { value: unknown }).value
 }
 
 function settingOf ({ name, value, source, revision, default: fallback, description, changedAt, changedBy }: SettingState): Setting {

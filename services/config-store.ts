@@ -276,7 +276,8 @@ export class ConfigStore {
       const { set = {}, remove } = await decide(this.#settingsIn(stored), stored, transaction)
       this.#checkEach(set)
       const others = stored.filter(({ key }) => key !== remove && !Object.hasOwn(set, key))
-      const wanted = [...others, ...Object.entries(set).map(([key, value]) => ({ key, value: JSON.stringify(value), revision: '0', updated_at: new Date(), changed_by: by }))]
+      const revisionOf = (key: string): string => stored.find((row) => row.key === key)?.revision ?? '0'
+      const wanted = [...others, ...Object.entries(set).map(([key, value]) => ({ key, value: JSON.stringify(value), revision: revisionOf(key), updated_at: new Date(), changed_by: by }))]
       const changed = [...Object.keys(set), ...(remove === undefined ? [] : [remove])]
       for (const rule of this.#rules) rule(this.#settingsIn(wanted), changed)
       if (dryRun) return wanted

@@ -115,10 +115,24 @@ t.test('one process', async (t) => {
     t.equal((await send(`DELETE /config/${logins}`, undefined, { 'if-match': '*' })).statusCode, 200)
   })
 
+  t.test('a body is the value, or an object with the value alone', async (t) => {
+    for (const [body, path] of [[{ value: 5, x: 1 }, 'body/x'], [{ Value: 5 }, 'body/Value'], [{}, 'body/value']] as const) {
+      t.match((await send(`PUT /config/${KEY}`, body, { 'if-match': '*' })).json(), { status: 400, errors: [{ path }] }, JSON.stringify(body))
+    }
+    for (const method of ['PUT', 'DELETE']) t.equal((await send(`${method} /config/log_level`, method === 'PUT' ? 5 : undefined)).statusCode, 404, 'before it is told what a change needs')
+  })
+
+  t.test('the head of a stream is answered at once', async (t) => {
+    const { statusCode, headers } = await send('HEAD /config/watch')
+    t.match({ statusCode, headers }, { statusCode: 200, headers: { 'content-type': /^text\/event-stream/ } })
+  })
+
   t.test('a dry run says what would be, and changes nothing', async (t) => {
     const etag = await etagOf()
     const before = app.configStore.get(KEY)
-    t.match(bodyOf<Setting>(await send(`PUT /config/${KEY}?dry_run=true`, 9, { 'if-match': etag })), { value: 9, source: 'store' })
+    const dry = await send(`PUT /config/${KEY}?dry_run=true`, 9, { 'if-match': etag })
+    t.match(bodyOf<Setting>(dry), { value: 9, source: 'store', revision: Number(/\d+/.exec(etag)?.[0]) })
+    t.equal(dry.headers.etag, undefined, 'nothing is there that could be changed under it')
     t.equal((await send(`PUT /config/${KEY}?dry_run=true`, 9, { 'if-match': '"r0"' })).statusCode, 412)
     t.equal((await send(`DELETE /config/${KEY}?dry_run=true`, undefined, { 'if-match': etag })).json<Setting>().value, 30)
     t.equal(app.configStore.get(KEY), before)
