@@ -1,7 +1,7 @@
 import SQL from '@nearform/sql'
 import type { NewProduct, Product, ProductChanges, ProductListReply } from '../schemas/products.js'
 import type { Call, DatabaseAccess, Queryable } from './database.js'
-import { invalidField, NotFoundError } from './errors.js'
+import { ConflictError, invalidField, NotFoundError } from './errors.js'
 import type { EventRecorder } from './events/event.js'
 import type { Recording } from './idempotency/recording.js'
 import { MAX_PAGE, pageOf, positionOf, type PageRequest } from './page.js'
@@ -59,9 +59,14 @@ export class ProductService {
     ], '')), { id })
   }
 
-  /** @throws NotFoundError · ConflictError while something refers to it */
+  /** @throws NotFoundError · ConflictError while a recipe uses it */
   async delete (id: number): Promise<void> {
-    await this.#changed('deleted', async (transaction) => await transaction.query<ProductRow>(SQL`DELETE FROM products WHERE id = ${id}::bigint RETURNING *`), { id })
+    try {
+      await this.#changed('deleted', async (transaction) => await transaction.query<ProductRow>(SQL`DELETE FROM products WHERE id = ${id}::bigint RETURNING *`), { id })
+    } catch (error) {
+      if (!(error instanceof ConflictError)) throw error
+      throw Object.assign(new ConflictError(`Recipes use the product ${id}: take it out of them first (DELETE /recipes/:id/products/${id}).`), { cause: error })
+    }
   }
 
   /** Makes a change of one row, and records it. */
