@@ -68,11 +68,13 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     const type = `${channel}.${typeof kind === 'string' && /^[A-Za-z0-9_.-]{1,100}$/.test(kind) ? kind : 'published'}`
     const published = (recorded: Event) => ({ status: 201, body: recorded })
     const recording = request.recording(published)
-    return reply.sendOutcome(published(await database.transaction(async (transaction) => {
-      const recorded = await outbox.record(transaction, { type, subject: subjectOf(namespace, channel), data: event })
+    const subject = subjectOf(namespace, channel)
+    const { call } = reply
+    return reply.sendOutcome(published(await outbox.inTurn(subject, async () => await database.transaction(async (transaction) => {
+      const recorded = await outbox.record(transaction, { type, subject, data: event })
       await recording?.(transaction, recorded)
       return recorded
-    })))
+    }, call), call.signal)))
   })
 
   app.get('/dead-letters', {

@@ -1,6 +1,7 @@
 import SQL from '@nearform/sql'
 import type { Queryable, Transaction } from '../database.js'
 import { type Event, eventId, type EventPosition, type NewEvent } from './event.js'
+import { Turns } from './turns.js'
 
 export interface OutboxOptions {
   database: Queryable
@@ -24,6 +25,7 @@ const OPEN_FOR = 60_000
  */
 export class Outbox {
   readonly #options: OutboxOptions
+  readonly #turns = new Turns()
   #telling: NodeJS.Timeout | undefined
   /** Recorded here and not settled yet, by subject, the oldest first. */
   readonly #open = new Map<string, { id: string, at: number }[]>()
@@ -34,15 +36,21 @@ export class Outbox {
     this.#options = options
   }
 
-  /** Records an event in the caller's transaction. */
+  /**
+   * Runs work that records about a subject, from before it has a connection: one at a time in this process. The count of a subject is
+   * locked until the transaction ends, and those who wait for it there would have all connections soon.
+   */
+  async inTurn<T> (subject: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> { return await this.#turns.take(subject, work, signal) }
+
+  /** Records an event in the caller's transaction. What others may record about the same subject at the same time does so `inTurn`. */
   async record (transaction: Queryable | Transaction, { type, subject, data }: NewEvent): Promise<Event> {
     const id = eventId()
     const { rows: [row] } = await transaction.query<{ time: Date, sequence: string, xid: string }>(SQL`
       WITH counted AS (
-        INSERT INTO event_subjects (subject, sequence) VALUES (${subject}, 1)
-        ON CONFLICT (subject) DO UPDATE SET sequence = event_subjects.sequence + 1, at = now() RETURNING sequence)
-      INSERT INTO events (id, type, subject, data, sequence)
-      SELECT ${id}::uuid, ${type}::text, ${subject}::text, ${JSON.stringify(data ?? null)}::text, sequence FROM counted
+        INSERT INTO event_subjects (subject, sequence, at) VALUES (${subject}, 1, clock_timestamp())
+        ON CONFLICT (subject) DO UPDATE SET sequence = event_subjects.sequence + 1, at = clock_timestamp() RETURNING sequence, at)
+      INSERT INTO events (id, type, subject, data, sequence, time)
+      SELECT ${id}::uuid, ${type}::text, ${subject}::text, ${JSON.stringify(data ?? null)}::text, sequence, at FROM counted
       RETURNING time, sequence::text AS sequence, xid::text AS xid`)
     this.#remember(subject, id)
     if ('proveBy' in transaction) {
@@ -106,8 +114,15 @@ export class Outbox {
       DELETE FROM events WHERE id IN (
         SELECT id FROM events event WHERE time < ${before} AND NOT EXISTS (SELECT FROM event_failures WHERE event_id = event.id)
         ORDER BY time LIMIT ${limit})`)
-    await this.#options.database.query(SQL`DELETE FROM event_subjects WHERE at < ${before}`)
-    return rowCount ?? 0
+    const pruned = rowCount ?? 0
+    // A subject is counted on while one of its events is kept. None is as late as `before`: `at` is the time of the last. Those that are
+    // earlier are few now, and found by their time: that needs no index by subject, which each event would have to be put into.
+    if (pruned < limit) {
+      await this.#options.database.query(SQL`
+        DELETE FROM event_subjects WHERE at < ${before}
+          AND NOT EXISTS (SELECT FROM events WHERE time < ${before} AND events.subject = event_subjects.subject)`)
+    }
+    return pruned
   }
 
   /**

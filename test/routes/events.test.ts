@@ -1,3 +1,4 @@
+import pg from 'pg'
 import t, { type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
 import type { Event } from '../../schemas/events.js'
@@ -160,6 +161,25 @@ t.test('one process, without Redis', async (t) => {
     await reading
     t.pass('and it does not wait for them')
   })
+})
+
+t.test('many who publish in one channel have one connection between them', async (t) => {
+  const env = { DATABASE_URL: await databaseUrl(t), DATA_DIR: temporaryFolder(t), WORKER: 'false' }
+  const app = await openApp(t, env)
+  const send = sender(app)
+  const other = new pg.Client(env.DATABASE_URL)
+  await other.connect()
+  t.teardown(async () => { await other.end() })
+  await other.query("BEGIN; INSERT INTO event_subjects (subject, sequence) VALUES ('kitchen', 7)")
+  const publishing = Array.from({ length: 30 }, async () => await send('POST /events', { channel: 'kitchen', event: {} }))
+  const locked = async () => (await other.query("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")).rowCount
+  await eventually(async () => (await locked()) !== 0, 'one waits in the database')
+  t.equal((await send('GET /items?nocache=true')).statusCode, 200, 'others go on')
+  t.equal(await locked(), 1)
+  await other.query('ROLLBACK')
+  const published = await Promise.all(publishing)
+  t.strictSame(published.map(({ statusCode }) => statusCode), publishing.map(() => 201))
+  t.strictSame(published.map((reply) => bodyOf<Event>(reply).sequence), publishing.map((_, i) => i + 1), 'in the order in which they came')
 })
 
 t.test('two processes over Redis', async (t) => {

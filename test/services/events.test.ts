@@ -210,6 +210,19 @@ t.test('events', async (t) => {
     t.ok(rows.some(({ type }) => type === 'old and failed'))
     t.notOk(rows.some(({ type }) => type === 'old'))
   })
+
+  await t.test('a subject is counted on while one of its events is kept, and begins anew after that', async (t) => {
+    const kept = await record('failed', null, 'pruned/1')
+    await new Delivery({ database, log }).deliver(new Counter('failing again', () => true), kept)
+    await record('old', null, 'pruned/2')
+    await record('old', null, 'pruned/3')
+    const soon = () => new Date(Date.now() + 60_000)
+    t.equal(await outbox.prune(soon(), 1), 1, 'more than one is too old')
+    t.equal((await record('young', null, 'pruned/3')).sequence, 2, 'what could not be removed at once counts')
+    await outbox.prune(soon(), 10_000)
+    t.equal((await record('young', null, 'pruned/1')).sequence, 2, 'what has failed counts')
+    t.equal((await record('young', null, 'pruned/2')).sequence, 1)
+  })
 })
 
 t.test('types are named by patterns', async (t) => {
