@@ -2,10 +2,11 @@ import type { Pool, PoolClient, QueryConfig, QueryResult, QueryResultRow } from 
 import { Breaker, type BreakerState, isRefusal } from './cache/resilience.js'
 import { Retry } from './cache/retry.js'
 import { ASK_ID, beginLife, type CommitOutcome, type CommitProof, outcomeOf } from './database/commit.js'
-import { connectWithin } from './database/connecting.js'
+import { connectWithin, within } from './database/connecting.js'
 import { ConnectionQueue } from './database/connection-queue.js'
 import { fromDatabase, CommitUnknownError } from './database/errors.js'
 import { AttemptFault, isConnectionLost, isCrowded, isOutage, type Stage, verdictOf } from './database/faults.js'
+import { Lease } from './database/lease.js'
 
 /** A statement with its values apart: what `@nearform/sql` makes. */
 export type Statement = string | QueryConfig<unknown[]>
@@ -67,6 +68,8 @@ export interface DatabaseOptions {
 /** Consecutive failures to connect, or hung statements, after which the server is left alone, and for how many milliseconds. */
 const BREAK_AFTER = 5
 const LEAVE_ALONE = 250
+/** What shows that the server is back, and the milliseconds that it has for it. */
+const LOOK = { text: 'SELECT 1', query_timeout: 1000 } as QueryConfig
 
 /**
  * One database, be it a server or the embedded one. Faults come as the errors of `fromDatabase`, once it is of no use to try again: see
@@ -143,41 +146,49 @@ export class Database implements Queryable {
     const { signal, until, attempts } = options
     try {
       return await this.#retry.run(
-        async (left) => await this.#breaker.run(async () => await this.#connected(left, signal, work)),
+        async (left) => await this.#attempt(left, signal, work),
         { judge: verdictOf, signal, attempts, deadline: until === undefined ? undefined : until - performance.now() })
     } catch (error) {
-      // Whatever it was then: nobody waits for it any more.
-      signal?.throwIfAborted()
+      // Whatever it was then: nobody waits for it any more. But what may have been done is never said to be undone.
+      if (!(error instanceof CommitUnknownError)) signal?.throwIfAborted()
       if (isRefusal(error)) throw fromDatabase(new Error('The server is left alone', { cause: error }))
       throw error instanceof AttemptFault ? fromDatabase(error.fault) : error
     }
   }
 
-  async #connected<T> (left: number, signal: AbortSignal | undefined, work: (lease: Lease) => Promise<T>): Promise<T> {
+  async #attempt<T> (left: number, signal: AbortSignal | undefined, work: (lease: Lease) => Promise<T>): Promise<T> {
     const until = performance.now() + left
-    const { client, leave } = await this.#connect(until, signal)
-    const lease: Lease = { client, until, isBroken: false }
-    try {
-      return await work(lease)
-    } finally {
-      client.release(lease.isBroken)
-      leave()
+    for (let isFirst = false; ; isFirst = true) {
+      this.#breaker.check()
+      const leave = await whileConnecting(this.#queue.enter(until - performance.now(), signal, isFirst), signal)
+      try {
+        await whileConnecting(this.#seeAgain(until, signal), signal)
+        return await this.#breaker.run(async () => {
+          const lease = new Lease(await whileConnecting(connectWithin(this.#pool, until - performance.now(), signal), signal), until, leave)
+          try {
+            return await work(lease)
+          } finally {
+            lease.end()
+          }
+        })
+      } catch (error) {
+        if (!(error instanceof AttemptFault && error.stage === 'connecting' && isCrowded(error.fault) && this.#queue.narrow())) throw error
+      } finally {
+        leave()
+      }
     }
   }
 
-  async #connect (until: number, signal: AbortSignal | undefined): Promise<{ client: PoolClient, leave: () => void }> {
-    for (let isFirst = false; ; isFirst = true) {
-      let leave: (() => void) | undefined
-      try {
-        leave = await this.#queue.enter(until - performance.now(), signal, isFirst)
-        return { client: await connectWithin(this.#pool, until - performance.now(), signal), leave }
-      } catch (error) {
-        const isNarrowed = isCrowded(error) && this.#queue.narrow()
-        leave?.()
-        if (signal?.aborted === true) throw signal.reason
-        if (!isNarrowed) throw new AttemptFault(error, 'connecting')
-      }
-    }
+  /**
+   * After the server was left alone, one answer shows whether it is back: not somebody's transaction, which may wait for a lock while all others wait
+   * for it. They do so in their places in the queue, and for no longer than they would for a connection.
+   */
+  async #seeAgain (until: number, signal: AbortSignal | undefined): Promise<void> {
+    if (this.#breaker.state === 'closed') return
+    const seeing = this.#breaker.run(async () => {
+      if (this.#breaker.state !== 'closed') await whileConnecting(this.#pool.query(LOOK))
+    })
+    await within(seeing, until - performance.now(), signal)
   }
 
   async #transact<T> (lease: Lease, work: (transaction: Transaction) => Promise<T>, { signal, until }: Call): Promise<T> {
@@ -209,7 +220,7 @@ export class Database implements Queryable {
     } catch (error) {
       const isLostCommit = stage === 'ambiguous' && isConnectionLost(last?.fault)
       if (isLostCommit) {
-        const outcome = await this.#outcome(lease, proof, signal)
+        const outcome = await this.#outcome(lease, proof)
         if (outcome === 'committed') return result!
         if (outcome === 'unknown') throw Object.assign(new CommitUnknownError(), { cause: last?.fault })
         stage = 'open'
@@ -228,20 +239,37 @@ export class Database implements Queryable {
     return proof as CommitProof
   }
 
-  async #outcome ({ client, until }: Lease, proof: CommitProof | undefined, signal: AbortSignal | undefined): Promise<CommitOutcome> {
+  async #outcome (lease: Lease, proof: CommitProof | undefined): Promise<CommitOutcome> {
+    const { client, until } = lease
     const { processID: pid } = client as PoolClient & { processID?: number }
-    const outcome = proof === undefined ? 'unknown' : await outcomeOf({ proof, pid, until, signal }, this.#pool)
+    const finding = proof === undefined ? 'unknown' : outcomeOf({ proof, pid, until, connect: async () => await this.#connectFirst(until) })
+    // Where all are lost at once, there is no other connection until they are given back. The place goes to who looks, waiting by now.
+    lease.end()
+    const outcome = await finding
     this.lostCommits[outcome]++
     return outcome
   }
+
+  /** In front of all who wait, and also while the server is left alone. */
+  async #connectFirst (until: number): Promise<Lease> {
+    const leave = await this.#queue.enter(until - performance.now(), undefined, true)
+    try {
+      return new Lease(await connectWithin(this.#pool, until - performance.now()), until, leave)
+    } catch (error) {
+      leave()
+      throw error
+    }
+  }
 }
 
-/** A connection in the hands of one attempt. */
-interface Lease {
-  readonly client: PoolClient
-  /** When the attempt has to be over, on the clock of `performance`. */
-  readonly until: number
-  isBroken: boolean
+/** What fails before anything is asked is said to; but for the caller's reason to end it, and refusals. */
+async function whileConnecting<T> (connecting: Promise<T>, signal?: AbortSignal): Promise<T> {
+  try {
+    return await connecting
+  } catch (error) {
+    signal?.throwIfAborted()
+    throw error instanceof AttemptFault || isRefusal(error) ? error : new AttemptFault(error, 'connecting')
+  }
 }
 
 /** A statement that writes through a function says so by `repeatable: false`. */

@@ -45,13 +45,26 @@ const STATES: Readonly<Record<CircuitState, BreakerState>> = {
 /** A circuit breaker (Nygard, "Release It!"): leaves alone what does not answer, so that nobody waits for it in vain. */
 export class Breaker {
   #breaker
+  readonly #leaveAlone: number
+  /** When the other side was last found to be in trouble, in milliseconds since 1970. */
+  #openedAt = -Infinity
 
   constructor ({ isOutage, breakAfter = BREAK_AFTER, leaveAlone = LEAVE_ALONE, onState }: BreakerOptions) {
+    this.#leaveAlone = leaveAlone
     this.#breaker = circuitBreaker(handleWhen(isOutage), { halfOpenAfter: leaveAlone, breaker: new ConsecutiveBreaker(breakAfter) })
+    this.#breaker.onBreak(() => { this.#openedAt = Date.now() })
     if (onState !== undefined) this.#breaker.onStateChange((state) => { onState(STATES[state]) })
   }
 
   get state (): BreakerState { return STATES[this.#breaker.state] }
+
+  /**
+   * For who waits for something else before `run`: there is no need to while the other side is left alone.
+   * @throws an error for which `isRefusal` holds then
+   */
+  check (): void {
+    if (this.state === 'open' && Date.now() - this.#openedAt < this.#leaveAlone) throw new BrokenCircuitError()
+  }
 
   /** @throws an error for which `isRefusal` holds while the other side is left alone, and what the operation throws */
   async run<T> (operation: () => Promise<T>): Promise<T> { return await this.#breaker.execute(operation) }

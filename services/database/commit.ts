@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { PoolClient } from 'pg'
 import { pauseBefore } from '../cache/retry.js'
 import type { ConnectionPool, Statement } from '../database.js'
-import { connectWithin } from './connecting.js'
 import { codeOf } from './faults.js'
+import type { Lease } from './lease.js'
 
 /** What the outcome of a transaction can be found out by, once the answer to its COMMIT was lost. */
 export interface CommitProof {
@@ -23,7 +23,8 @@ export interface LostCommit {
   pid: number | undefined
   /** Until when it is asked, on the clock of `performance`. */
   until: number
-  signal?: AbortSignal | undefined
+  /** Another connection than the one that was lost. */
+  connect: () => Promise<Lease>
 }
 
 /** Milliseconds between looks, at most: at first, and later. */
@@ -46,25 +47,29 @@ export async function beginLife (pool: ConnectionPool): Promise<void> {
   await pool.query(BEGIN_LIFE)
 }
 
-/** Finds out, on other connections, what became of a transaction whose connection was lost during its COMMIT. */
-export async function outcomeOf ({ proof, pid, until, signal }: LostCommit, pool: ConnectionPool): Promise<CommitOutcome> {
+/**
+ * Finds out, on other connections, what became of a transaction whose connection was lost during its COMMIT. That its caller is gone does not
+ * end this: what was committed has consequences all the same.
+ */
+export async function outcomeOf ({ proof, pid, until, connect }: LostCommit): Promise<CommitOutcome> {
   if (proof.id === null) return 'committed'
   for (let look = 1; ; look++) {
-    const outcome = await lookAt(proof, look > PATIENT_LOOKS ? pid : undefined, until, pool).catch(() => undefined)
+    const outcome = await lookAt(proof, look > PATIENT_LOOKS ? pid : undefined, connect).catch(() => undefined)
     if (outcome !== undefined) return outcome
     const pause = pauseBefore(look, PAUSES, Math.random())
-    if (performance.now() + pause > until || signal?.aborted === true) return 'unknown'
-    await delay(pause, undefined, signal === undefined ? {} : { signal }).catch(() => {})
+    if (performance.now() + pause > until) return 'unknown'
+    await delay(pause)
   }
 }
 
 /** Undefined while it is under way. */
-async function lookAt ({ id, statement, life }: CommitProof, pid: number | undefined, until: number, pool: ConnectionPool): Promise<CommitOutcome | undefined> {
-  const client = await connectWithin(pool, until - performance.now())
-  let isBroken = true
+async function lookAt ({ id, statement, life }: CommitProof, pid: number | undefined, connect: LostCommit['connect']): Promise<CommitOutcome | undefined> {
+  const lease = await connect()
+  const { client } = lease
+  lease.isBroken = true
   try {
     const state = await stateOf(client, id as string)
-    isBroken = false
+    lease.isBroken = false
     switch (state?.status) {
       case 'aborted': return 'aborted'
       case 'in progress':
@@ -76,7 +81,7 @@ async function lookAt ({ id, statement, life }: CommitProof, pid: number | undef
       default: return 'unknown' // so long ago that the server has forgotten it
     }
   } finally {
-    client.release(isBroken)
+    lease.end()
   }
 }
 

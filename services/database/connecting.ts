@@ -7,8 +7,16 @@ import { NoConnectionError } from './faults.js'
  * back by itself.
  */
 export async function connectWithin (pool: ConnectionPool, milliseconds: number, signal?: AbortSignal): Promise<PoolClient> {
-  const connecting = pool.connect()
-  return await new Promise<PoolClient>((resolve, reject) => {
+  return await within(pool.connect(), milliseconds, signal, (client) => { client.release() })
+}
+
+/**
+ * What is under way to the server, unless that takes longer than so many milliseconds, or the signal ends the wait.
+ * @param onLate gets what comes later
+ * @throws NoConnectionError, or the signal's reason
+ */
+export async function within<T> (connecting: Promise<T>, milliseconds: number, signal?: AbortSignal, onLate?: (result: T) => void): Promise<T> {
+  return await new Promise<T>((resolve, reject) => {
     let isOver = false
     const end = (error: Error): void => {
       isOver = true
@@ -21,14 +29,15 @@ export async function connectWithin (pool: ConnectionPool, milliseconds: number,
       clearTimeout(timer)
       signal?.removeEventListener('abort', cut)
     }
-    signal?.addEventListener('abort', cut)
-    connecting.then((client) => {
+    if (signal?.aborted === true) cut()
+    else signal?.addEventListener('abort', cut)
+    connecting.then((result) => {
       if (isOver) {
-        client.release()
+        onLate?.(result)
         return
       }
       settle()
-      resolve(client)
+      resolve(result)
     }, (error: Error) => { if (!isOver) end(error) })
   })
 }

@@ -40,7 +40,7 @@ export class ConnectionQueue {
   /**
    * Resolves when there is a connection to be had, with what is to be called when it is not needed any more.
    * @param left milliseconds that the caller has
-   * @param isFirst whether the caller was at the head before
+   * @param isFirst the caller was at the head before, or is about to give a connection back: it waits in front of the others, however many there are
    * @throws NoConnectionError when too many wait, or it took too long; the signal's reason when that ended it
    */
   async enter (left: number, signal?: AbortSignal, isFirst = false): Promise<() => void> {
@@ -66,7 +66,7 @@ export class ConnectionQueue {
 
   #wait (patience: number, signal: AbortSignal | undefined, isFirst: boolean): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (this.#waiting.length >= this.#options.waiting) {
+      if (!isFirst && this.#waiting.length >= this.#options.waiting) {
         reject(new NoConnectionError('Too many wait for a connection'))
         return
       }

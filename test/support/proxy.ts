@@ -16,6 +16,8 @@ export interface Cut {
   within?: RegExp
   /** How many such statements pass first. Default 0. */
   skip?: number
+  /** How many connections are cut so. Default 1. */
+  times?: number
   /** What happens together with it. */
   then?: () => void
 }
@@ -81,7 +83,7 @@ export class Proxy {
   /** What the server says comes so many milliseconds later. */
   latency (milliseconds: number): void { this.#latency = milliseconds }
 
-  /** Cuts the next connection on which the statement comes, once; undefined does not any more. */
+  /** Cuts the next connection on which the statement comes, or as many as it says; undefined does not any more. */
   cut (cut: Cut | undefined): void { this.#cut = cut === undefined ? undefined : { ...cut } }
 
   /** How many were cut by `cut`. */
@@ -156,7 +158,7 @@ export class Proxy {
     const { within } = cut
     if (within !== undefined && !transaction.some((each) => within.test(each))) return undefined
     if (cut.skip !== undefined && cut.skip-- > 0) return undefined
-    this.#cut = undefined
+    if (cut.times === undefined || --cut.times <= 0) this.#cut = undefined
     this.#cuts++
     return cut.moment
   }

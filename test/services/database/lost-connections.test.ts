@@ -1,5 +1,5 @@
 import pg from 'pg'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { DEFAULT_POLICY, Retry } from '../../../services/cache/retry.js'
 import { Database, type DatabaseOptions, type Queryable } from '../../../services/database.js'
 import { CommitUnknownError } from '../../../services/database/errors.js'
@@ -66,6 +66,34 @@ t.test('a database whose connections are lost', async (t) => {
       t.match(await order(database), { outcome: 'stored', stored: 1 }, 'nobody can say')
     }
     t.equal(database.lostCommits.unknown, 0)
+  })
+
+  t.test('finds it out of as many as there are connections, which look on others', async (t) => {
+    const database = open({ retry: new Retry({ dependency: 'postgres', policy: { ...DEFAULT_POLICY, deadline: 2000 } }) })
+    proxy.cut({ statement: /^COMMIT/, moment: 'after', times: 3 })
+    let arrived = 0
+    const results = await Promise.all([1, 2, 3].map(async () => await order(database, async () => {
+      arrived++
+      await eventually(() => arrived >= 3, 'every connection is in use')
+    })))
+    for (const result of results) t.match(result, { outcome: 'stored', attempts: 1, stored: 1 })
+    t.strictSame(database.lostCommits, { committed: 3, aborted: 0, unknown: 0 })
+    t.match(database.connections, { used: 0, waiting: 0 })
+  })
+
+  t.test('finds it out, or says that it cannot, also when its caller is gone meanwhile', async (t) => {
+    const database = open({ retry: new Retry({ dependency: 'postgres', policy: { ...DEFAULT_POLICY, deadline: 300 } }) })
+    const lose = (then = () => {}) => {
+      const gone = new AbortController()
+      const n = ++next
+      proxy.cut({ statement: /^COMMIT/, moment: 'after', then: () => { gone.abort(new Error('gone')); then() } })
+      return { n, storing: database.transaction(async (transaction) => { await transaction.query(insert(n)); return 'stored' }, { signal: gone.signal }) }
+    }
+    t.equal(await lose().storing, 'stored')
+    const { n, storing } = lose(() => { proxy.down() })
+    await t.rejects(storing, CommitUnknownError)
+    proxy.down(false)
+    t.equal(await count(n), 1)
   })
 
   t.test('finds it out by what was recorded with it, without asking for it before', async (t) => {
@@ -178,6 +206,60 @@ t.test('a database whose connections are lost', async (t) => {
     await eventually(async () => await database.query('SELECT 1').then(() => true, () => false), 'it is back')
     t.equal(database.breaker, 'closed')
     t.strictSame([states[0], states.at(-1)], ['open', 'closed'])
+  })
+
+  /** Leaves the server alone, as after an outage. */
+  async function afterOutage (t: Test): Promise<Database> {
+    const database = open()
+    proxy.down()
+    while (database.breaker === 'closed') await t.rejects(database.query('SELECT 1'), UnavailableError)
+    return database
+  }
+
+  t.test('serves all as soon as the server is back, whatever the first one waits for', async (t) => {
+    const database = await afterOutage(t)
+    proxy.down(false)
+    const n = ++next
+    await direct.query(insert(n))
+    await direct.query('BEGIN')
+    await direct.query({ text: 'UPDATE orders SET attempt = 1 WHERE n = $1', values: [n] })
+    let hasBegun = false
+    let isOver = false
+    let changing: Promise<unknown> | undefined
+    await eventually(async () => {
+      changing ??= database.transaction(async (transaction) => {
+        hasBegun = true
+        await transaction.query({ text: 'UPDATE orders SET attempt = 2 WHERE n = $1', values: [n] })
+        isOver = true
+      }).catch(() => { changing = undefined })
+      return hasBegun
+    }, 'somebody waits for the row')
+    t.match((await database.query('SELECT 42 AS answer')).rows, [{ answer: 42 }])
+    t.notOk(isOver, 'which is locked still')
+    await direct.query('COMMIT')
+    await changing
+    t.ok(isOver)
+  })
+
+  t.test('keeps nobody who is gone while it is seen whether the server is back', async (t) => {
+    const database = await afterOutage(t)
+    proxy.down(false)
+    proxy.timeout()
+    let seeing: Promise<unknown> = Promise.resolve()
+    await eventually(() => {
+      seeing = database.query('SELECT 1', { attempts: 1 }).catch((error: unknown) => error)
+      return database.breaker === 'half-open'
+    }, 'the server is looked at')
+    const gone = new AbortController()
+    const waiting = database.query('SELECT 1', { signal: gone.signal })
+    gone.abort(new Error('gone'))
+    await t.rejects(waiting, /gone/)
+    t.equal(database.breaker, 'half-open')
+    t.type(await seeing, UnavailableError)
+    proxy.timeout(false)
+    proxy.resetPeer()
+    await eventually(async () => await database.query('SELECT 1').then(() => true, () => false), 'it is back')
+    t.equal(database.connections.used, 0)
   })
 
   t.test('cuts waits when the caller is gone, and does nothing for it afterwards', async (t) => {
