@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteHandlerMethod, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Cache } from '../services/cache/cache.js'
+import type { Principal } from '../services/access/principal.js'
 import { ResponseCounts } from '../services/response-cache/counts.js'
 import { ResponseKeys } from '../services/response-cache/response-key.js'
 import { ResponseStore } from '../services/response-cache/response-store.js'
@@ -46,6 +47,7 @@ declare module 'fastify' {
     invalidates?: Invalidates
   }
   interface FastifyInstance {
+    /** What the routes have stored, and what drops it. */
     responseCache: ResponseStore
   }
   interface FastifyReply {
@@ -57,7 +59,10 @@ declare module 'fastify' {
 export interface ResponseCacheOptions {
   /** Where answers are kept: of `createCache` for instance. Default: `app.cache`, by which the plugin `cache` comes first. */
   cache?: Cache
-  /** Who asks, for routes whose answers are for their caller. Default: the gatekeeper's principal, or else the credential itself. */
+  /**
+   * Who asks, for routes whose answers are for their caller. Keys have a digest of it. Default: the gatekeeper's principal and the `Cookie`; for whoever
+   * came without a credential that it knows, the address with `Authorization`, `x-api-key` and `Cookie`.
+   */
   identify?: (request: FastifyRequest) => string
 }
 
@@ -131,11 +136,18 @@ function constraintsOf ({ constraints }: RouteOptions): string {
   return constraints === undefined || Object.keys(constraints).length === 0 ? '' : ` ${JSON.stringify(constraints, (_name, value: unknown) => value instanceof RegExp ? String(value) : value)}`
 }
 
+/**
+ * A principal that was told by its credential stands for that, and no cookie; one that was not (anybody local, anybody at all) stands for nobody.
+ * Of what is told here keys have a digest alone.
+ */
 function identityOf (request: FastifyRequest): string {
-  const principal = (request as { principal?: { readonly id: string } }).principal
-  if (principal !== undefined) return principal.id
-  const { authorization, cookie, 'x-api-key': key } = request.headers
-  return JSON.stringify([authorization ?? null, key ?? null, cookie ?? null])
+  const { kind, id } = (request as { principal?: Partial<Principal> }).principal ?? {}
+  const { authorization = null, 'x-api-key': key = null, cookie = null } = request.headers
+  switch (kind) {
+    case 'administrator': case 'api_key': case 'valet_key': return JSON.stringify([kind, id, cookie])
+    // Of another gatekeeper nobody knows what it goes by.
+    default: return JSON.stringify([kind ?? null, id ?? null, request.ip, authorization, key, cookie])
+  }
 }
 
 function samples (counts: ResponseCounts): Sample[] {

@@ -45,6 +45,7 @@ export class Capture {
     captures.set(reply, this)
   }
 
+  /** One on the reply of the request itself: its answer is held back until `release`. */
   static of (reply: FastifyReply): Capture { return new Capture(reply, false) }
 
   /** One whose answer goes nowhere, on a reply of its own: that of the request may have been sent. */
@@ -96,6 +97,7 @@ export class Capture {
     else void this.#running.finally(late)
   }
 
+  /** Takes back what the handler did to headers and status. */
   restore (): void {
     const reply = this.#reply
     for (const name of Object.keys(reply.getHeaders())) if (!(name in this.#before)) reply.removeHeader(name)

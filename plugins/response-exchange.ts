@@ -3,6 +3,7 @@ import type { Entry } from '../services/cache/entry.js'
 import { LoadTimeoutError } from '../services/cache/errors.js'
 import { Ready, type StaleUse } from '../services/cache/get-or-set.js'
 import type { Content, Reading } from '../services/cache/reading.js'
+import type { Call } from '../services/database.js'
 import { NotCachedError } from '../services/errors.js'
 import { entityTag, matchesTag } from '../services/preconditions.js'
 import { forwardedStatus, type Forwarded, hitStatus } from '../services/response-cache/cache-status.js'
@@ -37,11 +38,20 @@ class FaultAnsweredError extends Error {
   }
 }
 
-/** Whoever the answer was made for has left, which may be why there is none. */
+/** Whoever the answer was made for has left, or had no more time, which may be why there is none. It says nothing of the route. */
 class ForerunnerLeftError extends Error {}
 
+/** The route threw it for a caller with a credential: it may be about them. */
+class FaultOfCallerError extends Error {
+  readonly statusCode: number | undefined
+  constructor (cause: unknown) {
+    super('The route failed for another', { cause })
+    this.statusCode = (cause as { statusCode?: number } | null | undefined)?.statusCode
+  }
+}
+
 /** A fault of the service; "there is none" is an answer, which no old one may hide. */
-const isFault = (error: unknown): boolean => !((error as { statusCode?: number }).statusCode as number < 500)
+const isFault = (error: unknown): boolean => !(error instanceof ForerunnerLeftError) && !((error as { statusCode?: number }).statusCode as number < 500)
 const isForAll = (error: unknown): boolean => FOR_ALL.has((error as { statusCode?: number }).statusCode ?? 500)
 
 /** One request to a cached route, on its way to an answer. It is its own options to `Cache.read`, which reads them only where it has to. */
@@ -177,6 +187,7 @@ export class Exchange {
       return await this.#failed(error)
     }
     this.#variant = await this.#settled(brought.stored)
+    if (this.#reply.sent) return this.#reply
     const capture = this.#capture
     if (capture === undefined) return await this.#found(brought)
     if (brought.status === 'stale') {
@@ -192,10 +203,16 @@ export class Exchange {
     const capture = this.#capture
     await this.#settled(false)
     if (capture === undefined) {
-      this.#isAnswered = error instanceof LoadTimeoutError
+      if (this.#reply.sent) return this.#reply
+      this.#signal?.throwIfAborted()
+      if (error instanceof LoadTimeoutError) {
+        this.#isAnswered = true
+        throw error
+      }
       if (error instanceof ForerunnerLeftError || error instanceof LateAnswerError) return ++this.#attempts < ATTEMPTS ? await this.#read() : await this.#goPast('uri-miss')
-      if (isForAll(error) && !(error instanceof FaultAnsweredError)) throw error
-      // What it says is about somebody else.
+      const isOfAnother = this.#isCredentialed || error instanceof FaultAnsweredError || error instanceof FaultOfCallerError
+      if (isForAll(error) && !isOfAnother) throw error
+      // What it says is, or may be, about somebody else.
       return await this.#goPast('uri-miss')
     }
     this.#store.counts.misses++
@@ -302,10 +319,21 @@ export class Exchange {
     } catch (error) {
       if (error instanceof LateAnswerError) throw error
       if (!isBackground) this.#error = error
-      if (this.#request.socket?.destroyed === true) throw new ForerunnerLeftError('The caller left')
-      throw error
+      if (this.#hasLeft(isBackground)) throw new ForerunnerLeftError('The caller left', { cause: error })
+      throw this.#isCredentialed ? new FaultOfCallerError(error) : error
+    }
+    // A route that answers for itself that it had no time.
+    if (captured !== undefined && captured.status !== 200 && this.#hasLeft(isBackground)) {
+      throw new ForerunnerLeftError('The caller left')
     }
     return await this.#judged(captured, (cache.now - begun) / 1000, isBackground)
+  }
+
+  /** Ends with the caller's own time, and when they leave; undefined where the plugin `deadlines` is not. */
+  get #signal (): AbortSignal | undefined { return (this.#reply as { call?: Call }).call?.signal }
+
+  #hasLeft (isBackground: boolean): boolean {
+    return this.#request.socket?.destroyed === true || (!isBackground && this.#signal?.aborted === true)
   }
 
   async #judged (captured: Captured | undefined, delay: number, isBackground: boolean): Promise<Ready> {
@@ -342,7 +370,7 @@ export class Exchange {
     if (this.#isRefresh && !(status >= 500)) await this.#store.cache.forget(this.#key)
     const isPersonal = this.#isCredentialed || headers['set-cookie'] !== undefined || /\b(?:private|no-store)\b/i.test(textOf(headers['cache-control']) ?? '')
     if (!isForThem || isPersonal || body === undefined) return new Ready(NOT_SHARED, { isKept: false })
-    return new Ready(encodeResponse({ status, headers: own, form: formOf(body), isOpen: true }, body), { isKept: false })
+    return new Ready(encodeResponse({ status, headers: own, form: formOf(body) }, body), { isKept: false })
   }
 
   /**

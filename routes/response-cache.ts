@@ -17,7 +17,8 @@ const responseCache: FastifyPluginAsyncTypebox = async (app) => {
   const schema = {
     operationId: 'invalidateCachedResponse',
     summary: 'Drop one cached response',
-    description: 'By its exact key, percent-encoded: `GET%3A%2Fapi%2Fposts%2F`, with its queries and variants. As it is will do where it has no `?`, `#` or `%`.',
+    description: 'By its exact key, percent-encoded: `GET%3A%2Fapi%2Fposts%2F`, with its queries and variants. As it is will do where it has no `?`, `#` or `%`. ' +
+      'Entries of cache-aside, which are kept beside the responses, go by their exact keys too.',
     tags: ['Posts'],
     params: CachedResponseParams,
     response: { 200: ref(Message), ...problems(400, 404, 503) }
@@ -26,7 +27,7 @@ const responseCache: FastifyPluginAsyncTypebox = async (app) => {
   const invalidate = async (request: FastifyRequest) => {
     const key = keyIn(request.raw.url ?? '')
     if (!await responses.has(key)) throw new NotFoundError('Nothing is cached under this key: GET /metrics/cache names keys that are.')
-    await responses.drop(key)
+    await responses.forget(key)
     return { message: 'Cache key deleted' }
   }
   app.delete(`${PATH}:key`, { config, schema }, invalidate)
@@ -38,6 +39,8 @@ const responseCache: FastifyPluginAsyncTypebox = async (app) => {
     schema: {
       operationId: 'getResponseCacheStatistics',
       summary: 'What the routes have cached, and what it is read for',
+      description: 'Hits, misses and their keys are those of the process that answers: where several serve together (`WORKERS`), `larder_response_cache_*` of ' +
+        '`GET /metrics` is the sum over all of them. Stored responses are counted in the cache, which is shared where there is a Redis.',
       tags: ['Observability'],
       response: { 200: ref(ResponseCacheStatistics), ...problems(503) }
     }

@@ -5,7 +5,9 @@ const KEYS = 1000
 
 /** What the stored responses of this process's routes are used for, since its start. */
 export class ResponseCounts {
+  /** Requests that a stored response answered. */
   hits = 0
+  /** Requests whose response was made, and kept where that is allowed. */
   misses = 0
   /** Of the hits, those with a response that was stale. */
   stale = 0
@@ -17,6 +19,7 @@ export class ResponseCounts {
   failedInvalidations = 0
   readonly #keys = new SpaceSaving(KEYS)
 
+  /** Counts a hit, and for which key. */
   hit (key: string): void {
     this.hits++
     this.#keys.add(key, 1)

@@ -7,7 +7,9 @@ const NAMES = 1000
 
 /** The stored responses of an application's routes, in the application's own cache. */
 export class ResponseStore {
+  /** Where they are kept, beside whatever else the application has in it. */
   readonly cache: Cache
+  /** Of this process. */
   readonly counts: ResponseCounts
   /** Names whose responses are not kept, and until when: nobody waits there for a response that would not be for him ("hit for miss"). */
   readonly #apart = new Map<string, number>()
@@ -28,7 +30,13 @@ export class ResponseStore {
     await Promise.all([keys.length === 0 ? undefined : this.cache.forget(...keys), this.cache.outdate({ tags: [...names] })])
   }
 
-  /** Whether a response is stored under the key. @throws BackendUnavailableError */
+  /** Drops what is under exactly this key, in the same way: a response with its variants and queries, any other entry of the namespace alone. */
+  async forget (key: string): Promise<void> {
+    if (key.startsWith('GET:/')) await this.drop(key)
+    else await this.cache.forget(key)
+  }
+
+  /** Whether anything is stored under the key. @throws BackendUnavailableError */
   async has (key: string): Promise<boolean> {
     return await this.cache.peek(this.cache.namespace, key) !== undefined
   }
@@ -48,6 +56,7 @@ export class ResponseStore {
     return false
   }
 
+  /** Has the responses of a name go past the cache for ten seconds. Of a thousand names the latest are remembered. */
   setApart (name: string): void {
     this.#apart.delete(name)
     if (this.#apart.size >= NAMES) this.#apart.delete(this.#apart.keys().next().value as string)

@@ -1,41 +1,13 @@
 import { setImmediate as immediate } from 'node:timers/promises'
 import { Readable } from 'node:stream'
-import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify'
+import Fastify, { type FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import t from 'tap'
 import health from '../../plugins/health.js'
 import metrics from '../../plugins/metrics.js'
 import responseCache, { type ResponseCaching } from '../../plugins/response-cache.js'
-import { Cache } from '../../services/cache/cache.js'
-import { DEFAULT_LIMITS } from '../../services/cache/limits.js'
-import { LocalStore } from '../../services/cache/stores/local-store.js'
 import { NotFoundError } from '../../services/errors.js'
-import type { Owner } from '../support/servers.js'
-
-type Handler = (request: FastifyRequest, reply: FastifyReply, n: number) => unknown
-
-/** A bare application with one cached route at `/value`, and a clock of its own. */
-async function serving (owner: Owner, handler: Handler = (_request, _reply, n) => ({ n }), caching: Partial<ResponseCaching> = {}) {
-  const app = Fastify({ forceCloseConnections: true })
-  owner.teardown(() => app.close())
-  let now = 1_700_000_000_000
-  await app.register(health)
-  await app.register(metrics, { enabled: true })
-  await app.register(fp(async (app) => {
-    const cache = new Cache({ store: new LocalStore({ now: () => now, limits: DEFAULT_LIMITS }), now: () => now, namespace: 'app' })
-    app.decorate('cache', cache)
-    app.addHook('onClose', async () => { await cache.close() })
-  }, { name: 'cache' }))
-  await app.register(responseCache)
-  let runs = 0
-  app.get('/value', { config: { cache: { ttl: 60, staleIfError: 0, ...caching } } }, (request, reply) => handler(request, reply, ++runs))
-  const get = async (headers: Record<string, string> = {}, url = '/value', method: 'GET' | 'HEAD' = 'GET') => await app.inject({ method, url, headers })
-  const status = async (...of: Parameters<typeof get>) => String((await get(...of)).headers['cache-status'])
-  return { app, get, status, runs: () => runs, pass: (seconds: number) => { now += seconds * 1000 } }
-}
-
-const KEY = 'key="GET:/value"'
-const MISS = `larder; fwd=uri-miss; stored; ${KEY}`
+import { type Handler, KEY, MISS, serving } from './serving-responses.js'
 
 t.test('an answer is made once, then served', async (t) => {
   const { get, runs, pass } = await serving(t)
@@ -96,20 +68,6 @@ t.test('what a handler may answer with', async (t) => {
       t.notMatch(answer.headers['cache-status'] ?? '', /hit|stored/, name)
       t.equal(runs(), run, name)
     }
-  }
-})
-
-t.test('of many at once one runs the route', async (t) => {
-  for (const [name, handler, code] of [
-    ['an answer', async () => { await immediate(); return { a: 1 } }, 200],
-    ['an error', async () => { await immediate(); throw new Error('It failed') }, 500],
-    ['no such thing', async (_request, reply) => { await immediate(); return reply.code(404).send({ none: true }) }, 404]
-  ] satisfies [string, Handler, number][]) {
-    const { get, runs } = await serving(t, handler)
-    const answers = await Promise.all(Array.from({ length: 50 }, async () => await get()))
-    t.equal(runs(), 1, name)
-    t.ok(answers.every(({ statusCode, body }) => statusCode === code && body === answers[0]?.body), name)
-    if (code === 200) t.equal(answers.filter(({ headers }) => headers['cache-status'] === `larder; fwd=uri-miss; stored; collapsed; ${KEY}`).length, 49)
   }
 })
 
@@ -337,54 +295,6 @@ t.test('headers that a response turns out to vary by are added to those that are
   }
 })
 
-t.test('who asks', async (t) => {
-  const asking: Record<string, string>[] = [{ authorization: 'Bearer a' }, { 'x-api-key': 'a' }, { cookie: 'session=a' }]
-  const handler: Handler = (request, _reply, n) => ({ n, for: request.headers.authorization ?? request.headers['x-api-key'] ?? request.headers.cookie ?? null })
-
-  t.test('gets nothing that was made for another', async (t) => {
-    const { get } = await serving(t, handler)
-    for (const headers of asking) {
-      for (let n = 0; n < 2; n++) {
-        const answer = await get(headers)
-        t.match(answer.json(), { for: Object.values(headers)[0] })
-        t.notMatch(answer.headers['cache-status'], /stored|hit/)
-        t.equal(answer.headers['cache-control'], 'private, no-cache')
-      }
-    }
-    t.match((await get()).json(), { for: null })
-    t.match((await get()).headers['cache-status'], /hit/)
-    for (const headers of asking) t.match((await get(headers)).json(), { for: Object.values(headers)[0] })
-    const together = await Promise.all([{}, ...asking, ...asking, {}].map(async (headers) => (await get({ 'cache-control': 'no-cache', ...headers })).json<{ for: string | null }>().for))
-    t.strictSame(together, [null, 'Bearer a', 'a', 'session=a', 'Bearer a', 'a', 'session=a', null])
-  })
-
-  t.test('shares what says that it is for everybody', async (t) => {
-    for (const control of ['public', 's-maxage=60', 'max-age=60, must-revalidate']) {
-      const { get, runs } = await serving(t, (_request, reply, n) => reply.header('cache-control', control).send({ n }))
-      for (const headers of [...asking, {}]) t.strictSame((await get(headers)).json(), { n: 1 }, control)
-      t.equal(runs(), 1)
-    }
-    const { get, runs } = await serving(t, undefined, { for: 'everyone' })
-    for (const headers of [...asking, {}]) t.strictSame((await get(headers)).json(), { n: 1 })
-    t.equal(runs(), 1)
-  })
-
-  t.test('has a response of their own where the route is for its caller', async (t) => {
-    const { app, get, runs } = await serving(t, handler, { for: 'caller' })
-    for (let round = 0; round < 2; round++) {
-      for (const headers of [...asking, {}]) {
-        const answer = await get(headers)
-        t.match(answer.json(), { for: Object.values(headers)[0] ?? null })
-        t.match(answer.headers, { 'cache-control': 'private, no-cache', 'cache-status': round === 0 ? /stored/ : /hit/ })
-      }
-    }
-    t.equal(runs(), 4)
-    t.ok(await app.responseCache.has('GET:/value'))
-    await app.responseCache.drop('GET:/value')
-    for (const headers of [...asking, {}]) t.match((await get(headers)).headers['cache-status'], /stored/)
-  })
-})
-
 t.test('conditions', async (t) => {
   const { get, pass } = await serving(t)
   const { headers: { etag } } = await get()
@@ -455,60 +365,6 @@ t.test('the key is the path as the route is written, and the query in order', as
   t.throws(() => slashes.post('/x', { config }, echo), /GET alone|already/)
 })
 
-t.test('a write drops what it names, before its answer is sent', async (t) => {
-  const { app, get } = await serving(t, undefined, { tags: ['values', 'ä'] })
-  let seen = ''
-  app.post('/value', { config: { invalidates: ['GET:/value'] } }, async (_request, reply) => {
-    reply.afterInvalidation = () => { seen = 'settled' }
-    return { written: true }
-  })
-  app.put('/tagged', { config: { invalidates: () => ['values'] } }, async () => ({}))
-  app.put('/failing', { config: { invalidates: ['values'] } }, async () => { throw new Error('It failed') })
-  app.put('/faulty', { config: { invalidates: () => { throw new Error('No names') } } }, async () => ({ done: true }))
-  await get()
-  t.equal((await get()).headers['cache-groups'], '"values", "%C3%A4"')
-  await get({}, '/value?a=1')
-  await get({}, '/value?a=1&b=2')
-  const cached = async (url = '/value') => /hit/.test(String((await get({}, url)).headers['cache-status']))
-  const written = await app.inject({ method: 'POST', url: '/value' })
-  t.equal(written.headers['cache-group-invalidation'], '"GET:/value"')
-  t.equal(seen, 'settled')
-  for (const url of ['/value', '/value?a=1', '/value?a=1&b=2']) t.notOk(await cached(url), url)
-  t.ok(await cached())
-  t.equal((await app.inject({ method: 'PUT', url: '/failing' })).statusCode, 500)
-  t.ok(await cached())
-  t.equal((await app.inject({ method: 'PUT', url: '/tagged' })).statusCode, 200)
-  t.notOk(await cached())
-  t.notOk(await cached('/value?a=1'))
-  t.equal((await app.inject({ method: 'PUT', url: '/faulty' })).body, '{"done":true}')
-  t.equal(app.responseCache.counts.failedInvalidations, 1)
-  await app.responseCache.drop('GET:/value?a=1')
-  t.notOk(await cached('/value?a=1'))
-  t.ok(await cached())
-})
-
-t.test('what is answered while it is dropped is not kept', async (t) => {
-  for (const how of ['the key', 'a tag', 'a variant']) {
-    let release = () => {}
-    const { app, get } = await serving(t, async (_request, reply, n) => {
-      if (how === 'a variant') reply.header('vary', 'x-a')
-      if (n === 1) await new Promise<void>((resolve) => { release = resolve })
-      return { n }
-    }, { tags: ['values'] })
-    const first = get()
-    while (app.responseCache.cache.counters('app').loads === 0) await immediate()
-    await immediate()
-    await app.responseCache.drop(how === 'a tag' ? 'values' : 'GET:/value')
-    const second = await get()
-    t.strictSame(second.json(), { n: 2 }, `${how}: who asks afterwards does not wait for it`)
-    release()
-    const answer = await first
-    t.strictSame([answer.statusCode, answer.json()], [200, { n: 1 }], how)
-    t.notMatch(answer.headers['cache-status'], /stored/, how)
-    t.strictSame((await get()).json(), { n: 2 }, how)
-  }
-})
-
 t.test('hooks', async (t) => {
   const { app, get, runs } = await serving(t, (_request, reply, n) => { reply.header('x-own', 'yes'); return { n } })
   let requests = 0
@@ -529,65 +385,6 @@ t.test('hooks', async (t) => {
   }
   t.equal((await get({ 'x-forbidden': 'yes' })).statusCode, 403)
   t.equal(runs(), 1)
-})
-
-t.test('a cookie that a hook sets is nobody else’s', async (t) => {
-  const { app, get, runs } = await serving(t)
-  app.addHook('onSend', async (_request, reply) => { reply.header('set-cookie', 'a=b') })
-  for (let n = 0; n < 2; n++) t.equal((await get()).headers['set-cookie'], 'a=b')
-  t.equal(runs(), 2)
-})
-
-t.test('what is about one caller is not told to those who wait', async (t) => {
-  const { get, runs } = await serving(t, async (_request, reply, n) => {
-    await immediate()
-    if (n === 1) throw Object.assign(new Error('Not you'), { statusCode: 403 })
-    reply.header('set-cookie', `n=${n}`)
-    return { n }
-  })
-  const answers = await Promise.all([get(), get(), get()])
-  t.strictSame(answers.map(({ statusCode }) => statusCode), [403, 200, 200])
-  t.strictSame(answers.map(({ headers }) => headers['set-cookie']), [undefined, 'n=2', 'n=3'])
-  t.equal(runs(), 3)
-})
-
-t.test('whoever leaves before the answer takes it from nobody', async (t) => {
-  for (const fails of [false, true]) {
-    let release = () => {}
-    const { app, runs } = await serving(t, async (_request, _reply, n) => {
-      if (n === 1) await new Promise<void>((resolve) => { release = resolve })
-      if (fails && n === 1) throw new Error('The caller left')
-      return { n }
-    })
-    const url = `${await app.listen({ port: 0, host: '127.0.0.1' })}/value`
-    const leaving = new AbortController()
-    const first = fetch(url, { signal: leaving.signal }).catch(() => 'left')
-    while (runs() === 0) await immediate()
-    const others = [fetch(url), fetch(url)]
-    while (app.responseCache.cache.counters('app').coalesced < 2) await immediate()
-    leaving.abort()
-    t.equal(await first, 'left')
-    const socketsOf = app.server
-    while (await new Promise<number>((resolve, reject) => { socketsOf.getConnections((error, n) => { if (error === null) resolve(n); else reject(error) }) }) > 2) await immediate()
-    release()
-    for (const answer of await Promise.all(others)) t.strictSame(await answer.json(), { n: fails ? 2 : 1 })
-    t.equal(runs(), fails ? 2 : 1)
-  }
-})
-
-t.test('a route that takes too long is 504 for all, and runs once', async (t) => {
-  let release = () => {}
-  const { get, runs } = await serving(t, async (_request, _reply, n) => {
-    if (n === 1) await new Promise<void>((resolve) => { release = resolve })
-    return { n }
-  }, { timeout: 50 })
-  const answers = await Promise.all([get(), get()])
-  t.strictSame(answers.map(({ statusCode }) => statusCode), [504, 504])
-  t.equal(runs(), 1)
-  release()
-  await immediate()
-  await immediate()
-  t.strictSame((await get()).json(), { n: 2 })
 })
 
 t.test('what is used is counted', async (t) => {

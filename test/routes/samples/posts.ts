@@ -43,6 +43,18 @@ export default function posts (t: Test, app: FastifyInstance): void {
     t.equal((await send('DELETE /api/invalidate/%zz')).statusCode, 400)
   })
 
+  t.test('what else is cached beside the responses is dropped by its exact key', async (t) => {
+    const { cache } = app
+    for (const key of ['all_products', 'product:5', 'tagged']) {
+      await cache.getOrSet(key, () => ({ key }), { ttl: 60 })
+      await cache.getOrSet(`beside ${key}`, () => 1, { ttl: 60, tags: [key] })
+      t.equal((await send(`DELETE /api/invalidate/${key}`)).statusCode, 200, key)
+      t.equal(await cache.peek(cache.namespace, key), undefined, 'it is gone')
+      t.ok(await cache.peek(cache.namespace, `beside ${key}`), 'a key is no tag')
+      t.equal((await send(`DELETE /api/invalidate/${key}`)).statusCode, 404, key)
+    }
+  })
+
   t.test('what is cached and read is counted', async (t) => {
     const before = bodyOf<{ hits: number, misses: number }>(await send('GET /metrics/cache'))
     await send('DELETE /api/invalidate/GET:/api/posts/')
