@@ -19,7 +19,31 @@ declare module 'fastify' {
 }
 
 export const ClientGoneError = createError('ERR_CLIENT_GONE', 'The caller went away before there was an answer.', 499)
-export const DeadlinePassedError = createError('ERR_TIMEOUT', 'The request took longer than its Request-Timeout: give it more, or send it again.', 504)
+const TimeoutError = createError<[advice: string]>('ERR_TIMEOUT', 'The request took longer than its Request-Timeout: %s.', 504)
+
+/** The time is over that the caller gave. */
+export class DeadlinePassedError extends TimeoutError {
+  /** Nothing that an operator has to hear of: the caller chose the time. */
+  readonly isTold = true
+
+  constructor ({ method, headers }: Pick<FastifyRequest, 'method' | 'headers'>) {
+    super(READS.has(method) ? 'give it more, or send it again' : headers['idempotency-key'] === undefined ? UNSURE : UNSURE_KEYED)
+  }
+}
+
+const READS = new Set(['GET', 'HEAD', 'OPTIONS'])
+const UNSURE = 'what it was to change may be changed, now or in a moment. Look whether it is before you send it again, or give such requests an Idempotency-Key'
+const UNSURE_KEYED = 'what it was to change may be changed, now or in a moment. Send it again with the same Idempotency-Key, or look whether it is'
+
+/** What becomes of a request. */
+interface Pending {
+  readonly call: Call
+  readonly end: AbortController
+  /** Whether its answer is on the way, if only through the hooks. */
+  isAnswered: boolean
+  /** Whether that answer is that the time is over. */
+  isExpired: boolean
+}
 
 /** Seconds that a caller may give. */
 const MAX_TIMEOUT = 3600
@@ -29,15 +53,17 @@ const MANNERS = 50
 
 /** `Request-Timeout: 2.5` gives a request so many seconds: 504 when they are over, and nothing is begun for it any more. */
 export default fp(async function deadlines (app) {
-  const calls = new WeakMap<FastifyReply, { call: Call, end: AbortController }>()
+  const calls = new WeakMap<FastifyReply, Pending>()
 
-  const callOf = (reply: FastifyReply): { call: Call, end: AbortController } => {
+  const callOf = (reply: FastifyReply): Pending => {
     const known = calls.get(reply)
     if (known !== undefined) return known
     const end = new AbortController()
-    const made = { call: { signal: end.signal }, end }
+    const made = { call: { signal: end.signal }, end, isAnswered: false, isExpired: false }
     calls.set(reply, made)
-    reply.raw.once('close', () => { if (!reply.raw.writableFinished) end.abort(new ClientGoneError()) })
+    const leave = (): void => { if (!reply.raw.writableFinished) end.abort(new ClientGoneError()) }
+    if (reply.raw.destroyed) leave()
+    else reply.raw.once('close', leave)
     return made
   }
 
@@ -48,12 +74,30 @@ export default fp(async function deadlines (app) {
     const seconds = typeof text === 'string' && SECONDS.test(text) ? Number(text) : 0
     if (seconds <= 0 || seconds > MAX_TIMEOUT) return new InvalidInputError(`Request-Timeout must be a number of seconds, more than 0 and at most ${MAX_TIMEOUT}: correct it, or leave it out.`)
     const made = callOf(reply)
-    made.call.until = performance.now() + seconds * 1000
+    const expire = (): void => {
+      // An answer may wait in a hook for long before `reply.sent` says that there is one.
+      if (made.isAnswered || reply.sent || reply.raw.headersSent) return
+      made.isExpired = true
+      reply.send(new DeadlinePassedError(request))
+    }
+    // A little later than the signal: what gives up by the clock alone would say that something else is at fault.
+    made.call.until = performance.now() + seconds * 1000 + MANNERS / 2
     const timer = setTimeout(() => {
-      made.end.abort(new DeadlinePassedError())
-      setTimeout(() => { if (!reply.sent && !reply.raw.headersSent) reply.send(new DeadlinePassedError()) }, MANNERS).unref()
+      if (made.isAnswered) return
+      made.end.abort(new DeadlinePassedError(request))
+      setTimeout(expire, MANNERS).unref()
     }, seconds * 1000)
     reply.raw.once('close', () => { clearTimeout(timer) })
     return undefined
+  })
+
+  // Before every other one, since they may wait.
+  app.addHook('onSend', (request, reply, _payload, done) => {
+    if (request.raw.headers['request-timeout'] === undefined) return done()
+    const made = callOf(reply)
+    made.isAnswered = true
+    // What the handler still has to say comes too late, also while this answer waits in a hook.
+    if (made.isExpired) reply.hijack()
+    done()
   })
 }, { name: 'deadlines', fastify: '5.x' })

@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest, onSendHookHandler, preHandlerHookHandler, RouteOptions } from 'fastify'
+import type { FastifyReply, FastifyRequest, onSendHookHandler, preHandlerHookHandler, RouteHandlerMethod, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import { secretOf } from '../services/access/secret-file.js'
 import { Sealer } from '../services/access/valet/sealer.js'
@@ -8,6 +8,7 @@ import type { Answer, Recording } from '../services/idempotency/recording.js'
 import { digestOf, idempotencyKey } from '../services/idempotency/request-key.js'
 import { RequestLedger } from '../services/idempotency/request-ledger.js'
 import { sourceOf } from '../services/limits/sources.js'
+import { ClientGoneError } from './deadlines.js'
 import { isLoopback } from './gatekeeper.js'
 import type {} from './metrics.js'
 import type {} from './postgres.js'
@@ -32,8 +33,11 @@ export interface Outcome {
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** How an `Idempotency-Key` is honoured, which every POST and PATCH takes; the text says why one does not, and what to do. */
-    idempotency?: RouteIdempotency | string
+    /**
+     * How an `Idempotency-Key` is honoured, which every POST and PATCH takes; the text says why one does not, and what to do. false: it only
+     * reads, and the header means nothing, as with GET.
+     */
+    idempotency?: RouteIdempotency | string | false
   }
   interface FastifyRequest {
     /** What carries the request out once; null without an `Idempotency-Key`. */
@@ -65,13 +69,15 @@ const HOUR = 3_600_000
 const METHODS = new Set(['POST', 'PATCH'])
 /** What of an answer's headers is given again; the others are of the one who asks, and of the moment. */
 const KEPT_HEADERS = ['content-type', 'location', 'etag', 'link', 'cache-control']
-/** Say nothing about the request itself: it may do better the next time. */
-const PASSING = new Set([401, 403, 408, 429])
+/** Say nothing about the request that would hold the next time, or, like a fault in it, hold for it corrected. */
+const PASSING = new Set([400, 401, 403, 429])
+/** Like 5xx: the request was broken off, or nobody was there any more to get an answer, with or without its effect. */
+const BROKEN_OFF = new Set([408, 499])
 
 /**
  * Makes POST and PATCH requests with an `Idempotency-Key` safe to repeat (draft-ietf-httpapi-idempotency-key-header-07): what is sent
  * again by the same caller is not done again, and gets the first answer. What does not validate, is turned away or fails (5xx) leaves
- * no trace. Registered before the routes, and before what counts uses, so that a repetition is not counted.
+ * no trace, but for what may not be done twice and had begun. Registered before the routes, and before what counts uses, so that a repetition is not counted.
  */
 export default fp<IdempotencyOptions>(async function idempotency (app, { secrets, dataDir, ...times }) {
   let ledger: RequestLedger | undefined
@@ -93,36 +99,48 @@ export default fp<IdempotencyOptions>(async function idempotency (app, { secrets
   app.addHook('onRoute', (route) => {
     if (![route.method].flat().some((method) => METHODS.has(method))) return
     const given = route.config?.idempotency ?? {}
+    if (given === false) return
     route.config = { ...route.config, idempotency: given }
     route.preHandler = [...[route.preHandler ?? []].flat(), typeof given === 'string' ? refusing(given) : claiming(route, given)]
-    if (typeof given !== 'string') route.onSend = [...[route.onSend ?? []].flat(), keeping]
+    if (typeof given === 'string') return
+    route.onSend = [...[route.onSend ?? []].flat(), keeping]
+    if (given.isRepeatable === false) route.handler = begun(route.handler)
   })
 
   function claiming ({ url }: RouteOptions, { isSecret = false, isRepeatable = true }: RouteIdempotency): preHandlerHookHandler {
     return function claimRequest (request, reply, done) {
       const header = request.headers['idempotency-key']
       if (header === undefined) return done()
-      begin(request, reply, header).then((answer) => {
-        counts[answer === undefined ? 'first' : 'replayed']++
-        if (answer === undefined) done()
-        else reply.code(answer.status).headers({ ...answer.headers, 'idempotency-replayed': 'true' }).send(answer.body)
+      // Asked for before the wait, so that it knows of whatever happens meanwhile.
+      const { signal } = reply.call
+      begin(request, header).then(async (found) => {
+        if (signal?.aborted !== true && !reply.sent) return found
+        if (found instanceof Claim) await found.release()
+        throw signal?.reason ?? new ClientGoneError()
+      }).then((found) => {
+        counts[found instanceof Claim ? 'first' : 'replayed']++
+        if (!(found instanceof Claim)) {
+          reply.code(found.status).headers({ ...found.headers, 'idempotency-replayed': 'true' }).send(found.body)
+          return
+        }
+        request.attempt = { claim: found, reply }
+        // A reply that goes past the hooks ends with its connection. One that nobody waits for any more has its handler still to answer it.
+        reply.raw.once('close', () => { if (reply.sent) found.end() })
+        done()
       }, (error: Error) => {
         counts.refused++
-        done(error)
-      })
+        if (!reply.sent) done(error)
+      }).catch((err: unknown) => { breakOff(request, reply, err) })
     }
 
-    async function begin (request: FastifyRequest, reply: FastifyReply, header: string | string[]): Promise<Answer | undefined> {
+    async function begin (request: FastifyRequest, header: string | string[]): Promise<Claim | Answer> {
       const { method, params, query, body, headers } = request
-      const found = await opened().claim({
+      return await opened().claim({
         id: digestOf(callerOf(request), method, url, params, idempotencyKey(header)),
         fingerprint: digestOf(query, headers['if-match'], headers['if-none-match'], body),
         isRepeatable,
         isSealed: isSecret
       })
-      if (!(found instanceof Claim)) return found
-      request.attempt = { claim: found, reply }
-      return undefined
     }
   }
 
@@ -137,7 +155,7 @@ export default fp<IdempotencyOptions>(async function idempotency (app, { secrets
     }
     finish(claim, reply, payload).catch((err: unknown) => {
       app.log.warn({ err, request_id: request.id }, 'The answer to a request with an Idempotency-Key could not be kept: a repetition is told so, or carried out')
-    }).then(() => { done(null, payload) }, done)
+    }).then(() => { done(null, payload) }).catch((err: unknown) => { breakOff(request, reply, err) })
   }
 
   app.addHook('onReady', async () => {
@@ -152,7 +170,20 @@ export default fp<IdempotencyOptions>(async function idempotency (app, { secrets
     sweep()
   })
   app.addHook('onClose', async () => { clearInterval(sweeping) })
-}, { name: 'idempotency', fastify: '5.x', dependencies: ['gatekeeper', 'metrics'] })
+}, { name: 'idempotency', fastify: '5.x', dependencies: ['deadlines', 'gatekeeper', 'metrics'] })
+
+function begun (handler: RouteHandlerMethod): RouteHandlerMethod {
+  return function handle (request, reply) {
+    request.attempt?.claim.begin()
+    return handler.call(this, request, reply)
+  }
+}
+
+/** What nobody catches ends the process: here a fault ends the connection, so that nobody waits for an answer. */
+function breakOff (request: FastifyRequest, reply: FastifyReply, err: unknown): void {
+  request.log.error({ err, request_id: request.id }, 'The answer to a request with an Idempotency-Key could not be sent')
+  reply.raw.destroy()
+}
 
 function recording<T> (this: FastifyRequest, outcomeOf?: (result: T) => Outcome): Recording<T> | undefined {
   if (this.attempt === null) return undefined
@@ -181,8 +212,10 @@ function answerOf (reply: FastifyReply, { status, headers, body }: Outcome): Ans
 
 async function finish (claim: Claim, reply: FastifyReply, payload: unknown): Promise<void> {
   const { statusCode: status } = reply
-  if (status >= 500 || PASSING.has(status)) return await claim.release()
+  if (status >= 500 || BROKEN_OFF.has(status)) return await claim.fail()
+  if (PASSING.has(status)) return await claim.release()
   if (typeof payload !== 'string' && !Buffer.isBuffer(payload) && payload !== null && payload !== undefined) {
+    claim.end()
     throw new TypeError('A route that streams its answer takes no Idempotency-Key: say so in its config.idempotency')
   }
   await claim.settle({ status, headers: keptHeaders(reply), body: Buffer.from(payload ?? '') })

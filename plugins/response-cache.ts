@@ -119,7 +119,10 @@ export default fp<ResponseCacheOptions>(async function responseCache (app, { cac
       drop(invalidates, request, reply).catch((err: unknown) => {
         counts.failedInvalidations++
         request.log.error({ err, request_id: request.id }, 'What was changed could not be dropped from the cache')
-      }).finally(() => { done(null, payload) })
+      }).then(() => { done(null, payload) }).catch((err: unknown) => {
+        request.log.error({ err, request_id: request.id }, 'The answer to a change could not be sent')
+        reply.raw.destroy()
+      })
     }]
   }
 

@@ -56,12 +56,13 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   })
 
   app.post('/get-batch', {
-    config: { scope: 'cache:read', priority: 'bulk', touches: 'handler', rateLimit: { cost: perEntry }, idempotency: { isSecret: true } },
+    config: { scope: 'cache:read', priority: 'bulk', touches: 'handler', rateLimit: { cost: perEntry }, idempotency: false },
     validatorCompiler,
     schema: {
       operationId: 'getCacheEntries',
       summary: 'Read many entries',
-      description: 'Reads up to 1000 keys and answers them in the order given. Entries of more than 64 MiB together are refused with 413.',
+      description: 'Reads up to 1000 keys and answers them in the order given. Entries of more than 64 MiB together are refused with 413. ' +
+        'It changes nothing: an Idempotency-Key means nothing here, as with GET.',
       tags,
       querystring: CacheQuery,
       body: ref(CacheKeys),

@@ -11,8 +11,12 @@ export interface ClaimOptions {
   database: Pick<Database, 'query'>
   id: Buffer
   holder: string
+  /** See `KeyedRequest`. */
+  isRepeatable: boolean
   /** Milliseconds that it holds for without a word. */
   lease: number
+  /** Milliseconds after which it is prolonged no more, whatever has become of the request. */
+  ttl: number
   /** Seals the answer; undefined keeps it as it is. */
   sealer: Sealer | undefined
   /** Told when the lease could not be prolonged. */
@@ -25,10 +29,26 @@ export class Claim {
   readonly #timer: NodeJS.Timeout
   #recorded: Answer | undefined
   #isLost = false
+  #isBegun = false
 
   constructor (options: ClaimOptions) {
     this.#options = options
-    this.#timer = setInterval(() => { this.#prolong().catch(options.onFault) }, options.lease / 3).unref()
+    const until = performance.now() + options.ttl
+    this.#timer = setInterval(() => {
+      if (performance.now() < until) this.#prolong().catch(options.onFault)
+      else this.end()
+    }, options.lease / 3).unref()
+  }
+
+  /** From here on it may have an effect. */
+  begin (): void {
+    this.#isBegun = true
+  }
+
+  /** Gives up a request that failed. Where nothing tells whether it had an effect, and it may have none twice, it is not given up for others. */
+  async fail (): Promise<void> {
+    if (this.#isBegun && !this.#options.isRepeatable) this.end()
+    else await this.release()
   }
 
   /** The answer that was recorded in a transaction, which has committed if that is what the request is answered with. */

@@ -16,7 +16,7 @@ export const InProgressError = createError(
 export const AnswerNotKeptError = createError<[why: string]>(
   'ERR_ANSWER_NOT_KEPT', 'The request with this Idempotency-Key has been carried out, and is not carried out again; its answer is not there (%s): read what it changed.', 409)
 
-/** Whoever carried the request out has ended in the middle of it, where nothing tells how far it came. */
+/** The request failed, ran out of time or was cut off with its process, and nothing tells how far it came. */
 export const OutcomeUnknownError = createError(
-  'ERR_OUTCOME_UNKNOWN', 'The service ended while it carried out the request with this Idempotency-Key, and nothing tells whether it had an effect: ' +
+  'ERR_OUTCOME_UNKNOWN', 'The request with this Idempotency-Key was begun and not finished, and nothing tells whether it had an effect: ' +
     'read what it was to change, and decide whether to send it with a new key.', 409)

@@ -51,11 +51,11 @@ export class RequestLedger {
    * OutcomeUnknownError
    */
   async claim (request: KeyedRequest): Promise<Claim | Answer> {
-    const { database, sealer, lease, onFault } = this.#options
-    const { id, isSealed } = request
+    const { database, sealer, lease, onFault, ttl } = this.#options
+    const { id, isSealed, isRepeatable } = request
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       const holder = randomUUID()
-      if (await this.#take(request, holder)) return new Claim({ database, id, holder, lease, sealer: isSealed ? sealer : undefined, onFault })
+      if (await this.#take(request, holder)) return new Claim({ database, id, holder, isRepeatable, lease, ttl: ttl * 1000, sealer: isSealed ? sealer : undefined, onFault })
       const { rows: [row] } = await database.query<Row>(SQL`
         SELECT fingerprint, applied, status, headers, body, sealed, leased_until <= now() AS abandoned FROM idempotency_keys WHERE id = ${id}`)
       if (row !== undefined) return this.#answerIn(row, request)

@@ -21,8 +21,8 @@ t.test('the ledger of requests', async (t) => {
   client.release()
   const database = new Database(pool)
   const faults: unknown[] = []
-  const open = (options: { secret?: string, lease?: number } = {}): RequestLedger => new RequestLedger({
-    database, sealer: new Sealer([options.secret ?? 'a'], 'test'), lease: options.lease ?? 15_000, onFault: (error) => faults.push(error)
+  const open = (options: { secret?: string, lease?: number, ttl?: number } = {}): RequestLedger => new RequestLedger({
+    database, sealer: new Sealer([options.secret ?? 'a'], 'test'), lease: options.lease ?? 15_000, ttl: options.ttl ?? 86_400, onFault: (error) => faults.push(error)
   })
   const ledger = open()
   await database.query('CREATE TABLE effects (id text)')
@@ -117,6 +117,24 @@ t.test('the ledger of requests', async (t) => {
       return true
     }, () => false), 'then it ends')
     t.same(faults, [])
+  })
+
+  t.test('a claim that nobody ends is prolonged no longer than its answer would be kept', async (t) => {
+    const request = requestOf()
+    await claimed(request, open({ lease: 150, ttl: 0.2 }))
+    const isOver = async (): Promise<boolean> => (await database.query(SQL`
+      SELECT FROM idempotency_keys WHERE id = ${request.id} AND leased_until < now() - interval '100 milliseconds'`)).rowCount === 1
+    await t.resolves(eventually(isOver, 'its lease ends'))
+  })
+
+  t.test('what may have had its effect and is not repeatable is not given up, everything else that fails is', async (t) => {
+    for (const [isRepeatable, isBegun, isLeft] of [[false, true, true], [false, false, false], [true, true, false]] as const) {
+      const request = requestOf(undefined, { isRepeatable })
+      const claim = await claimed(request)
+      if (isBegun) claim.begin()
+      await claim.fail()
+      t.equal((await database.query(SQL`SELECT FROM idempotency_keys WHERE id = ${request.id}`)).rowCount, isLeft ? 1 : 0)
+    }
   })
 
   t.test('what cannot be repeated is not taken over', async (t) => {
