@@ -43,14 +43,17 @@ async function lead (): Promise<void> {
   const log = openLog(config)
   const { workers: count, shutdownDelay: delay } = config
   const leader = new Leader({ cluster, count, log, counts: config.metrics, patience: longestEnd(delay) + PATIENCE })
+  let isFaulty = false
+  const finished = leader.ended.then((code) => process.exit(isFaulty ? 1 : code))
   closeWithGrace({ delay: false, logger: false, onSecondSignal: () => { leader.kill() } }, async ({ err, signal }) => {
+    isFaulty = err !== undefined
     if (err) log.fatal({ err }, 'stopping: an error that nothing caught')
     else log.info(`${signal ?? 'end of work'}: ending ${count} processes`)
     leader.end(signal !== 'SIGTERM')
-    if (await leader.ended !== 0) process.exit(1)
+    await finished
   })
   leader.start()
-  process.exit(await leader.ended)
+  await finished
 }
 
 async function listen (app: FastifyInstance): Promise<void> {

@@ -75,6 +75,8 @@ export default fp<RateLimitOptions>(async function rateLimit (app, { requests, f
   const quotas = new Map<string, Quota>([['', everybody], ['logins', logins]])
   const own = new Map<string, Quota>()
   const ownBuckets = new Buckets()
+  /** Of all of them, those that are not remembered any more included. */
+  const ownRefusals = new Map<string, number>()
 
   // Before the routes of this plugin's own: `before` and `after` see what it adds, and what it merges.
   const before = new WeakMap<RouteOptions, onRequestHookHandler[]>()
@@ -143,8 +145,11 @@ export default fp<RateLimitOptions>(async function rateLimit (app, { requests, f
   function ownQuota (limits: string): Quota {
     let quota = own.get(limits)
     if (quota === undefined) {
-      if (own.size === MAX_OWN) own.clear()
-      quota = new Quota('own', parseRates(limits), { prefix: 'key-', buckets: ownBuckets })
+      if (own.size === MAX_OWN) {
+        own.clear()
+        for (const [name, count] of ownRefusals) if (count === 0) ownRefusals.delete(name)
+      }
+      quota = new Quota('own', parseRates(limits), { prefix: 'key-', buckets: ownBuckets, refusals: ownRefusals })
       own.set(limits, quota)
     }
     return quota
@@ -233,7 +238,7 @@ export default fp<RateLimitOptions>(async function rateLimit (app, { requests, f
   function * samples (): Generator<Sample> {
     const rejections = { name: 'larder_rate_limit_rejections_total', help: 'Requests refused, by the policy that was reached', type: 'counter' } as const
     const byPolicy = new Map<string, number>()
-    for (const { refusals } of [...quotas.values(), ...own.values()]) {
+    for (const refusals of [...[...quotas.values()].map((quota) => quota.refusals), ownRefusals]) {
       for (const [name, count] of refusals) byPolicy.set(name, (byPolicy.get(name) ?? 0) + count)
     }
     for (const [policy, value] of byPolicy) yield { ...rejections, labels: { policy }, value }

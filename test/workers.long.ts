@@ -1,6 +1,8 @@
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
 import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { eventually } from './support/caches.js'
@@ -146,6 +148,16 @@ t.test('a signal from a terminal reaches all of them at once, and the next one e
   other.kill('SIGTERM')
   t.strictSame(await other.ended, { code: 1, signal: null })
   await eventually(async () => await isFree(other.url), 'nobody is left')
+})
+
+t.test('an error that nothing catches in the one that leads ends them, with 1', async (t) => {
+  const fault = join(temporaryFolder(t), 'fault.mjs')
+  writeFileSync(fault, "import cluster from 'node:cluster'\nif (cluster.isPrimary) process.on('SIGUSR2', () => { throw new Error('nobody catches this') })\n")
+  const service = await start(t, 2, { SHUTDOWN_DELAY: '0', NODE_OPTIONS: `--import=${fault}` })
+  service.kill('SIGUSR2')
+  t.strictSame(await service.ended, { code: 1, signal: null })
+  t.match(service.log(), /stopping: an error that nothing caught/)
+  t.equal(service.log().match(/told to end: finishing what is under way/g)?.length, 2, 'what is under way is finished')
 })
 
 t.test('they end when the one that leads them is killed', async (t) => {

@@ -60,7 +60,7 @@ export class Quota {
   /** Counts a refusal. */
   refuse ({ violated }: Decision): void {
     const { name } = this.policies[violated]!
-    this.refusals.set(name, this.refusals.get(name)! + 1)
+    this.refusals.set(name, (this.refusals.get(name) ?? 0) + 1)
   }
 
   /** The header RateLimit: what is left, and in how many seconds there is more. */

@@ -30,7 +30,8 @@ export class Census {
 
   /** Asks them all and answers the totals as Prometheus text. Who comes while a round is under way shares the next one: of this one some have answered before. */
   async take (): Promise<string> {
-    this.#next ??= this.#under.then(async () => {
+    // That one round failed does not end those to come.
+    this.#next ??= this.#under.catch(() => {}).then(async () => {
       this.#next = undefined
       await (this.#under = this.#ask())
     })

@@ -22,6 +22,7 @@ const PROVED = 30_000
 const HOPELESS = 5
 /** Milliseconds between counts that nobody asked for, so that little of what a process has counted goes with it when it is killed. */
 const COUNTING = 2000
+const UNCOUNTED = 'what the processes have counted cannot be summed'
 
 interface Place {
   readonly number: number
@@ -38,6 +39,8 @@ interface Place {
 export class Leader {
   readonly #options: Required<LeaderOptions>
   readonly #places: Place[]
+  /** Which place's process a worker was, until all that it has said is read: that may be after its exit. */
+  readonly #speakers = new Map<Worker['id'], number>()
   readonly #census: Census
   readonly #counting: NodeJS.Timeout | undefined
   #restarts = 0
@@ -53,13 +56,13 @@ export class Leader {
 
   constructor (options: LeaderOptions) {
     this.#options = { backOff: { first: 100, longest: 10_000 }, ...options }
-    const { cluster, count } = options
+    const { cluster, count: processes } = options
     // All accept on the one socket. Where the leader accepts and hands connections out, those that it has just handed to one that dies hang for ever.
     cluster.schedulingPolicy = cluster.SCHED_NONE
     this.ended = new Promise((resolve) => { this.#ended = resolve })
-    this.#places = Array.from({ length: count }, (_, at) => ({ number: at + 1, worker: undefined, bornAt: 0, isListening: false, timer: undefined }))
+    this.#places = Array.from({ length: processes }, (_, at) => ({ number: at + 1, worker: undefined, bornAt: 0, isListening: false, timer: undefined }))
     this.#census = new Census({
-      ask: (round) => this.#places.filter(({ worker }) => worker !== undefined).map(({ number, worker }) => {
+      ask: (round) => this.#places.filter(({ worker }) => worker?.isConnected() === true).map(({ number, worker }) => {
         tell(worker, { larder: 'count', round })
         return number
       }),
@@ -70,8 +73,10 @@ export class Leader {
     })
     cluster.on('listening', (worker) => { this.#listens(worker) })
     cluster.on('message', (worker, message) => { if (isMessage(message)) this.#hear(worker, message as Report) })
+    cluster.on('disconnect', (worker) => { this.#silenced(worker) })
     cluster.on('exit', (worker, code, signal) => { this.#exited(worker, code, signal) })
-    if (options.counts) this.#counting = setInterval(() => { void this.#census.take() }, COUNTING).unref()
+    const count = (): void => { this.#census.take().catch((err: unknown) => { options.log.error({ err }, UNCOUNTED) }) }
+    if (options.counts) this.#counting = setInterval(count, COUNTING).unref()
   }
 
   /** The first process begins alone: what is wrong with the settings is said once, and the database is migrated by one. */
@@ -104,6 +109,7 @@ export class Leader {
 
   #fork (place: Place): void {
     place.worker = this.#options.cluster.fork()
+    this.#speakers.set(place.worker.id, place.number)
     place.bornAt = performance.now()
     place.isListening = false
   }
@@ -123,7 +129,7 @@ export class Leader {
   }
 
   #hear (worker: Worker, report: Report): void {
-    const number = this.#placeOf(worker)?.number
+    const number = this.#speakers.get(worker.id)
     if (number === undefined) return
     if (report.larder === 'counts') this.#census.counted(number, report.round, report.snapshot)
     else if (report.larder === 'last') this.#census.counted(number, 0, report.snapshot)
@@ -131,10 +137,18 @@ export class Leader {
       this.#census.take()
         .then((text) => { tell(worker, { larder: 'totals', request: report.request, text }) })
         .catch((err: unknown) => {
-          this.#options.log.error({ err }, 'what the processes have counted cannot be summed')
+          this.#options.log.error({ err }, UNCOUNTED)
           tell(worker, { larder: 'totals', request: report.request, text: undefined })
         })
     }
+  }
+
+  /** Nothing is to be heard of it any more. */
+  #silenced ({ id }: Worker): void {
+    const number = this.#speakers.get(id)
+    if (number === undefined) return
+    this.#speakers.delete(id)
+    this.#census.ended(number)
   }
 
   #exited (worker: Worker, code: number | null, signal: string | null): void {
@@ -143,7 +157,6 @@ export class Leader {
     const { isListening, bornAt, number } = place
     place.worker = undefined
     place.isListening = false
-    this.#census.ended(number)
     if (this.#isEnding) {
       if (code !== 0 && (isListening || signal !== 'SIGTERM')) this.#exitCode = 1
       this.#settle()

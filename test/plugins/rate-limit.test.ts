@@ -128,6 +128,18 @@ t.test('a credential’s own limits stand in the place of those for everybody, b
   t.strictSame(await statuses(app, 3, { url: '/own', headers }), [200, 200, 429])
 })
 
+t.test('refusals are counted on, however many different limits credentials have', async (t) => {
+  const app = await start(t)
+  const refusals = async () => Number(/^larder_rate_limit_rejections_total\{policy="key-per-hour"\} (\d+)$/m.exec(await app.metrics.render())?.[1])
+  const headers = { 'x-api-key': 'lk_c_right_1/hour' }
+  t.strictSame(await statuses(app, 3, { url: '/items', headers }), [200, 429, 429])
+  t.equal(await refusals(), 2)
+  for (let quota = 1; quota <= 1000; quota++) await app.inject({ url: '/items', headers: { 'x-api-key': `lk_d_right_${quota}/day` } })
+  t.equal(await refusals(), 2)
+  t.strictSame(await statuses(app, 1, { url: '/items', headers }), [429])
+  t.equal(await refusals(), 3)
+})
+
 t.test('routes have what their config says', async (t) => {
   const app = await start(t)
   t.strictSame(await statuses(app, 3, '/own'), [200, 200, 429])

@@ -1,6 +1,11 @@
+import type { Cluster } from 'node:cluster'
+import { EventEmitter } from 'node:events'
 import t from 'tap'
 import { Census } from '../../services/processes/census.js'
+import { Leader } from '../../services/processes/leader.js'
+import type { Order } from '../../services/processes/messages.js'
 import { Totals } from '../../services/processes/totals.js'
+import { eventually } from '../support/caches.js'
 
 const counter = (value: number, labels = '') => `# HELP hits Hits\n# TYPE hits counter\nhits${labels} ${value}\n`
 const snapshot = (text: string, maxima: string[] = []) => ({ text, maxima })
@@ -49,4 +54,58 @@ t.test('a census', async (t) => {
   await Promise.all([first, second, third])
   const begun = rounds.length
   t.ok(begun <= 2, 'who comes while others ask shares what comes next')
+})
+
+t.test('a census goes on after a round that failed', async (t) => {
+  let isFailing = true
+  const census = new Census({ ask: () => { if (isFailing) throw new Error('nobody can be asked'); return [] }, own: () => [], patience: 50 })
+  await t.rejects(census.take(), /nobody can be asked/)
+  isFailing = false
+  t.equal(await census.take(), '')
+})
+
+t.test('what a process has counted last counts, also where that is read after its exit, and once', async (t) => {
+  class FakeWorker extends EventEmitter {
+    readonly id: number
+    readonly process = { pid: 1, kill: () => true }
+    readonly told: Order[] = []
+    connected = true
+    constructor (id: number) { super(); this.id = id }
+    isConnected (): boolean { return this.connected }
+    send (order: Order): void {
+      this.told.push(order)
+      if (order.larder === 'count') cluster.emit('message', this, { larder: 'counts', round: order.round, snapshot: snapshot(counter(this.id)) })
+    }
+  }
+  const workers: FakeWorker[] = []
+  const cluster = Object.assign(new EventEmitter(), {
+    SCHED_NONE: 1,
+    fork: () => {
+      const worker = new FakeWorker(workers.length + 1)
+      workers.push(worker)
+      return worker
+    }
+  })
+  const log = { info: () => {}, warn: () => {}, error: () => {} }
+  const leader = new Leader({ cluster: cluster as unknown as Cluster, count: 2, log, counts: false, patience: 1000, backOff: { first: 60_000, longest: 60_000 } })
+  t.teardown(() => { leader.end() })
+  leader.start()
+  cluster.emit('listening', workers[0])
+  const [one, two] = workers as [FakeWorker, FakeWorker]
+  const totals = async (): Promise<string | undefined> => {
+    const request = two.told.length
+    cluster.emit('message', two, { larder: 'totals', request })
+    const answered = () => two.told.find((order) => order.larder === 'totals' && order.request === request) as { text?: string } | undefined
+    await eventually(() => answered() !== undefined, 'they are told')
+    return answered()?.text
+  }
+  t.match(await totals(), /^hits 3$/m)
+  cluster.emit('exit', one, null, 'SIGKILL')
+  cluster.emit('message', one, { larder: 'last', snapshot: snapshot(counter(10)) })
+  t.match(await totals(), /^hits 12$/m)
+  one.connected = false
+  cluster.emit('disconnect', one)
+  t.match(await totals(), /^hits 12$/m)
+  cluster.emit('message', one, { larder: 'last', snapshot: snapshot(counter(20)) })
+  t.match(await totals(), /^hits 12$/m, 'nothing is heard of it any more')
 })

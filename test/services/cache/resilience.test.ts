@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { Guard } from '../../../services/cache/backends/guard.js'
 import { DeadlineError } from '../../../services/cache/deadline.js'
-import { type BreakerState, breakerLevel, isRefusal, Resilience } from '../../../services/cache/resilience.js'
+import { Breaker, type BreakerState, breakerLevel, isRefusal, Resilience } from '../../../services/cache/resilience.js'
 import { Retry } from '../../../services/cache/retry.js'
 import { eventually } from '../../support/caches.js'
 
@@ -38,6 +38,17 @@ t.test('the breaker', async (t) => {
     await t.rejects(resilience.run(down, 100), Outage)
     await eventually(async () => await resilience.run(down, 100).catch((error: unknown) => error instanceof Outage), 'it is let through')
     t.equal(resilience.state, 'open')
+  })
+
+  t.test('says so beforehand while it leaves the other side alone', async (t) => {
+    const breaker = new Breaker({ isOutage, breakAfter: 1, leaveAlone: 20 })
+    breaker.check()
+    await t.rejects(breaker.run(down), Outage)
+    let refusal: unknown
+    try { breaker.check() } catch (error) { refusal = error }
+    t.ok(isRefusal(refusal))
+    await eventually(() => { try { breaker.check(); return true } catch { return false } }, 'one may be let through')
+    t.equal(breaker.state, 'open')
   })
 
   t.test('does not count what the other side answers, be it an error', async (t) => {
