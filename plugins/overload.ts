@@ -1,4 +1,5 @@
 import createError from '@fastify/error'
+import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import { Overload, type OverloadOptions, PRIORITIES, type Priority } from '../services/limits/overload.js'
 import type {} from './gatekeeper.js'
@@ -8,6 +9,10 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Who is let in last when there is too much to do. Default `ordinary`. */
     priority?: Priority
+  }
+  interface FastifyReply {
+    /** Says that the rest of the answer is no work that is under way: it stays open for as long as the caller likes. Absent without this plugin. */
+    stayOpen?: () => void
   }
 }
 
@@ -25,6 +30,11 @@ export default fp<OverloadOptions>(async function overload (app, options) {
   app.addHook('onReady', async () => { overload.start() })
   app.addHook('onClose', async () => { overload.stop() })
   const leave = (): void => { overload.underWay-- }
+  app.decorateReply('stayOpen', function stayOpen (this: FastifyReply) {
+    if (!this.raw.listeners('close').includes(leave)) return
+    this.raw.off('close', leave)
+    leave()
+  })
   let told = -Infinity
   /** Not of each: that would make more of what there is too much of. */
   const tell = (): void => {

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type {} from '../plugins/event-streams.js'
+import { messageText } from '../plugins/event-streams.js'
 import type {} from '../plugins/events.js'
 import { Message, problems, ref } from '../schemas/common.js'
 import { DeadLetterListReply, DeadLetterParams, DeadLetterQuery, Event as EventReply, EventQuery, NewEvent } from '../schemas/events.js'
@@ -7,7 +7,7 @@ import { checkNamespaceReach } from '../services/access/access.js'
 import { type Principal, seesNamespace } from '../services/access/principal.js'
 import { permissionIndex } from '../services/access/scopes.js'
 import { InvalidInputError, UnsupportedHereError } from '../services/errors.js'
-import { BEGINNING, type Event } from '../services/events/event.js'
+import type { Event } from '../services/events/event.js'
 import { MAX_TYPE_PATTERNS, typeFilter } from '../services/events/feed.js'
 
 const tags = ['Events']
@@ -22,6 +22,13 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 /** What happens, live. Prefix: `/events`. */
 const events: FastifyPluginAsyncTypebox = async (app) => {
   const { outbox, eventFeed, deadLetters, database } = app
+  const texts = new WeakMap<Event, string>()
+  /** Listeners are given the same events: each is made into text once. */
+  const textOf = (event: Event): string => {
+    const text = texts.get(event) ?? messageText({ id: event.id, event: event.type, data: event })
+    texts.set(event, text)
+    return text
+  }
 
   app.get('', {
     config: { scope: 'events:read' },
@@ -41,12 +48,12 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     const isWanted = typeFilter(types)
     const { principal } = request
     const given = request.headers['last-event-id']
-    const known = typeof given === 'string' && UUID.test(given) ? await outbox.positionOf(given) : undefined
-    const from = known ?? await outbox.last() ?? BEGINNING
+    const known = typeof given === 'string' && UUID.test(given) ? await eventFeed.positionOf(given) : undefined
+    const from = known ?? await eventFeed.newest()
     await reply.sendEvents(async function * (ended) {
       if (given !== undefined && known === undefined) yield { event: 'gap', data: { reason: 'The event in Last-Event-ID is not kept any more' } }
       for await (const event of eventFeed.after(from, ended)) {
-        if (isWanted(event.type) && mayKnow(principal, event)) yield { id: event.id, event: event.type, data: event }
+        if (isWanted(event.type) && mayKnow(principal, event)) yield textOf(event)
       }
     })
   })

@@ -31,6 +31,10 @@ export interface EventPosition { readonly xid: string, readonly position: string
 /** Before the first. */
 export const BEGINNING: EventPosition = { xid: '0', position: '0' }
 
+export function isBefore (one: EventPosition, other: EventPosition): boolean {
+  return one.xid === other.xid ? BigInt(one.position) < BigInt(other.position) : BigInt(one.xid) < BigInt(other.xid)
+}
+
 /** A UUID of version 7 (RFC 9562): 48 bits of milliseconds, then random ones. */
 export function eventId (now = Date.now()): string {
   const bytes = randomBytes(16)

@@ -11,7 +11,11 @@ export interface OutboxOptions {
   onFault?: (error: unknown) => void
 }
 
-export interface RecordedEvent extends EventPosition { readonly event: Event }
+export interface RecordedEvent extends EventPosition {
+  readonly event: Event
+  /** Characters of its data as JSON. */
+  readonly size: number
+}
 
 /** Milliseconds after which the transaction of an event is likely to be through. */
 const COMMITTED_AFTER = 5
@@ -183,7 +187,7 @@ interface Told { id: string, type: string, subject: string, sequence: string | n
 interface Row extends Told { xid: string, position: string }
 
 function recordedOf (row: Row): RecordedEvent {
-  return { event: eventOf(row), xid: row.xid, position: row.position }
+  return { event: eventOf(row), xid: row.xid, position: row.position, size: row.data.length }
 }
 
 function eventOf ({ id, type, subject, sequence, data, time }: Told): Event {

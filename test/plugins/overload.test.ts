@@ -1,5 +1,5 @@
 import { connect, type AddressInfo } from 'node:net'
-import Fastify from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import accessLog from '../../plugins/access-log.js'
 import components from '../../plugins/components.js'
@@ -11,7 +11,7 @@ import requests from '../../plugins/requests.js'
 import scopes from '../../plugins/scopes.js'
 import { eventually } from '../support/caches.js'
 
-async function start (t: Test, options = { delay: 0, concurrency: 4 }) {
+async function start (t: Test, options = { delay: 0, concurrency: 4 }, more: (app: FastifyInstance) => void = () => {}) {
   const waiting: (() => void)[] = []
   const app = Fastify()
   await app.register(components)
@@ -26,6 +26,7 @@ async function start (t: Test, options = { delay: 0, concurrency: 4 }) {
   app.get('/bulk', { config: { scope: 'public', priority: 'bulk' } }, async () => 'bulk')
   app.get('/drop', { config: { scope: 'public', priority: 'invalidation' } }, async () => 'dropped')
   app.get('/probe', { config: { scope: 'public', priority: 'health' } }, async () => 'alive')
+  more(app)
   t.teardown(async () => app.close())
   await app.ready()
   const status = async (url: string) => (await app.inject(url)).statusCode
@@ -63,6 +64,28 @@ t.test('who does not wait for the answer is under way no more', async (t) => {
   t.equal(await underWay(), 1)
   socket.destroy()
   await eventually(async () => await underWay() === 0, 'it is not')
+})
+
+t.test('what stays open for its caller is not under way', async (t) => {
+  let [open, closed] = [0, 0]
+  const { app, underWay } = await start(t, { delay: 0, concurrency: 4 }, (app) => {
+    app.get('/open', { config: { scope: 'public' } }, (_request, reply) => {
+      reply.hijack()
+      reply.raw.on('close', () => { closed++ }).write('a')
+      reply.stayOpen?.()
+      reply.stayOpen?.()
+      open++
+    })
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const sockets = Array.from({ length: 6 }, () => connect((app.server.address() as AddressInfo).port, '127.0.0.1').on('error', () => {}))
+  t.teardown(() => { for (const socket of sockets) socket.destroy() })
+  for (const socket of sockets) socket.write('GET /open HTTP/1.1\r\nHost: a\r\n\r\n')
+  await eventually(() => open === 6, 'there is room for all')
+  t.equal(await underWay(), 0)
+  for (const socket of sockets) socket.destroy()
+  await eventually(() => closed === 6, 'all are closed')
+  t.equal(await underWay(), 0, 'nor counted twice')
 })
 
 t.test('an event loop that does not keep up is told', async (t) => {

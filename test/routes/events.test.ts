@@ -1,6 +1,7 @@
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
+import { STREAMS_PER_CALLER } from '../../plugins/event-streams.js'
 import type { Event } from '../../schemas/events.js'
 import { eventually as poll } from '../support/caches.js'
 import { databaseUrl, redisUrl } from '../support/servers.js'
@@ -153,6 +154,26 @@ t.test('one process, without Redis', async (t) => {
     await eventually(() => local.heard.length > 1, 'who needs none goes on')
     t.equal(byKey.heard.length, 1)
     t.equal(byValetKey.heard.length, 0)
+  })
+
+  await t.test('one caller has so many streams open, and others theirs', async (t) => {
+    const { key } = bodyOf<{ key: string }>(await send('POST /keys', { name: 'listener', scopes: ['events:read'] }))
+    const listening = await Promise.all(Array.from({ length: STREAMS_PER_CALLER }, async () => await listen(t, app, '', { 'x-api-key': key })))
+    const refused = await send('GET /events', undefined, { 'x-api-key': key })
+    t.equal(refused.statusCode, 429)
+    t.match(refused.json(), { type: '/problems/too-many-requests', detail: /^There are 100 streams open for this caller/ })
+    const other = await listen(t, app)
+    t.equal(other.response.status, 200)
+    t.match(await app.metrics.render(), /^larder_requests_under_way 0$/m, 'a stream that stays open is not under way')
+    await send('POST /events', { channel: 'kitchen', event: { hello: 1 } })
+    await eventually(() => [...listening, other].every(({ heard }) => heard.length === 1), 'all hear it')
+    await listening[0]!.stop()
+    await eventually(async () => {
+      const { response, stop } = await listen(t, app, '', { 'x-api-key': key })
+      await stop()
+      return response.status === 200
+    }, 'there is room for another')
+    await Promise.all(listening.map(async ({ stop }) => { await stop() }))
   })
 
   await t.test('streams end when the service does', async (t) => {
