@@ -96,8 +96,8 @@ export default fp(async function deadlines (app) {
     if (request.raw.headers['request-timeout'] === undefined) return done()
     const made = callOf(reply)
     made.isAnswered = true
-    // What the handler still has to say comes too late, also while this answer waits in a hook.
-    if (made.isExpired) reply.hijack()
+    // What the handler still has to say comes too late, also while this answer waits in a hook; and is no fault of it.
+    if (made.isExpired) reply.hijack().send = () => reply
     done()
   })
 }, { name: 'deadlines', fastify: '5.x' })

@@ -31,6 +31,13 @@ t.test('an answer that is late, or that nobody takes', async (t) => {
   })
   t.teardown(() => app.close())
   app.post('/streamed', { config: { scope: 'public' } }, async () => Readable.from(['a', 'b']))
+  let sent = 0
+  app.post('/sending', { config: { scope: 'public' } }, async (_request, reply) => {
+    await after(LONG)
+    void reply.send('late')
+    sent++
+    return reply
+  })
   app.post('/hijacked', { config: { scope: 'public' } }, (_request, reply) => {
     reply.hijack()
     reply.raw.end('taken over')
@@ -123,6 +130,8 @@ t.test('an answer that is late, or that nobody takes', async (t) => {
     t.match(await read.json(), { status: 504, detail: /give it more, or send it again\.$/ })
     letGo?.()
     await holding
+    t.match(await post('/sending', {}, SHORT), { status: 504 })
+    await eventually(() => sent === 1, 'the handler answers nevertheless')
     t.strictSame(lines, [])
   })
 })
