@@ -91,7 +91,7 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
   }, async (request, reply) => {
     const { key } = request.params
     checkChangeable(key)
-    const options = changeOptions(request, key)
+    const options = changeOptions(request, reply, key)
     return changed(reply, await store.set(key, valueIn(request.body), options), options)
   })
 
@@ -110,7 +110,7 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
   }, async (request, reply) => {
     const { key } = request.params
     checkChangeable(key)
-    const options = changeOptions(request, key)
+    const options = changeOptions(request, reply, key)
     return changed(reply, await store.remove(key, options), options)
   })
 
@@ -149,7 +149,7 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
   }, async (request, reply) => {
     const { key } = request.params
     checkChangeable(key)
-    const options = changeOptions(request, key, false)
+    const options = changeOptions(request, reply, key, false)
     const rolledBack = (state: SettingState) => ({ status: 200, ...(options.dryRun === true ? {} : { headers: { etag: etagOf(state) } }), body: settingOf(state) })
     return await reply.sendOutcome(rolledBack(await store.rollBack(key, request.body?.revision, { ...options, recording: request.recording(rolledBack) })))
   })
@@ -217,7 +217,7 @@ function tag (reply: FastifyReply, state: SettingState): void {
 const etagOf = ({ revision }: SettingState): string => `"r${revision}"`
 
 /** Who changes what under which condition. */
-function changeOptions ({ headers, query, principal }: FastifyRequest, key: string, isRequired = true): ChangeOptions {
+function changeOptions ({ headers, query, principal }: FastifyRequest, { call }: FastifyReply, key: string, isRequired = true): ChangeOptions {
   const { dry_run: dryRun = false } = query as { dry_run?: boolean }
   const preconditions = parsePreconditions(headers['if-match'], headers['if-none-match'])
   if (preconditions === undefined && isRequired) throw new UnconditionalError(key)
@@ -225,7 +225,7 @@ function changeOptions ({ headers, query, principal }: FastifyRequest, key: stri
   const condition = (revision: number): boolean =>
     (match === undefined || match === '*' || match.includes(`"r${revision}"`)) &&
     (noneMatch === undefined || (noneMatch === '*' ? revision === 0 : !noneMatch.includes(`"r${revision}"`)))
-  return { by: principal.id, condition, dryRun }
+  return { by: principal.id, condition, dryRun, call }
 }
 
 function valueIn (body: unknown): unknown {

@@ -77,7 +77,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     const recording = request.recording(published)
     const subject = subjectOf(namespace, channel)
     const { call } = reply
-    return reply.sendOutcome(published(await outbox.inTurn(subject, async () => await database.transaction(async (transaction) => {
+    return reply.sendOutcome(published(await outbox.inTurn(subject, async () => await database.within(reply.call).transaction(async (transaction) => {
       const recorded = await outbox.record(transaction, { type, subject, data: event })
       await recording?.(transaction, recorded)
       return recorded

@@ -57,7 +57,7 @@ const keys: FastifyPluginAsyncTypebox = async (app) => {
       response: { 201: ref(IssuedApiKey), ...problems(409) }
     }
   }, async (request, reply) => {
-    return reply.sendOutcome(outcomeOf(await apiKeys.create(request.principal, request.body, request.recording(outcomeOf))))
+    return reply.sendOutcome(outcomeOf(await apiKeys.within(reply.call).create(request.principal, request.body, request.recording(outcomeOf))))
   })
 
   app.post('/:id/rotate', {
@@ -74,7 +74,7 @@ const keys: FastifyPluginAsyncTypebox = async (app) => {
     // Without a body everything is as by default.
     preValidation: async (request) => { request.body ??= {} }
   }, async (request, reply) => {
-    return reply.sendOutcome(outcomeOf(await apiKeys.rotate(request.principal, request.params.id, request.body, request.recording(outcomeOf))))
+    return reply.sendOutcome(outcomeOf(await apiKeys.within(reply.call).rotate(request.principal, request.params.id, request.body, request.recording(outcomeOf))))
   })
 
   app.delete('/:id', {
@@ -87,8 +87,8 @@ const keys: FastifyPluginAsyncTypebox = async (app) => {
       params: ApiKeyParams,
       response: { 200: ref(ApiKeyRevokedReply), ...problems(404) }
     }
-  }, async (request) => {
-    await apiKeys.revoke(request.principal, request.params.id)
+  }, async (request, reply) => {
+    await apiKeys.within(reply.call).revoke(request.principal, request.params.id)
     return { ok: true as const }
   })
 }

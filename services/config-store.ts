@@ -3,7 +3,7 @@ import createError from '@fastify/error'
 import { KindGuard, type TObject, type TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import type { RunTimeSettings } from '../schemas/config.js'
-import type { Database, Queryable } from './database.js'
+import type { Call, Database, Queryable } from './database.js'
 import { invalidField, InvalidInputError, NotFoundError } from './errors.js'
 import type { Recording } from './idempotency/recording.js'
 
@@ -40,6 +40,8 @@ export interface ChangeOptions {
   dryRun?: boolean
   /** Called in the transaction of the change. */
   recording?: Recording<SettingState> | undefined
+  /** On whose behalf it is made. */
+  call?: Call
 }
 
 /** A setting with where its value comes from. */
@@ -268,7 +270,7 @@ export class ConfigStore {
   }
 
   /** Answers the rows as they are afterwards, or would be after a dry run. */
-  async #change (decide: Decide, { by, dryRun = false, action }: ChangeOptions & { action?: Action }, recording: Recording<Row[]>): Promise<Row[]> {
+  async #change (decide: Decide, { by, dryRun = false, action, call = {} }: ChangeOptions & { action?: Action }, recording: Recording<Row[]>): Promise<Row[]> {
     const rows = await this.#options.database.transaction(async (transaction) => {
       // Revisions are committed in order, so that who has seen one has seen all before it.
       await transaction.query('LOCK TABLE settings IN SHARE ROW EXCLUSIVE MODE')
@@ -297,7 +299,7 @@ export class ConfigStore {
       const { rows } = await transaction.query<Row>(SELECT_ROWS)
       await recording(transaction, rows)
       return rows
-    })
+    }, call)
     if (!dryRun) await this.load()
     return rows
   }

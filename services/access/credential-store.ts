@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Database, Queryable } from '../database.js'
+import type { Call, Database, Queryable } from '../database.js'
 import { UnavailableError } from '../errors.js'
 
 /**
@@ -106,13 +106,13 @@ export class CredentialStore {
    * Resolves when the change is in force here; where it was committed and cannot be read back, nothing that is stored is
    * trusted here until it can.
    */
-  async change<T> (work: (transaction: Queryable, revision: number) => Promise<T>): Promise<T> {
+  async change<T> (work: (transaction: Queryable, revision: number) => Promise<T>, call: Call = {}): Promise<T> {
     let result: T
     try {
       result = await this.#options.database.transaction(async (transaction) => {
         const { rows: [row] } = await transaction.query<Row>('UPDATE credentials_revision SET revision = revision + 1 RETURNING revision')
         return await work(transaction, Number(row?.revision))
-      })
+      }, call)
     } catch (error) {
       // A commit whose answer was lost may have happened.
       this.wake()

@@ -62,7 +62,8 @@ export class Leader {
     this.ended = new Promise((resolve) => { this.#ended = resolve })
     this.#places = Array.from({ length: processes }, (_, at) => ({ number: at + 1, worker: undefined, bornAt: 0, isListening: false, timer: undefined }))
     this.#census = new Census({
-      ask: (round) => this.#places.filter(({ worker }) => worker?.isConnected() === true).map(({ number, worker }) => {
+      // Who has yet to begin has counted nothing, and answers late.
+      ask: (round) => this.#places.filter(({ worker, isListening }) => isListening && worker?.isConnected() === true).map(({ number, worker }) => {
         tell(worker, { larder: 'count', round })
         return number
       }),

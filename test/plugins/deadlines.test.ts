@@ -35,6 +35,25 @@ t.test('a request', async (t) => {
     t.equal((await put({ name: 'afterwards' })).status, 201)
   })
 
+  t.test('whose Request-Timeout passes changes no keys and no settings, and publishes nothing', async (t) => {
+    const counts = async () => (await other.query<Record<string, string>>('SELECT (SELECT count(*) FROM api_keys) AS keys, (SELECT count(*) FROM settings) AS settings, (SELECT count(*) FROM events) AS events')).rows
+    const before = await counts()
+    for (const [table, path, method, body] of [
+      ['api_keys', '/keys', 'POST', { name: 'late', scopes: ['items:read'] }],
+      ['settings', '/config/retry.attempts', 'PUT', { value: 3 }],
+      ['events', '/events', 'POST', { channel: 'late', event: {} }]
+    ] as const) {
+      await other.query(`BEGIN; LOCK TABLE ${table} IN SHARE MODE`)
+      const late = await fetch(`http://127.0.0.1:${port}${path}`, {
+        method, headers: { 'content-type': 'application/json', 'if-match': '*', 'request-timeout': '0.3' }, body: JSON.stringify(body)
+      })
+      t.equal(late.status, 504, path)
+      await other.query('COMMIT')
+      await idle()
+    }
+    t.strictSame(await counts(), before)
+  })
+
   t.test('whose Request-Timeout passes while it reads is 504 as well', async (t) => {
     await other.query('BEGIN; LOCK TABLE items')
     const answer = await fetch(`http://127.0.0.1:${port}/items?nocache=true`, { headers: { 'request-timeout': '0.1' } })

@@ -99,6 +99,9 @@ t.test('what a process has counted last counts, also where that is read after it
     await eventually(() => answered() !== undefined, 'they are told')
     return answered()?.text
   }
+  t.match(await totals(), /^hits 1$/m)
+  t.notOk(two.told.some(({ larder }) => larder === 'count'), 'who has yet to begin is not asked')
+  cluster.emit('listening', two)
   t.match(await totals(), /^hits 3$/m)
   cluster.emit('exit', one, null, 'SIGKILL')
   cluster.emit('message', one, { larder: 'last', snapshot: snapshot(counter(10)) })

@@ -1,6 +1,6 @@
 import SQL from '@nearform/sql'
 import type { ApiKey, ApiKeyRotation, IssuedApiKey, NewApiKey } from '../../../schemas/keys.js'
-import type { Queryable } from '../../database.js'
+import type { Call, Queryable } from '../../database.js'
 import { ConflictError, invalidField, NotFoundError } from '../../errors.js'
 import type { Recording } from '../../idempotency/recording.js'
 import { parseRates, RateTextError } from '../../limits/rates.js'
@@ -38,6 +38,12 @@ export class ApiKeys {
     this.#credentials = credentials
     this.#database = database
     this.#now = now
+  }
+
+  /** The same on behalf of a caller, whose going away or whose deadline ends waits, and undoes what is not committed. */
+  within (call: Call): ApiKeys {
+    const credentials: ApiKeysOptions['credentials'] = { change: async (work) => await this.#credentials.change(work, call) }
+    return new ApiKeys({ credentials, database: this.#database, now: this.#now })
   }
 
   /** @throws InvalidInputError · ForbiddenError · ConflictError when there are too many */
