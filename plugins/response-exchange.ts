@@ -29,7 +29,7 @@ export class Exchange {
   readonly #reply: FastifyReply
   readonly #asked: Asked
   readonly #sending: Sending
-  #why: Forwarded = 'uri-miss'
+  #why: Forwarded = 'miss'
   #isRefresh = false
   #attempts = 0
   #isAsync = false
@@ -58,9 +58,8 @@ export class Exchange {
     if (asked.request.headers.range !== undefined) return this.#goPast('bypass', 'range')
     asked.nameIt()
     if (asked.wish.onlyIfCached) return this.#onlyIfCached()
-    if (asked.isPast) this.#refreshBecause('bypass')
-    else if (asked.wish.noCache) this.#refreshBecause('request')
-    if (this.#store.isApart(asked.apartName)) return this.#goPast('uri-miss')
+    if (asked.isPast || asked.wish.noCache) this.#refreshBecause('bypass')
+    if (this.#store.isApart(asked.apartName)) return this.#goPast('miss')
     return this.#read()
   }
 
@@ -166,10 +165,10 @@ export class Exchange {
       this.#isAnswered = true
       throw error
     }
-    if (error instanceof ForerunnerLeftError || error instanceof LateAnswerError) return ++this.#attempts < ATTEMPTS ? await this.#read() : await this.#goPast('uri-miss')
+    if (error instanceof ForerunnerLeftError || error instanceof LateAnswerError) return ++this.#attempts < ATTEMPTS ? await this.#read() : await this.#goPast('miss')
     if (isForAll(error) && !this.#asked.isCredentialed) throw error
     // What it says is, or may be, about somebody else.
-    return await this.#goPast('uri-miss')
+    return await this.#goPast('miss')
   }
 
   /** A response of the cache, or of another request that this one waited for. */
@@ -201,7 +200,7 @@ export class Exchange {
     // The list itself is no answer: there is one response for each set of values.
     if (this.#asked.variants !== undefined) return this.#goPast('vary-miss')
     this.#asked.varyBy(names)
-    if (this.#why === 'uri-miss') this.#why = 'vary-miss'
+    if (this.#why === 'miss') this.#why = 'vary-miss'
     return this.#read()
   }
 

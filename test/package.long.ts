@@ -33,7 +33,7 @@ t.test('a route of one’s own is cached as the documentation says', async (t) =
   t.ok(routes.trim().split('\n').filter((line) => line.trim() !== '').length <= 20, 'in twenty lines')
   writeFileSync(join(project, 'routes.ts'), routes)
   const { stdout } = await run(process.execPath, ['--import', 'tsx', 'routes.ts'], { cwd: project, timeout: 30_000 })
-  const stored = 'larder; fwd=uri-miss; stored; key="GET:/posts/"'
+  const stored = 'larder; fwd=miss; stored; key="GET:/posts/"'
   t.match(stdout.trim().split('\n'), [
     `{"posts":["One"]} ${stored}`, /^\{"posts":\["One"\]\} larder; hit; ttl=(89|90); key="GET:\/posts\/"$/, '{"created":2} undefined', `{"posts":["One","Two"]} ${stored}`
   ])

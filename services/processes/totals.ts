@@ -73,8 +73,9 @@ function familiesIn (text: string): Map<string, Family> {
       family.type = line.slice(line.lastIndexOf(' ') + 1)
     } else if (line !== '' && !line.startsWith('#') && family !== undefined) {
       const space = line.lastIndexOf(' ')
-      // prom-client writes Nan, where Prometheus and Number say NaN.
-      family.series.set(line.slice(0, space), Number(line.slice(space + 1).replace('Nan', 'NaN')))
+      const value = Number(line.slice(space + 1))
+      // Nothing was measured yet: prom-client writes Nan.
+      if (!Number.isNaN(value)) family.series.set(line.slice(0, space), value)
     }
   }
   return families

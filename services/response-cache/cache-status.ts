@@ -2,14 +2,14 @@ import type { Reading } from '../cache/reading.js'
 import { structuredString } from '../structured-string.js'
 
 /** Why a request went on to its route, in the words of RFC 9211. */
-export type Forwarded = 'uri-miss' | 'vary-miss' | 'stale' | 'bypass' | 'request'
+export type Forwarded = 'miss' | 'vary-miss' | 'stale' | 'bypass' | 'request'
 
 /** `larder; hit; ttl=117; key="GET:/api/posts/"`. What is stale has a negative TTL. */
 export function hitStatus (ttl: number, key: string): string {
   return `larder; hit${ttl === Infinity ? '' : `; ttl=${Math.floor(ttl)}`}; key=${structuredString(key)}`
 }
 
-/** `larder; fwd=uri-miss; stored; key="GET:/api/posts/"`. A collapsed request waited for the answer to another. */
+/** `larder; fwd=miss; stored; key="GET:/api/posts/"`. A collapsed request waited for the answer to another. */
 export function forwardedStatus (
   why: Forwarded, { stored, isAway, status }: Partial<Pick<Reading<unknown>, 'stored' | 'isAway' | 'status'>>, key: string | undefined, detail?: string
 ): string {

@@ -32,4 +32,4 @@ export async function serving (owner: Owner, handler: Handler = (_request, _repl
 }
 
 export const KEY = 'key="GET:/value"'
-export const MISS = `larder; fwd=uri-miss; stored; ${KEY}`
+export const MISS = `larder; fwd=miss; stored; ${KEY}`
