@@ -122,6 +122,7 @@ function eventOf (request: FastifyRequest): Omit<AuditEvent, 'outcome'> {
     at: Date.now(),
     principal: principal.id,
     kind: principal.kind,
+    kid: principal.signingKey,
     action: audit,
     scope,
     resource: resource?.split('/').some((part) => gatekeeper.isCredential(part)) === true ? undefined : resource,

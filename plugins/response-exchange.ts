@@ -208,12 +208,12 @@ export class Exchange {
     this.#isAsync = true
     const { cache, counts } = this.#store
     const found = await this.#stored()
-    if (found === undefined || !this.#isFor(found.stored.head)) throw new NotCachedError()
+    if (found === undefined || !this.#isFor(found.stored.head)) throw notCached()
     const { stored, entry } = found
     const age = (cache.now - entry.createdAt) / 1000 + (stored.head.age ?? 0)
     const ttl = (entry.expiresAt - cache.now) / 1000
     const { name, wish } = this.#asked
-    if (!isUsable(age, ttl, wish)) throw new NotCachedError()
+    if (!isUsable(age, ttl, wish)) throw notCached()
     counts.hit(name)
     return this.#send(stored, entry.version, age, hitStatus(ttl, name))
   }
@@ -262,3 +262,6 @@ export class Exchange {
     return this.#isAsync || held !== undefined ? this.#reply : undefined
   }
 }
+
+/** It was asked for: nothing that the log would have to tell. */
+const notCached = (): Error => Object.assign(new NotCachedError(), { isTold: true })

@@ -72,7 +72,8 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     checkNamespaceReach(request.principal, namespace)
     if (KNOWN_TO.has(channel)) throw new UnsupportedHereError(`Events of the channel ${channel} are recorded with the changes that they are about: take another.`)
     const kind = event['type']
-    const type = `${channel}.${typeof kind === 'string' && /^[A-Za-z0-9_.-]{1,100}$/.test(kind) ? kind : 'published'}`
+    const given = typeof kind === 'string' && /^[A-Za-z0-9_.-]{1,100}$/.test(kind) ? kind : 'published'
+    const type = given.startsWith(`${channel}.`) ? given : `${channel}.${given}`
     const published = (recorded: Event) => ({ status: 201, body: recorded })
     const recording = request.recording(published)
     const subject = subjectOf(namespace, channel)

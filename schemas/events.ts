@@ -38,7 +38,7 @@ export type Event = Static<typeof Event>
 export const NewEvent = Type.Object({
   channel: Type.String({ pattern: '^[A-Za-z][A-Za-z0-9_-]{0,63}$', description: 'What it is about; the first part of its type', examples: ['kitchen'] }),
   namespace: Type.Optional(Type.String({ pattern: NAMESPACE, default: 'default', description: 'Credentials that are limited to other namespaces do not hear of it', examples: ['shop'] })),
-  event: Type.Record(Type.String(), Type.Unknown(), { description: 'Any object. A `type` in it becomes the rest of the type, else that is `published`' })
+  event: Type.Record(Type.String(), Type.Unknown(), { description: 'Any object. A `type` in it becomes the rest of the type, or the type where it begins with the channel already; without one that is `published`' })
 }, { $id: 'NewEvent', additionalProperties: false, description: 'An event to publish', examples: [{ channel: 'kitchen', event: { type: 'opened', by: 'Alice' } }] })
 export type NewEvent = Static<typeof NewEvent>
 

@@ -12,6 +12,8 @@ export interface AuditEvent {
   /** Their name; empty for who did not say. */
   readonly principal: string
   readonly kind: Principal['kind']
+  /** Of the bearer of a valet key: the id of the key that it is signed with. */
+  readonly kid?: string | undefined
   /** What they did, `cache.clear` for instance; `access` for what is no administrative act. */
   readonly action: string
   readonly scope: Scope

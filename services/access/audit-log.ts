@@ -95,7 +95,7 @@ export class AuditLog {
     const principal = seesAll(viewer) ? query.principal : viewer.id
     if (principal !== undefined && query.principal !== undefined && principal !== query.principal) return { entries: [] }
     const statement = SQL`
-      SELECT id, at, until, count, principal, kind, action, scope, resource, key_hash, namespace, address, outcome, status, request_id, reason
+      SELECT id, at, until, count, principal, kind, kid, action, scope, resource, key_hash, namespace, address, outcome, status, request_id, reason
       FROM audit_log WHERE true`
     if (cursor !== undefined) statement.append(SQL` AND id < ${positionOf(cursor)}::bigint`)
     if (principal !== undefined) statement.append(SQL` AND principal = ${principal}`)
@@ -200,6 +200,7 @@ export class AuditLog {
       count: row.count,
       principal: plain(row.principal),
       kind: row.kind,
+      kid: row.kid,
       action: row.action,
       scope: row.scope,
       resource: plain(row.resource),
@@ -212,9 +213,9 @@ export class AuditLog {
       reason: plain(row.reason)
     }))
     await this.#options.database.query(SQL`
-      INSERT INTO audit_log (event, at, until, count, principal, kind, action, scope, resource, key_hash, namespace, address, outcome, status, request_id, reason)
+      INSERT INTO audit_log (event, at, until, count, principal, kind, kid, action, scope, resource, key_hash, namespace, address, outcome, status, request_id, reason)
       SELECT * FROM jsonb_to_recordset(${JSON.stringify(stored)}::jsonb) AS row (event uuid, at timestamptz, until timestamptz, count bigint, principal text,
-        kind text, action text, scope text, resource text, key_hash text, namespace text, address text, outcome text, status integer, request_id text, reason text)
+        kind text, kid text, action text, scope text, resource text, key_hash text, namespace text, address text, outcome text, status integer, request_id text, reason text)
       ON CONFLICT (event) DO NOTHING`)
   }
 

@@ -16,6 +16,8 @@ export interface Principal {
   readonly addresses?: AddressList
   /** Of a valet key: the ids of those that it came from, the first one first, and its own. */
   readonly lineage?: readonly string[]
+  /** Of a valet key: the id (`kid`) of the key that it is signed with. */
+  readonly signingKey?: string
   /** Of a valet key: the id of the API key that it, or the first one it came from, was issued with; undefined: it was somebody else. */
   readonly apiKey?: string
   /** Requests that they may make, in place of `RATE_LIMITS`; see `services/limits/rates.ts`. */

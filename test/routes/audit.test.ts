@@ -69,6 +69,9 @@ void t.test('the audit log over HTTP', async (t) => {
     t.equal(await use('/items'), 403)
     await eventually(async () => (await entries({ principal: `valet:${id}` })).length === 2, 'both')
     t.match((await entries({ principal: `valet:${id}` })).map(({ action, outcome, kind }) => [action, outcome, kind]).sort(), [['access', 'denied', 'valet_key'], ['access', 'success', 'valet_key']])
+    const [header = ''] = token.split('.')
+    const { kid } = JSON.parse(Buffer.from(header, 'base64url').toString()) as { kid: string }
+    t.strictSame((await entries({ principal: `valet:${id}` })).map((entry) => entry.kid), [kid, kid], 'with what it was signed')
     t.equal((await entries({ credential_id: id })).length, 3, 'and its issue')
     const counted = await issue({ scopes: ['cache:read'], max_uses: 3 })
     for (let use = 0; use < 4; use++) await tenants.app.inject({ url: '/api/cache/get/a', headers: { authorization: `Bearer ${counted.token}` } })

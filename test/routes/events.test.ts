@@ -86,6 +86,7 @@ t.test('one process, without Redis', async (t) => {
     await send('POST /api/posts/', { title: 'Not this' })
     await send('PUT /api/users/1', { name: 'Carol' })
     t.match((await send('POST /events', { channel: 'kitchen', event: { type: 'opened', by: 'Alice' } })).json(), { type: 'kitchen.opened', subject: 'kitchen', data: { by: 'Alice' } })
+    t.match((await send('POST /events', { channel: 'kitchen', event: { type: 'kitchen.closed' } })).json(), { type: 'kitchen.closed' }, 'the channel is said once')
     await send('POST /events', { channel: 'kitchen', event: { hello: 1 } })
     await eventually(() => heard.length >= 2, 'both')
     t.strictSame(heard.map(({ data }) => data.type), ['user.updated', 'kitchen.opened'])

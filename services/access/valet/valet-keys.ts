@@ -109,7 +109,7 @@ export class ValetKeys implements Authenticator {
     if (ledger.isRevoked(lineage)) throw badCredential('revoked')
     const end = claims.vk_key === undefined ? Infinity : issuers.endOf(claims.vk_key) ?? 0
     if (end <= now()) throw badCredential('the API key that issued it is revoked or has expired')
-    const principal = principalOf(claims, lineage, end, ledger)
+    const principal = principalOf(claims, key.kid, lineage, end, ledger)
     this.recall(principal, caller)
     return principal
   }
@@ -138,11 +138,12 @@ function claimsOf (id: string, issuer: Principal, grant: Grant): Claims {
   }
 }
 
-function principalOf (claims: Claims, lineage: readonly string[], end: number, ledger: ValetLedger): Principal {
+function principalOf (claims: Claims, signingKey: string, lineage: readonly string[], end: number, ledger: ValetLedger): Principal {
   const { jti, exp, scope, vk_key: apiKey, vk_namespaces: namespaces, vk_resources: resources, vk_ip: addresses, vk_max_bytes: maxBytes, vk_rate: rateLimits } = claims
   return Object.freeze({
     kind: 'valet_key' as const,
     id: `valet:${jti}`,
+    signingKey,
     scopes: scopesOf(scope),
     lineage,
     expiresAt: Math.min(exp * 1000, end),
