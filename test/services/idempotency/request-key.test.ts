@@ -37,5 +37,6 @@ function turned (value: unknown): unknown {
 function sorted (value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted)
   if (typeof value !== 'object' || value === null) return value
-  return Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1).map(([name, member]) => ({ [name]: sorted(member) }))
+  // An object without members is no empty list.
+  return { members: Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1).map(([name, member]) => [name, sorted(member)]) }
 }
