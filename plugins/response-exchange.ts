@@ -144,7 +144,7 @@ export class Exchange {
     await this.#variants?.settled(false)
     if (load === undefined) return await this.#failedForAnother(error)
     const { capture } = load
-    this.#store.counts.misses++
+    this.#store.counts.miss(this.#asked.name)
     if (capture.isHeld) {
       capture.release()
       return this.#reply
@@ -191,7 +191,7 @@ export class Exchange {
       if (status === 'stale') counts.stale++
       return this.#send(stored, version, age, hitStatus(ttl, name))
     }
-    counts.misses++
+    counts.miss(name)
     if (status === 'coalesced') counts.collapsed++
     return this.#send(stored, version, age, forwardedStatus(this.#why, reading, name))
   }
@@ -247,7 +247,7 @@ export class Exchange {
   /** The answer of this request's own run of the route. */
   #finish (load: Load, reading: Reading<unknown>, variant: Reading<unknown> | undefined): void {
     const { counts } = this.#store
-    counts.misses++
+    counts.miss(this.#asked.name)
     if (this.#isRefresh) counts.bypasses++
     const { verdict } = load
     const told = { stored: reading.stored && (variant?.stored ?? true), isAway: reading.isAway }

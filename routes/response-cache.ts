@@ -1,3 +1,4 @@
+import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import type {} from '../plugins/response-cache.js'
@@ -17,7 +18,7 @@ const responseCache: FastifyPluginAsyncTypebox = async (app) => {
   const schema = {
     operationId: 'invalidateCachedResponse',
     summary: 'Drop one cached response',
-    description: 'By its exact key, percent-encoded: `GET%3A%2Fapi%2Fposts%2F`, with its queries and variants. As it is will do where it has no `?`, `#` or `%`. ' +
+    description: 'By its exact key, percent-encoded: `GET%3A%2Fapi%2Fposts%2F`, with its queries and variants. As it is will do, too, where it has no `#`. ' +
       'Entries of cache-aside, which are kept beside the responses, go by their exact keys too.',
     tags: ['Posts'],
     params: CachedResponseParams,
@@ -32,7 +33,7 @@ const responseCache: FastifyPluginAsyncTypebox = async (app) => {
   }
   app.delete(`${PATH}:key`, { config, schema }, invalidate)
   // The same for a key that is written as it is, slashes and all.
-  app.delete(`${PATH}*`, { config, schema: { hide: true } }, invalidate)
+  app.delete(`${PATH}*`, { config, schema: { hide: true, querystring: Type.Object({}, { additionalProperties: true }) } }, invalidate)
 
   app.get('/metrics/cache', {
     config: { scope: 'metrics:read', touches: 'everything', rateLimit: { cost: SWEEP } },
@@ -52,11 +53,14 @@ const responseCache: FastifyPluginAsyncTypebox = async (app) => {
   })
 }
 
-/** The key as it was sent: a trailing slash belongs to it, though the router takes no notice of one. */
+/**
+ * The key as it was sent: a trailing slash belongs to it, though the router takes no notice of one, and so does a query, which stands in
+ * keys as it is in addresses.
+ */
 function keyIn (url: string): string {
-  const [path = ''] = url.split('?', 1)
+  const end = url.includes('?') ? url.indexOf('?') : url.length
   try {
-    return decodeURIComponent(path.slice(PATH.length))
+    return decodeURIComponent(url.slice(PATH.length, end)) + url.slice(end)
   } catch {
     throw new InvalidInputError('The key holds a percent sign that begins no valid escape of UTF-8: write %25 for the sign itself.')
   }

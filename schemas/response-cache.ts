@@ -10,13 +10,13 @@ export const ResponseCacheStatistics = Type.Object({
   misses: Type.Integer({ minimum: 0, description: 'Requests for which the response was made' }),
   top_keys: Type.Array(Type.Unsafe<[string, number]>({
     type: 'array', prefixItems: [{ type: 'string' }, { type: 'integer' }], items: {}, minItems: 2, maxItems: 2
-  }), { description: 'The keys that answered most requests, with how many' }),
+  }), { description: 'The keys that were asked for most, with how often: hits and misses' }),
   total_cached_keys: Type.Integer({ minimum: 0, description: 'Stored responses' })
 }, {
   $id: 'ResponseCacheStatistics',
   additionalProperties: false,
   description: 'What the routes have cached. Counts are of this process',
-  examples: [{ hits: 5, misses: 2, top_keys: [['GET:/api/posts/', 5]], total_cached_keys: 2 }]
+  examples: [{ hits: 5, misses: 2, top_keys: [['GET:/api/posts/', 7]], total_cached_keys: 2 }]
 })
 export type ResponseCacheStatistics = Static<typeof ResponseCacheStatistics>
 

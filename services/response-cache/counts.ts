@@ -1,6 +1,6 @@
 import { SpaceSaving } from '../cache/analytics/space-saving.js'
 
-/** Keys of which the hits are told apart. */
+/** Keys of which the requests are told apart. */
 const KEYS = 1000
 
 /** What the stored responses of this process's routes are used for, since its start. */
@@ -25,8 +25,14 @@ export class ResponseCounts {
     this.#keys.add(key, 1)
   }
 
-  /** The keys with most hits, the first one first. */
-  top (most: number): [key: string, hits: number][] {
+  /** Counts a miss, and for which key. */
+  miss (key: string): void {
+    this.misses++
+    this.#keys.add(key, 1)
+  }
+
+  /** The keys that were asked for most, the first one first. */
+  top (most: number): [key: string, requests: number][] {
     return this.#keys.counted().sort((a, b) => b.count - a.count).slice(0, most).map(({ name, count }) => [name, count])
   }
 }
