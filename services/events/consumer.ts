@@ -90,20 +90,23 @@ export class Delivery {
   async fail (consumer: string, event: Event, error: unknown, { isFinal = false, attempts: known }: { isFinal?: boolean, attempts?: number } = {}): Promise<Outcome> {
     const { database, log, maxAttempts, backOff, onDead } = this.#options
     const words = (error instanceof Error ? error.message : String(error)).slice(0, LONGEST_ERROR)
+    const first = known ?? 1
+    const pause = isFinal || first >= maxAttempts ? null : Math.random() * Math.min(LONGEST_PAUSE, backOff * 2 ** (first - 1)) / 1000
+    // In one statement: without a next attempt it is a dead letter, for whoever looks and after a crash.
     const { rows: [row] } = await database.query<{ attempts: number }>(SQL`
-      INSERT INTO event_failures (consumer, event_id, attempts, error) VALUES (${consumer}, ${event.id}, ${known ?? 1}, ${words})
-      ON CONFLICT (consumer, event_id) DO UPDATE SET
-        attempts = coalesce(${known ?? null}::int, event_failures.attempts + 1), error = excluded.error, failed_at = now(), next_attempt_at = NULL
+      INSERT INTO event_failures AS failure (consumer, event_id, attempts, error, next_attempt_at)
+      VALUES (${consumer}, ${event.id}, ${first}, ${words}, now() + make_interval(secs => ${pause}::float8))
+      ON CONFLICT (consumer, event_id) DO UPDATE SET (attempts, error, failed_at, next_attempt_at) = (
+        SELECT tried, excluded.error, now(), CASE WHEN NOT ${isFinal}::boolean AND tried < ${maxAttempts}::int
+          THEN now() + make_interval(secs => random() * least(${LONGEST_PAUSE}::float8, ${backOff}::float8 * 2 ^ least(tried - 1, 30)) / 1000) END
+        FROM (SELECT coalesce(${known ?? null}::int, failure.attempts + 1) AS tried) AS this)
       RETURNING attempts`)
-    const attempts = row?.attempts ?? 1
+    const attempts = row?.attempts ?? first
     if (isFinal || attempts >= maxAttempts) {
       log.warn({ consumer, event: event.id, type: event.type, attempts, err: error }, 'an event is set aside: GET /events/dead-letters lists those that are')
       await onDead(consumer, event, words)
       return 'dead'
     }
-    const pause = Math.random() * Math.min(LONGEST_PAUSE, backOff * 2 ** (attempts - 1))
-    await database.query(SQL`
-      UPDATE event_failures SET next_attempt_at = now() + make_interval(secs => ${pause / 1000}) WHERE consumer = ${consumer} AND event_id = ${event.id}`)
     return 'failed'
   }
 
