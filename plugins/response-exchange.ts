@@ -3,6 +3,7 @@ import type { Entry } from '../services/cache/entry.js'
 import { LoadTimeoutError } from '../services/cache/errors.js'
 import type { StaleUse } from '../services/cache/get-or-set.js'
 import type { Content, Reading } from '../services/cache/reading.js'
+import { isOutage } from '../services/cache/faults.js'
 import { NotCachedError } from '../services/errors.js'
 import { forwardedStatus, type Forwarded, hitStatus } from '../services/response-cache/cache-status.js'
 import { ForerunnerLeftError, isFault, isForAll } from '../services/response-cache/faults.js'
@@ -222,7 +223,11 @@ export class Exchange {
   async #stored (): Promise<{ entry: Entry, stored: StoredResponse } | undefined> {
     const { cache } = this.#store
     for (;;) {
-      const entry = await Promise.resolve(cache.get(cache.namespace, this.#asked.key)).catch(() => undefined)
+      const entry = await Promise.resolve(cache.get(cache.namespace, this.#asked.key)).catch((error: unknown) => {
+        // While the cache is away nothing is known to be in it.
+        if (isOutage(error)) return undefined
+        throw error as Error
+      })
       const stored = entry === undefined ? undefined : decodeResponse(entry.value)
       if (entry === undefined || stored === undefined) return undefined
       if (stored.head.variants === undefined) return { entry, stored }
