@@ -87,6 +87,8 @@ export default fp<AuditOptions>(async function audit (app, { retention }) {
   })
 }, { name: 'audit', fastify: '5.x', dependencies: ['gatekeeper', 'postgres'] })
 
+const isDryRun = ({ query }: FastifyRequest): boolean => (query as { dry_run?: unknown } | undefined)?.dry_run === true
+
 /** Who was turned away has been told of by the gatekeeper. */
 const isDenied = ({ statusCode }: FastifyReply): boolean => statusCode === 401 || statusCode === 403
 
@@ -99,6 +101,7 @@ function outcomeOf (request: FastifyRequest, reply: FastifyReply): AuditEvent {
     outcome: outcomeFrom(reply),
     ...(statusCode < 400 && !reply.raw.writableEnded && { reason: 'The answer was not taken to its end.' }),
     ...(reply.hasHeader('idempotency-replayed') && { reason: 'The answer to an earlier request with the same Idempotency-Key: nothing was done.' }),
+    ...(isDryRun(request) && { reason: 'A dry run: nothing was done.' }),
     status: statusCode,
     // What was made is named where it can be found.
     ...(statusCode === 201 && typeof location === 'string' && { resource: location.replace(/^\//, '') })

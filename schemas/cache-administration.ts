@@ -5,24 +5,43 @@ import { RunTimeSettings } from './config.js'
 
 const { accessCount, backend, backends, key, message, namespace, pattern, size, success, ttlLeft, version } = parts
 
+const dryRun = Type.Optional(Type.Boolean({ description: 'Drop nothing: only tell what would go', examples: [false] }))
+
 /** The query of clear: all backends when it names none. */
-export const ClearQuery = Type.Object({ pattern: Type.Optional(pattern), backend: backends, namespace }, { additionalProperties: false })
+export const ClearQuery = Type.Object({ pattern: Type.Optional(pattern), backend: backends, namespace, dry_run: dryRun }, { additionalProperties: false })
 
 /** The query of invalidate, whose body may say the same. */
-export const InvalidateQuery = Type.Object({ backend: backends, namespace }, { additionalProperties: false })
+export const InvalidateQuery = Type.Object({ backend: backends, namespace, dry_run: dryRun }, { additionalProperties: false })
 
-const deletedCount = Type.Integer({ minimum: 0, description: 'Entries removed, in all backends meant', examples: [2] })
+const deletedCount = Type.Integer({ minimum: 0, description: 'Entries removed, in all backends meant; 0 of a dry run', examples: [2] })
 const patternGiven = Type.Union([Type.String(), Type.Null()], { description: 'The pattern given, or null', examples: ['user:*'] })
+
+const concerned = { backend: 'memory', key: 'user:123', tags: ['user', 'profile'] } as const
+export const CacheConcernedEntry = Type.Object({
+  backend: ref(CacheBackend),
+  key,
+  tags: Type.Array(Type.String(), { description: 'The tags it carries', examples: [['user', 'profile']] })
+}, { $id: 'CacheConcernedEntry', additionalProperties: false, description: 'An entry that would go', examples: [concerned] })
+
+const preview = { would_delete: 1, is_complete: true, sample: [concerned] }
+export const CachePreview = Type.Object({
+  would_delete: Type.Integer({ minimum: 0, description: 'Entries that would go, in all backends meant, as it is now', examples: [1] }),
+  is_complete: Type.Boolean({ description: 'False when there was too much to look at in two seconds: then more may go', examples: [true] }),
+  sample: Type.Array(ref(CacheConcernedEntry), { maxItems: 20, description: 'Up to twenty of them' })
+}, { $id: 'CachePreview', additionalProperties: false, description: 'What would go, as it is now', examples: [preview] })
+export type CachePreview = Static<typeof CachePreview>
+const ofDryRun = Type.Optional(ref(CachePreview))
 
 export const CacheClearReply = Type.Object({
   success,
   message,
   deleted_count: deletedCount,
-  pattern: patternGiven
+  pattern: patternGiven,
+  preview: ofDryRun
 }, {
   $id: 'CacheClearReply',
   additionalProperties: false,
-  description: 'What was cleared',
+  description: 'What was cleared; of a dry run, with the `preview` of what would be',
   examples: [{ success: true, message: '2 entries deleted', deleted_count: 2, pattern: 'user:*' }]
 })
 
@@ -48,11 +67,12 @@ export const CacheInvalidateReply = Type.Object({
   message,
   deleted_count: deletedCount,
   tags: Type.Array(Type.String(), { description: 'The tags given' }),
-  pattern: patternGiven
+  pattern: patternGiven,
+  preview: ofDryRun
 }, {
   $id: 'CacheInvalidateReply',
   additionalProperties: false,
-  description: 'What was dropped',
+  description: 'What was dropped; of a dry run, with the `preview` of what would be',
   examples: [{ success: true, message: '2 entries invalidated', deleted_count: 2, tags: ['user', 'profile'], pattern: 'temp:*' }]
 })
 

@@ -1,15 +1,20 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import {
-  CacheClearReply, CacheInvalidateReply, CacheInvalidation, ClearQuery, InvalidateQuery
+  CacheClearReply, CacheInvalidateReply, CacheInvalidation, ClearQuery, InvalidateQuery, type CachePreview
 } from '../../schemas/cache-administration.js'
 import { problems, ref } from '../../schemas/common.js'
 import { checkNamespaceAccess, checkPatternAccess } from '../../services/access/access.js'
+import type { Cache } from '../../services/cache/cache.js'
+import type { Invalidation } from '../../services/cache/ledger.js'
 import { InvalidInputError } from '../../services/errors.js'
 import { checkPattern, checkTags } from '../../services/names.js'
 import { SWEEP } from './costs.js'
 import { agree, cachesOf, DEFAULT_NAMESPACE } from './place.js'
 
 const tags = ['Cache']
+const DRY_RUN = 'With `dry_run=true` nothing goes: the answer says how many would, and names some.'
+/** Entries that a preview names. */
+const NAMED = 20
 
 /** Dropping many entries by what they have in common, in every backend unless one is named. */
 const invalidation: FastifyPluginAsyncTypebox = async (app) => {
@@ -20,27 +25,38 @@ const invalidation: FastifyPluginAsyncTypebox = async (app) => {
     schema: {
       operationId: 'clearCache',
       summary: 'Delete all entries, or those that match',
-      description: 'Deletes every entry of the namespace, or those whose key matches the pattern.',
+      description: `Deletes every entry of the namespace, or those whose key matches the pattern. ${DRY_RUN}`,
       tags,
       querystring: ClearQuery,
       response: { 200: ref(CacheClearReply), ...problems(400, 422, 503, 507) }
     }
-  }, async ({ query: { pattern, backend, namespace = DEFAULT_NAMESPACE }, body, principal }) => {
+  }, async ({ query: { pattern, backend, namespace = DEFAULT_NAMESPACE, dry_run: isDry = false }, body, principal }) => {
     refuseFields(body)
     if (pattern !== undefined) checkPattern(pattern)
     const meant = cachesOf(caches, backend)
     if (pattern === undefined) checkNamespaceAccess(principal, namespace)
     else checkPatternAccess(principal, namespace, pattern)
+    if (isDry) {
+      const preview = await previewIn(meant, namespace, pattern === undefined ? { all: true } : { pattern })
+      return { success: true as const, message: `${said(preview)} would be deleted`, deleted_count: 0, pattern: pattern ?? null, preview }
+    }
     const deleted = sum(await Promise.all(meant.map(async (cache) => cache.clear(namespace, pattern))))
     return { success: true as const, message: `${deleted} ${noun(deleted)} deleted`, deleted_count: deleted, pattern: pattern ?? null }
   })
 
   app.post('/invalidate', {
-    config: { scope: 'cache:delete', priority: 'invalidation', touches: 'handler', audit: 'cache.invalidate' },
+    config: {
+      scope: 'cache:delete',
+      priority: 'invalidation',
+      touches: 'handler',
+      audit: 'cache.invalidate',
+      // An invalidation takes the same time however much it concerns; to look at everything does not.
+      rateLimit: { cost: ({ query }) => (query as { dry_run?: boolean }).dry_run === true ? SWEEP : 1 }
+    },
     schema: {
       operationId: 'invalidateCache',
       summary: 'Delete entries by tag or pattern',
-      description: 'Deletes the entries of the namespace that carry any of the tags, and those whose key matches the pattern.',
+      description: `Deletes the entries of the namespace that carry any of the tags, and those whose key matches the pattern. ${DRY_RUN}`,
       tags,
       querystring: InvalidateQuery,
       body: ref(CacheInvalidation),
@@ -59,6 +75,10 @@ const invalidation: FastifyPluginAsyncTypebox = async (app) => {
     // Any entry of the namespace may carry a tag.
     if (given.length > 0) checkNamespaceAccess(principal, namespace)
     if (pattern !== undefined) checkPatternAccess(principal, namespace, pattern)
+    if (query.dry_run === true) {
+      const preview = await previewIn(meant, namespace, what)
+      return { success: true as const, message: `${said(preview)} would be invalidated`, deleted_count: 0, tags: body.tags ?? [], pattern: pattern ?? null, preview }
+    }
     const deleted = sum(await Promise.all(meant.map(async (cache) => cache.invalidate(namespace, what))))
     return {
       success: true as const,
@@ -75,6 +95,17 @@ function refuseFields (body: unknown): void {
   const empty = body === undefined || body === null || (typeof body === 'object' && Object.keys(body).length === 0)
   if (!empty) throw new InvalidInputError('clear takes no body: give pattern, backend and namespace in the query.')
 }
+
+async function previewIn (caches: readonly Cache[], namespace: string, what: Invalidation): Promise<CachePreview> {
+  const previews = await Promise.all(caches.map(async (cache) => ({ backend: cache.backend, ...await cache.preview(namespace, what) })))
+  return {
+    would_delete: sum(previews.map(({ count }) => count)),
+    is_complete: previews.every(({ isComplete }) => isComplete),
+    sample: previews.flatMap(({ backend, sample }) => sample.map(({ key, tags }) => ({ backend, key, tags: [...tags] }))).slice(0, NAMED)
+  }
+}
+
+const said = ({ would_delete: count, is_complete: isComplete }: CachePreview): string => `${isComplete ? '' : 'At least '}${count} ${noun(count)}`
 
 const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0)
 const noun = (count: number): string => count === 1 ? 'entry' : 'entries'

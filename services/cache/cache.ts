@@ -13,6 +13,7 @@ import type { Invalidation } from './ledger.js'
 import { DEFAULT_LIMITS, type Limits } from './limits.js'
 import type { ManyLoader, ManyOutcome } from './many.js'
 import { NewEntries } from './new-entries.js'
+import { type Preview, previewOf } from './preview.js'
 import { ReadThrough } from './read-through.js'
 import type { Reading } from './reading.js'
 import type { BreakerState } from './resilience.js'
@@ -227,6 +228,9 @@ export class Cache {
   async clear (namespace: string, pattern?: string): Promise<number> {
     return await this.invalidate(namespace, pattern === undefined ? { all: true } : { pattern })
   }
+
+  /** What `invalidate` would drop now, without dropping, counting or touching anything. Looks for two seconds at most: see `Preview`. */
+  async preview (namespace: string, what: Invalidation): Promise<Preview> { return await previewOf(this.#store.outlines(namespace), what) }
 
   async statistics (namespace?: string): Promise<CacheStatistics> {
     return { ...await this.#store.usage(namespace), ...this.counters(namespace) }

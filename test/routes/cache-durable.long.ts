@@ -35,6 +35,7 @@ async function everything (t: Test, start: (env?: Record<string, string>) => Pro
     t.match((await cache.post('/set-batch', [{ key: 's', value: 1, strategy }, { key: 's2', value: 2, strategy }])).body, { successful_count: 2 })
     t.match((await cache.delete('/delete/s')).body, { found: true })
     t.match((await cache.post('/delete-batch', ['s2', 'none'])).body, { found_count: 1 })
+    t.match((await cache.post('/invalidate', { tags: ['u'] }, { dry_run: 'true' })).body, { deleted_count: 0, preview: { would_delete: 4, is_complete: true } })
     t.match((await cache.post('/invalidate', { tags: ['u'] })).body, { deleted_count: 4 })
     t.equal((await cache.set('big', 'x'.repeat(1000), { strategy }, { 'if-match': '"1v1"' })).status, 412)
   }

@@ -201,6 +201,13 @@ export class DurableStore implements Store {
     if (view !== undefined) yield * view.dump(namespace, matches)
   }
 
+  async * outlines (namespace: string): AsyncIterable<readonly Pick<StoredEntry, 'key' | 'tags'>[]> {
+    yield * this.#local.outlines(namespace)
+    // Those that are in memory as well come twice.
+    const view = this.#behind()
+    if (view !== undefined) yield * view.outlines(namespace)
+  }
+
   async usage (namespace?: string): Promise<Usage> {
     const view = this.#behind()
     const usage = await this.#local.usage(namespace)

@@ -77,6 +77,9 @@ export class DurableView {
     }
   }
 
+  /** Of what is durable, without the values. */
+  outlines (namespace: string): AsyncIterable<Facts[]> { return this.#durable(namespace) }
+
   /** What is durable, also where memory has it too: what waits to be written, then what the tier has; an entry may come twice if it is written meanwhile. */
   async * #durable (namespace: string | undefined): AsyncIterable<Facts[]> {
     const { durability: { behind, presence, tier } } = this.#options

@@ -131,6 +131,8 @@ export class LocalStore implements Store {
     }
   }
 
+  outlines (namespace: string): AsyncIterable<StoredEntry[]> { return this.dump(namespace, () => true) }
+
   async usage (namespace?: string): Promise<Usage> {
     return await this.memory.measure(namespace)
   }

@@ -229,6 +229,7 @@ export class SharedStore implements Store, ChangeListener {
 
   async list (namespace: string, query: ListQuery): Promise<Listing> { return await this.#view.list(namespace, query) }
   dump (namespace: string | undefined, matches: Matcher): AsyncIterable<StoredEntry[]> { return this.#view.dump(namespace, matches) }
+  outlines (namespace: string): AsyncIterable<Outline[]> { return this.#view.outlines(namespace) }
   async usage (namespace?: string): Promise<Usage> { return await this.#view.usage(namespace) }
   async sample (namespace: string | undefined, most: number): Promise<Drawn | undefined> { return await this.#view.sample(namespace, most) }
   scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> { return this.#view.scan(namespace) }

@@ -59,6 +59,12 @@ export class SharedView {
     }
   }
 
+  async * outlines (namespace: string): AsyncIterable<Outline[]> {
+    const { backend, isVisible, catchUp } = this.#options
+    await catchUp()
+    for await (const entries of outlinesIn(backend, namespace)) yield entries.filter((entry) => isVisible(entry))
+  }
+
   async usage (namespace?: string): Promise<Usage> {
     const { backend, isVisible, catchUp } = this.#options
     const told = await backend.usage?.(namespace)

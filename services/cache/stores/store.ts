@@ -70,6 +70,8 @@ export interface Store {
   list (namespace: string, query: ListQuery): Promise<Listing>
   /** Every fresh entry of a namespace (of all, when undefined) whose key matches, in portions; reads nothing ahead, counts and touches nothing. */
   dump (namespace: string | undefined, matches: Matcher): AsyncIterable<StoredEntry[]>
+  /** The same of one namespace by what invalidations look at, whatever the values are; an entry may come twice. */
+  outlines (namespace: string): AsyncIterable<readonly Pick<StoredEntry, 'key' | 'tags'>[]>
   usage (namespace?: string): Promise<Usage>
   configure (limits: Limits): void
   /** Settles when what the limits have no room for is gone. */

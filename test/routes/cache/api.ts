@@ -1,5 +1,5 @@
 import type { FastifyInstance, InjectOptions } from 'fastify'
-import type { CacheConfig, CacheKeysReply, CacheQuota, CacheStatisticsReply } from '../../../schemas/cache-administration.js'
+import type { CacheConfig, CacheKeysReply, CachePreview, CacheQuota, CacheStatisticsReply } from '../../../schemas/cache-administration.js'
 import type { CacheEntryProblem, CacheGetBatchTotals, CacheSetBatchReply } from '../../../schemas/cache-batches.js'
 import type { CacheItem, CacheSetReply, CacheTouchReply } from '../../../schemas/cache.js'
 import type { Problem } from '../../../schemas/common.js'
@@ -15,6 +15,7 @@ export type Body = Problem & CacheSetReply & CacheTouchReply & CacheKeysReply & 
   value: unknown
   cache_item: CacheItem
   deleted_count: number
+  preview: CachePreview
   tags: string[]
   pattern: string | null
   backends: Record<string, CacheConfig>

@@ -92,11 +92,14 @@ export const ATTEMPTS: Record<string, (foreign: Foreign) => Attempt[]> = {
   ],
   'POST /api/cache/clear': ({ backend, namespace, key }) => queries({}, { pattern: '*' }, { pattern: key }, { pattern: `${key[0]}*` }, { pattern: '[a-z]*' }).flatMap((query): Attempt[] => [
     { kind: 'write', request: { method: 'POST', url: '/api/cache/clear', query: { backend, namespace, ...query } } },
-    { kind: 'write', request: { method: 'POST', url: '/api/cache/clear', query: { backend: '*', namespace, ...query } } }
+    { kind: 'write', request: { method: 'POST', url: '/api/cache/clear', query: { backend: '*', namespace, ...query } } },
+    { kind: 'write', request: { method: 'POST', url: '/api/cache/clear', query: { backend, namespace, dry_run: 'true', ...query } } }
   ]),
   'POST /api/cache/invalidate': ({ backend, namespace, key, tag }) => [{ tags: [tag] }, { pattern: key }, { pattern: '*' }, { tags: ['no-such-tag'], pattern: key }].map((what): Attempt => (
     { kind: 'write', request: { method: 'POST', url: '/api/cache/invalidate', query: { backend, namespace }, ...json(what) } }
-  )),
+  )).concat([{ tags: [tag] }, { pattern: '*' }].map((what): Attempt => (
+    { kind: 'write', request: { method: 'POST', url: '/api/cache/invalidate', query: { backend, namespace, dry_run: 'true' }, ...json(what) } }
+  ))),
   'POST /api/cache/import': ({ backend, namespace, key }) => {
     const ndjson = (of: string): string => `${JSON.stringify({ row: 1, key, namespace: of, ...entry, total_items: 1 })}\n`
     const headers = { 'content-type': 'application/x-ndjson' }

@@ -40,6 +40,33 @@ export async function invalidations (t: Test, api: () => Api): Promise<void> {
     t.strictSame((await cache.post('/clear', {})).body, { success: true, message: '0 entries deleted', deleted_count: 0, pattern: null })
   })
 
+  await t.test('a dry run says what would go, and nothing goes', async (t) => {
+    const cache = api()
+    await fill(cache)
+    const dry = async (path: string, body?: object, query = {}) => (await cache.post(path, body, { dry_run: 'true', ...query })).body
+    const named = ({ preview }: { preview: { sample: { key: string }[] } }) => preview.sample.map(({ key }) => key).sort()
+
+    const byBoth = await dry('/invalidate', { tags: ['admin', 'profile'], pattern: 'temp:*' })
+    t.match(byBoth, { success: true, message: '2 entries would be invalidated', deleted_count: 0, tags: ['admin', 'profile'], pattern: 'temp:*' })
+    t.match(byBoth.preview, { would_delete: 2, is_complete: true })
+    t.strictSame(byBoth.preview.sample.sort((a, b) => a.key < b.key ? -1 : 1), [
+      { backend: cache.backend, key: 'temp:1', tags: [] }, { backend: cache.backend, key: 'user:1', tags: ['user', 'admin'] }
+    ])
+    t.strictSame(named(await dry('/invalidate', { tags: ['user'], pattern: 'user:1' })), ['user:1', 'user:2'], 'what is meant twice counts once')
+    t.match(await dry('/invalidate', { tags: ['__proto__'] }), { message: '1 entry would be invalidated', preview: { would_delete: 1 } })
+    t.match(await dry('/invalidate', { tags: ['nobody'] }), { preview: { would_delete: 0, is_complete: true, sample: [] } })
+    t.match(await dry('/clear'), { message: '4 entries would be deleted', deleted_count: 0, pattern: null, preview: { would_delete: 4 } })
+    t.strictSame(named(await dry('/clear', undefined, { pattern: 'user:*' })), ['user:1', 'user:2'])
+    t.strictSame(await left(cache), ['post:1', 'temp:1', 'user:1', 'user:2'])
+
+    await cache.post('/set-batch', Array.from({ length: 30 }, (_, index) => ({ key: `many:${index}`, value: 1 })))
+    const { preview } = await dry('/invalidate', { pattern: 'many:*' })
+    t.strictSame([preview.would_delete, preview.sample.length], [30, 20])
+    t.equal((await cache.post('/invalidate', { pattern: 'many:*' })).body.deleted_count, 30)
+    t.equal((await dry('/invalidate', { pattern: 'many:*' })).preview.would_delete, 0, 'what fell to an invalidation would not go again')
+    t.equal((await cache.post('/invalidate', {}, { dry_run: 'true' })).status, 400)
+  })
+
   await t.test('neither tags nor pattern is a fault, and so is a body for clear', async (t) => {
     const cache = api()
     for (const body of [{}, { tags: [] }, { tags: 'user' }, { tags: [''] }, { tags: [1] }, { pattern: '' }, { pattern: null }, { tag: ['a'] }, { tags: ['a\n'] }, []]) {
