@@ -237,7 +237,7 @@ function valueIn (body: unknown): unknown {
   return (body as { value: unknown }).value
 }
 
-function settingOf ({ name, value, source, revision, default: fallback, description, changedAt, changedBy }: SettingState): Setting {
+function settingOf ({ name, value, source, revision, default: fallback, schema, description, changedAt, changedBy }: SettingState): Setting {
   return {
     key: name,
     value,
@@ -245,6 +245,7 @@ function settingOf ({ name, value, source, revision, default: fallback, descript
     revision,
     default: fallback,
     changeable: true,
+    schema,
     description,
     ...(changedAt && { updated_at: changedAt.toISOString(), updated_by: changedBy ?? '' })
   }

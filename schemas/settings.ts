@@ -8,6 +8,7 @@ const example = {
   revision: 12,
   default: 10_000,
   changeable: true,
+  schema: { type: 'integer', minimum: 1, maximum: 1_000_000_000 },
   description: 'Entries that memory may hold.',
   updated_at: '2026-01-31T12:00:00.000Z',
   updated_by: 'administrator'
@@ -26,6 +27,9 @@ export const Setting = Type.Object({
   revision,
   default: Type.Optional(value),
   changeable: Type.Boolean({ description: 'Whether it can change while the service runs; the others are set in the environment, before the start' }),
+  schema: Type.Optional(Type.Record(Type.String(), Type.Unknown(), {
+    description: 'What a value has to be, as JSON Schema, where it can change; `unit` is what a number counts: `seconds` or `bytes`'
+  })),
   description: Type.String(),
   layers: Type.Optional(Type.Array(Type.Object({ source, value }, { additionalProperties: false }), { description: 'With `explain`: every value that there is for it. The last one is in force' })),
   updated_at: Type.Optional(timestamp('When it was last changed')),

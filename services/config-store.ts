@@ -6,6 +6,7 @@ import type { RunTimeSettings } from '../schemas/config.js'
 import type { Call, Database, Queryable } from './database.js'
 import { invalidField, InvalidInputError, NotFoundError } from './errors.js'
 import type { Recording } from './idempotency/recording.js'
+import { settingSchemaOf, type SettingSchema } from './setting-schema.js'
 
 export type SettingName = keyof RunTimeSettings
 export type SettingChanges = Partial<RunTimeSettings>
@@ -54,6 +55,7 @@ export interface SettingState {
   default: unknown
   /** What holds while nothing is stored: the environment's, or the default. */
   first: unknown
+  schema: SettingSchema
   description: string
   changedAt?: Date
   changedBy?: string
@@ -83,6 +85,7 @@ export class ConfigStore {
   #away = false
   #closed = false
   readonly #first: RunTimeSettings
+  readonly #schemas: ReadonlyMap<string, SettingSchema>
   readonly #rejected = new Set<string>()
   readonly #listeners = new Set<(changes: SettingChanges) => void>()
   readonly #options: ConfigStoreOptions
@@ -91,6 +94,7 @@ export class ConfigStore {
     this.#options = options
     this.#first = Object.freeze({ ...Value.Create(options.schema) as RunTimeSettings, ...options.initial })
     this.#values = this.#first
+    this.#schemas = new Map(Object.entries(options.schema.properties).map(([name, schema]) => [name, settingSchemaOf(name, schema)]))
   }
 
   get<Name extends SettingName> (name: Name): RunTimeSettings[Name] {
@@ -322,6 +326,7 @@ export class ConfigStore {
       revision: Number(stored?.revision ?? 0),
       default: Value.Create(schema),
       first,
+      schema: this.#schemas.get(name) ?? {},
       description: schema.description ?? '',
       ...(stored && { changedAt: stored.updated_at, changedBy: stored.changed_by ?? '' })
     }
