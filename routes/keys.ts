@@ -29,7 +29,7 @@ const keys: FastifyPluginAsyncTypebox = async (app) => {
   }, async (request, reply) => {
     const page = await apiKeys.list(request.principal, request.query)
     if (page.next_cursor !== undefined) {
-      const parameters = new URLSearchParams({ ...request.query.limit !== undefined && { limit: `${request.query.limit}` }, cursor: page.next_cursor })
+      const parameters = new URLSearchParams({ ...request.query.limit !== undefined && { limit: `${request.query.limit}` }, ...request.query.order !== undefined && { order: request.query.order }, cursor: page.next_cursor })
       reply.header('link', `</keys?${parameters.toString()}>; rel="next"`)
     }
     return page

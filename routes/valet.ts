@@ -55,10 +55,10 @@ const valet: FastifyPluginAsyncTypebox = async (app) => {
       response: { 200: ref(ValetKeyListReply), ...problems(401, 403, 503) }
     }
   }, async ({ principal, query }, reply) => {
-    const { issuer, policy, limit = 100, cursor } = query
-    const { tokens, next } = await ledger.list(principal, { issuer, policy }, { limit, cursor })
+    const { issuer, policy, limit = 100, cursor, order } = query
+    const { tokens, next } = await ledger.list(principal, { issuer, policy }, { limit, cursor, order })
     if (next.next_cursor !== undefined) {
-      const more = new URLSearchParams({ limit: String(limit), cursor: next.next_cursor, ...(issuer !== undefined && { issuer }), ...(policy !== undefined && { policy }) })
+      const more = new URLSearchParams({ limit: String(limit), cursor: next.next_cursor, ...(issuer !== undefined && { issuer }), ...(policy !== undefined && { policy }), ...(order !== undefined && { order }) })
       reply.header('link', `<${app.prefix}/tokens?${more.toString()}>; rel="next"`)
     }
     return noStore(reply).send({ tokens: tokens.map(statusOf), ...next })

@@ -86,6 +86,11 @@ export const cursor = Type.Optional(Type.String({
   minLength: 1, maxLength: 1024, description: 'Where to go on: `next_cursor` of the page before, as it came'
 }))
 
+/** `order` of a list that is kept in the order in which its things came about. */
+export const order = Type.Optional(Type.Unsafe<'oldest' | 'newest'>(Type.String({
+  enum: ['oldest', 'newest'], default: 'oldest', description: 'Which end comes first; the same for every page', examples: ['newest']
+})))
+
 /** `next_cursor` of a page; absent on the last one. */
 export const nextCursor = Type.Optional(Type.String({
   description: 'Give it back as `cursor` to get the next page; absent on the last one', examples: ['bzoxMDA']

@@ -1,5 +1,5 @@
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
-import { cursor, limit, nextCursor, ref, timestamp } from './common.js'
+import { cursor, limit, nextCursor, order, ref, timestamp } from './common.js'
 import { MAX_TTL, NAMESPACE } from './config.js'
 import { storedText } from './stored-text.js'
 
@@ -114,7 +114,7 @@ export const ApiKeyRevokedReply = Type.Object({ ok: Type.Literal(true) }, {
 })
 export type ApiKeyRevokedReply = Static<typeof ApiKeyRevokedReply>
 
-export const ApiKeyListQuery = Type.Object({ limit, cursor }, { additionalProperties: false })
+export const ApiKeyListQuery = Type.Object({ order, limit, cursor }, { additionalProperties: false })
 
 export const ApiKeyParams = Type.Object({
   id: Type.String({ description: 'The id of a key', examples: ['0EXAMPLEkeyid'] })

@@ -1,5 +1,5 @@
 import { Type, type Static, type TSchema } from '@sinclair/typebox'
-import { cursor, limit, nextCursor, ref, timestamp } from './common.js'
+import { cursor, limit, nextCursor, order, ref, timestamp } from './common.js'
 import { storedText } from './stored-text.js'
 
 /** As in services/access/valet: seconds that a valet key may live at most. */
@@ -120,7 +120,7 @@ export type ValetKeysRevokedReply = Static<typeof ValetKeysRevokedReply>
 
 const issuer = Type.String({ minLength: 1, maxLength: 200, description: 'Only those that this principal has issued: `administrator`, `local`, `key:…` or `valet:…`' })
 export const ValetKeyFilter = Type.Object({ issuer: Type.Optional(issuer), policy: Type.Optional(policy) })
-export const ValetKeyListQuery = Type.Object({ issuer: Type.Optional(issuer), policy: Type.Optional(policy), limit, cursor })
+export const ValetKeyListQuery = Type.Object({ issuer: Type.Optional(issuer), policy: Type.Optional(policy), order, limit, cursor })
 export const ValetKeyParams = Type.Object({ id: Type.String({ description: 'The valet key’s id', examples: [ID] }) }, { additionalProperties: false })
 
 export const SigningKey = Type.Object({

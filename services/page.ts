@@ -1,11 +1,16 @@
 import { invalidField } from './errors.js'
 
+/** Which end of a list comes first. */
+export type Order = 'oldest' | 'newest'
+
 /** Which part of a list is asked for: what comes after `cursor`, `limit` at most. */
 export interface PageRequest {
   /** Default MAX_PAGE. */
   limit?: number | undefined
   /** `next_cursor` of the page before. */
   cursor?: string | undefined
+  /** Default `oldest`. Lists that are read from either end alone. */
+  order?: Order | undefined
 }
 
 /** Most that one answer lists. */
@@ -13,9 +18,12 @@ export const MAX_PAGE = 1000
 
 const CURSOR = /^after:(0|[1-9]\d{0,17})$/
 
-/** The position after which a page begins. @throws InvalidInputError */
-export function positionOf (cursor: string | undefined): string {
-  if (cursor === undefined) return '0'
+/** Beyond every position. */
+const LAST = '9223372036854775807'
+
+/** The position after which a page begins; before which, where the newest come first. @throws InvalidInputError */
+export function positionOf (cursor: string | undefined, order: Order = 'oldest'): string {
+  if (cursor === undefined) return order === 'oldest' ? '0' : LAST
   const position = CURSOR.exec(Buffer.from(cursor, 'base64url').toString('latin1'))?.[1]
   if (position === undefined) throw invalidField('cursor', 'must be the next_cursor of the page before, as it came.')
   return position

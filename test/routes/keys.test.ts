@@ -205,18 +205,24 @@ for (const [name, settings] of Object.entries(databases)) {
       t.equal((await administrator('GET /keys?cursor=nonsense')).statusCode, 400)
     })
 
-    t.test('the list comes in pages', async (t) => {
-      const ids: string[] = []
-      for (let url = '/keys?limit=3'; url !== '';) {
-        const answer = await administrator(`GET ${url}`)
-        const { keys, next_cursor: next } = bodyOf<ApiKeyListReply>(answer)
-        t.ok(keys.length <= 3)
-        ids.push(...keys.map(({ id }) => id))
-        url = /^<(.*)>; rel="next"$/.exec(String(answer.headers.link ?? ''))?.[1] ?? ''
-        t.equal(url === '', next === undefined)
+    t.test('the list comes in pages, from either end', async (t) => {
+      const listed = async (first: string): Promise<string[]> => {
+        const ids: string[] = []
+        for (let url = first; url !== '';) {
+          const answer = await administrator(`GET ${url}`)
+          const { keys, next_cursor: next } = bodyOf<ApiKeyListReply>(answer)
+          t.ok(keys.length <= 3)
+          ids.push(...keys.map(({ id }) => id))
+          url = /^<(.*)>; rel="next"$/.exec(String(answer.headers.link ?? ''))?.[1] ?? ''
+          t.equal(url === '', next === undefined)
+        }
+        return ids
       }
+      const ids = await listed('/keys?limit=3')
       t.strictSame(ids, bodyOf<ApiKeyListReply>(await administrator('GET /keys')).keys.map(({ id }) => id))
       t.equal(new Set(ids).size, ids.length)
+      t.strictSame(await listed('/keys?limit=3&order=newest'), ids.reverse())
+      t.equal((await administrator('GET /keys?order=any')).statusCode, 400)
     })
   })
 }

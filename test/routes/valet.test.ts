@@ -256,13 +256,17 @@ t.test('where everybody needs a credential', async (t) => {
   })
 
   t.test('pages of the list have a link to the next', async (t) => {
-    for (let n = 0; n < 3; n++) await issue({ scopes: ['items:read'], policy: 'pages' }, withKey)
+    const ids: string[] = []
+    for (let n = 0; n < 3; n++) ids.push((await issue({ scopes: ['items:read'], policy: 'pages' }, withKey)).id)
     const first = await send('GET /valet/tokens?policy=pages&limit=2', undefined, withKey)
     const next = /^<(.*)>; rel="next"$/.exec(String(first.headers.link))?.[1] ?? ''
     t.equal(bodyOf<Listed>(first).tokens.length, 2)
     const second = await send(`GET ${next}`, undefined, withKey)
     t.equal(bodyOf<Listed>(second).tokens.length, 1)
     t.equal(second.headers.link, undefined)
+    const newest = await send('GET /valet/tokens?policy=pages&limit=2&order=newest', undefined, withKey)
+    const oldest = await send(`GET ${/^<(.*)>; rel="next"$/.exec(String(newest.headers.link))?.[1]}`, undefined, withKey)
+    t.strictSame([newest, oldest].flatMap((page) => bodyOf<Listed>(page).tokens.map(({ id }) => id)), ids.reverse(), 'or the newest first')
   })
 
   t.test('public keys are none, where there are none', async (t) => {

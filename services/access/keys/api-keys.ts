@@ -66,10 +66,11 @@ export class ApiKeys {
   }
 
   /** In the order of their creation, those that are revoked or expired included. */
-  async list (viewer: Principal, { limit = MAX_PAGE, cursor }: PageRequest = {}): Promise<{ keys: ApiKey[], next_cursor?: string }> {
+  async list (viewer: Principal, { limit = MAX_PAGE, cursor, order }: PageRequest = {}): Promise<{ keys: ApiKey[], next_cursor?: string }> {
     const { rows } = await this.#database.query<Row>(SQL`
-      SELECT * FROM api_keys WHERE position > ${positionOf(cursor)}::bigint AND (${own(viewer)}::text[] IS NULL OR namespaces <@ ${own(viewer)}::text[])
-      ORDER BY position LIMIT ${limit + 1}`)
+      SELECT * FROM api_keys
+      WHERE ${order === 'newest' ? SQL`position <` : SQL`position >`} ${positionOf(cursor, order)}::bigint AND (${own(viewer)}::text[] IS NULL OR namespaces <@ ${own(viewer)}::text[])
+      ORDER BY position ${order === 'newest' ? SQL`DESC` : SQL`ASC`} LIMIT ${limit + 1}`)
     const page = pageOf(rows, limit, ({ position }) => position)
     return { keys: page.rows.filter((row) => exists(row, viewer)).map((row) => this.#keyOf(row)), ...page.next }
   }

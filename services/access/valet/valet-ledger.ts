@@ -115,14 +115,14 @@ export class ValetLedger {
   }
 
   /** Those that the viewer may see, in the order of issue. */
-  async list (viewer: Principal, { issuer = null, policy = null }: ValetKeyFilter, { limit = 100, cursor }: PageRequest): Promise<{ tokens: ValetKeyStatus[], next: { next_cursor?: string } }> {
+  async list (viewer: Principal, { issuer = null, policy = null }: ValetKeyFilter, { limit = 100, cursor, order }: PageRequest): Promise<{ tokens: ValetKeyStatus[], next: { next_cursor?: string } }> {
     const { all, own } = viewOf(viewer)
     const { rows } = await this.#database.query<Row>(SQL`
       SELECT token.*, EXISTS (SELECT FROM valet_tokens AS source WHERE source.id = ANY(token.lineage) AND source.uses >= source.max_uses) AS exhausted
       FROM valet_tokens AS token
-      WHERE position > ${positionOf(cursor)} AND (${all}::boolean OR issuer = ${viewer.id} OR lineage @> ARRAY[${own}::text])
+      WHERE ${order === 'newest' ? SQL`position <` : SQL`position >`} ${positionOf(cursor, order)}::bigint AND (${all}::boolean OR issuer = ${viewer.id} OR lineage @> ARRAY[${own}::text])
         AND (${issuer}::text IS NULL OR issuer = ${issuer}) AND (${policy}::text IS NULL OR policy = ${policy})
-      ORDER BY position LIMIT ${limit + 1}`)
+      ORDER BY position ${order === 'newest' ? SQL`DESC` : SQL`ASC`} LIMIT ${limit + 1}`)
     const page = pageOf(rows, limit, ({ position }) => position)
     return { tokens: page.rows.map((row) => this.#status(row)), next: page.next }
   }
