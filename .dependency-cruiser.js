@@ -10,7 +10,7 @@ const room = (name, comment, path, allowed, exceptions = {}) => ({
   comment,
   severity: 'error',
   from: { path, ...exceptions },
-  to: { path: ['^(config|schemas|services|plugins|routes|test|bench|demos|scripts|tools)/', '^[^/]+\\.ts$'], pathNot: allowed }
+  to: { path: ['^(config|schemas|services|plugins|routes|dashboard|test|bench|demos|scripts|tools)/', '^[^/]+\\.ts$'], pathNot: allowed }
 })
 
 export default {
@@ -23,6 +23,14 @@ export default {
     room('config', 'The configuration knows schemas, and how keys and rates are written.', '^config(/|\\.ts$)', ['^config(/|\\.ts$)', '^schemas/', '^services/cache/codec/key-source\\.ts$', '^services/limits/rates\\.ts$']),
     room('server', 'The process knows the application, the configuration, how it ends, and the other processes.', entry('server'), [entry('app'), '^config(/|\\.ts$)', entry('life'), '^services/processes/']),
     room('tools', 'What starts servers knows none of the sources.', '^tools/', ['^tools/']),
+    room('dashboard', 'The dashboard knows the schemas of what it asks for.', '^dashboard/', ['^(dashboard|schemas)/']),
+    {
+      name: 'schemas-are-types-to-the-dashboard',
+      comment: 'A browser is sent no validator.',
+      severity: 'error',
+      from: { path: '^dashboard/' },
+      to: { path: '^schemas/', ...valuesOnly }
+    },
     room('demos', 'Demonstrations speak HTTP.', '^demos/', ['^(demos|tools)/']),
     {
       name: 'schemas-are-types-to-services',

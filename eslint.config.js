@@ -2,11 +2,11 @@ import neostandard, { resolveIgnoresFromGitignore } from 'neostandard'
 import tseslint from 'typescript-eslint'
 
 export default [
-  { ignores: [...resolveIgnoresFromGitignore(), 'public/vendor/**'] },
+  { ignores: [...resolveIgnoresFromGitignore(), 'public/vendor/**', 'public/dashboard/**'] },
   ...neostandard({ ts: true }),
-  ...tseslint.configs.recommendedTypeChecked.map((config) => ({ ...config, files: ['**/*.ts'] })),
+  ...tseslint.configs.recommendedTypeChecked.map((config) => ({ ...config, files: ['**/*.ts', '**/*.tsx'] })),
   {
-    files: ['**/*.ts'],
+    files: ['**/*.ts', '**/*.tsx'],
     languageOptions: { parserOptions: { projectService: true } },
     rules: {
       // Fastify's register and tap's test return thenables that are meant to be left alone.

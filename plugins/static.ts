@@ -22,6 +22,9 @@ export const REFERENCE_POLICY = {
     "connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 } as const
 
+/** What the build names by what is in it: `dashboard/main-4FQX5ZKT.js`. */
+const NAMED_BY_CONTENT = /[/\\]dashboard[/\\][\w-]+-[A-Z0-9]{8}\.(?:js|css)(?:\.\w+)?$/
+
 /** Serves the files under `public/` as `/assets/…`. */
 export default fp(async function assets (app) {
   await app.register(async (app) => {
@@ -34,9 +37,11 @@ export default fp(async function assets (app) {
       index: false,
       decorateReply: false,
       wildcard: false, // a route per file: whatever else is asked for is not found, and never looked for on the disk
+      preCompressed: true,
       maxAge: '1h',
-      setHeaders: (reply) => {
+      setHeaders: (reply, path) => {
         reply.headers(PAGE_POLICY)
+        if (NAMED_BY_CONTENT.test(path)) reply.header('cache-control', 'public, max-age=31536000, immutable')
       }
     })
   })

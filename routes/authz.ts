@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type {} from '../plugins/api-keys.js'
 import type {} from '../plugins/gatekeeper.js'
 import type {} from '../plugins/valet-key.js'
-import { AccessExplanation, ExplainQuery } from '../schemas/authz.js'
+import { AccessExplanation, ExplainQuery, Identity } from '../schemas/authz.js'
 import { problems, ref } from '../schemas/common.js'
 import { AddressList } from '../services/access/address-list.js'
 import { explain, type Explanation, type Flaw, type Question } from '../services/access/explanation.js'
@@ -16,6 +16,28 @@ import { DEFAULT_NAMESPACE } from './cache/place.js'
 /** What the rules are, for operators. Prefix: `/authz`. */
 const authz: FastifyPluginAsyncTypebox = async (app) => {
   const { apiKeys, credentials, gatekeeper, heldKeys, valet: { ledger } } = app
+
+  app.get('/whoami', {
+    config: { scope: 'public' },
+    schema: {
+      operationId: 'whoAmI',
+      summary: 'Say who the caller is, and what they may do',
+      description: 'For a credential that is presented, or for none. No use of a valet key is counted for it.',
+      tags: ['Audit'],
+      response: { 200: ref(Identity), ...problems(401) }
+    }
+  }, async ({ principal: { kind, id, scopes, namespaces, resources, expiresAt } }, reply) => {
+    reply.header('cache-control', 'no-store')
+    return {
+      kind,
+      id,
+      scopes: [...scopes.names],
+      permissions: scopes.permissions(),
+      namespaces: namespaces === undefined ? null : [...namespaces],
+      resources: resources === undefined ? null : [...resources.patterns],
+      expires_at: expiresAt === undefined ? null : new Date(expiresAt).toISOString()
+    }
+  })
 
   app.get('/explain', {
     config: { scope: 'audit:read', touches: 'everything' },

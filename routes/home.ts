@@ -6,7 +6,7 @@ import { PAGE_POLICY } from '../plugins/static.js'
 import { ref } from '../schemas/common.js'
 import { Greeting, name } from '../schemas/home.js'
 
-const page = readFileSync(new URL('../public/index.html', import.meta.url), 'utf8')
+const page = readFileSync(new URL('../public/dashboard/index.html', import.meta.url), 'utf8')
 
 /** The front page and the greetings. Prefix: none. */
 const home: FastifyPluginAsyncTypebox = async (app) => {
@@ -28,7 +28,7 @@ const home: FastifyPluginAsyncTypebox = async (app) => {
     }
   }, (request, reply) => {
     addVary(reply, 'Accept')
-    if (prefersHtml(request.headers.accept)) reply.headers(PAGE_POLICY).type('text/html; charset=utf-8').send(page)
+    if (prefersHtml(request.headers.accept)) reply.headers(PAGE_POLICY).header('cache-control', 'no-cache').type('text/html; charset=utf-8').send(page)
     else reply.type('text/plain; charset=utf-8').send('Welcome to Larder!')
   })
 

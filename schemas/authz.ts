@@ -25,6 +25,28 @@ const rules = [
   'limited to namespaces', 'limited to resources', 'limited to addresses', 'error'
 ] as const
 
+const identity = {
+  kind: 'api_key' as const,
+  id: 'key:0198c2a4-7d3f-7c11-9c5e-2f6f0f8a1b2c',
+  scopes: ['cache:read'],
+  permissions: ['cache:read'],
+  namespaces: ['shop'],
+  resources: null,
+  expires_at: '2026-12-31T23:59:59.000Z'
+}
+const kinds = ['administrator', 'api_key', 'valet_key', 'local', 'anonymous'] as const
+
+export const Identity = Type.Object({
+  kind: Type.Unsafe<typeof kinds[number]>(Type.String({ enum: [...kinds], description: 'Of the credential; `local` is nobody in particular on this machine in development, `anonymous` elsewhere' })),
+  id: Type.String({ description: 'As logs and the audit log name the caller; empty for the anonymous' }),
+  scopes: Type.Array(Type.String(), { description: 'As they were granted' }),
+  permissions: Type.Array(Type.String(), { description: 'What they come to, less what is forbidden: each is what a route may demand' }),
+  namespaces: orNull(Type.Array(Type.String()), 'The namespaces of the cache that exist for the caller; null: all of them'),
+  resources: orNull(Type.Array(Type.String()), 'The resources that the caller is limited to, as patterns; null: none'),
+  expires_at: orNull(Type.String({ format: 'date-time' }), 'When the credential ends; null: never')
+}, { $id: 'Identity', additionalProperties: false, description: 'Who the caller is', examples: [identity] })
+export type Identity = Static<typeof Identity>
+
 const route = { method: 'GET', path: '/api/cache/get/:key', scope: 'cache:read' }
 const example = {
   decision: 'permit' as const,

@@ -4,8 +4,9 @@
 import { execFileSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const dist = join(root, 'dist')
@@ -32,6 +33,32 @@ mkdirSync(vendor, { recursive: true })
 const redoc = readFileSync(createRequire(import.meta.url).resolve('redoc/bundles/redoc.standalone.js'), 'utf8')
 const nothing = 'data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=='
 writeFileSync(join(vendor, 'redoc.standalone.js'), redoc.replaceAll('https://cdn.redoc.ly/redoc/logo-mini.svg', nothing))
+
+// The dashboard: a bundle for the frame and one for each page, named by what is in them, so that browsers may keep them for ever.
+const dashboard = join(root, 'public', 'dashboard')
+rmSync(dashboard, { recursive: true, force: true })
+const { metafile } = await esbuild.build({
+  absWorkingDir: root,
+  entryPoints: { main: 'dashboard/main.tsx' },
+  outdir: dashboard,
+  entryNames: '[name]-[hash]',
+  chunkNames: '[name]-[hash]',
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  minify: true,
+  target: 'es2022',
+  tsconfig: 'dashboard/tsconfig.json',
+  metafile: true
+})
+const [script, { cssBundle }] = Object.entries(metafile.outputs).find(([, { entryPoint }]) => entryPoint === 'dashboard/main.tsx')
+const index = readFileSync(join(root, 'public', 'index.html'), 'utf8').replace('main.js', basename(script)).replace('main.css', basename(cssBundle))
+for (const name of readdirSync(dashboard)) {
+  const text = readFileSync(join(dashboard, name))
+  writeFileSync(join(dashboard, `${name}.gz`), gzipSync(text))
+  writeFileSync(join(dashboard, `${name}.br`), brotliCompressSync(text, { params: { [constants.BROTLI_PARAM_QUALITY]: 9 } }))
+}
+writeFileSync(join(dashboard, 'index.html'), index)
 
 // The declarations take seconds, and stay as long as there are no newer ones.
 for (const name of existsSync(dist) ? readdirSync(dist) : []) if (name !== 'types') rmSync(join(dist, name), { recursive: true, force: true })

@@ -1,0 +1,4 @@
+/** Live. */
+export default function Live () {
+  return <h1>Live</h1>
+}

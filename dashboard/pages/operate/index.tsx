@@ -1,0 +1,4 @@
+/** Operate. */
+export default function Operate () {
+  return <h1>Operate</h1>
+}
