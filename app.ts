@@ -21,6 +21,7 @@ import events from './plugins/events.js'
 import gatekeeper from './plugins/gatekeeper.js'
 import health from './plugins/health.js'
 import idempotency from './plugins/idempotency.js'
+import live from './plugins/live.js'
 import memcached from './plugins/memcached.js'
 import metrics from './plugins/metrics.js'
 import openapi from './plugins/openapi.js'
@@ -110,6 +111,7 @@ async function compose (app: FastifyInstance, config: Config, { logger, totals }
   await app.register(responseCache) // for routes that say so
   await app.register(settings, { initial: initialSettings(config) }) // what is stored wins over the environment
   await app.register(events, { worker: config.worker, claimAfter: config.eventClaimAfter * 1000 })
+  await app.register(live, { totals }) // hears of every route after it
 
   const { maxKeyLength, maxImportSize } = config.cache
   await app.register(routes, { environment: config.environment, cache: { maxKeyLength, maxImportSize, spoolDirectory: join(dataDir, 'spool') } })

@@ -5,6 +5,7 @@ import fp from 'fastify-plugin'
 import type {} from './credentials.js'
 import { sourceOf } from '../services/limits/sources.js'
 import type {} from './gatekeeper.js'
+import type {} from './metrics.js'
 import type {} from './overload.js'
 
 /** One message to a listener. */
@@ -56,6 +57,7 @@ export default fp(async function eventStreams (app) {
   const open = new Map<() => void, FastifyRequest>()
   const counts = new Map<string, number>()
   let isClosing = false
+  app.metrics.addCollector(() => [{ name: 'larder_streams_open', help: 'Streams of events that are open', type: 'gauge', value: open.size }])
 
   app.decorateReply('sendEvents', async function sendEvents (this: FastifyReply, source: (ended: AbortSignal) => AsyncIterable<StreamMessage | string>) {
     const { sse, request } = this
@@ -115,7 +117,7 @@ export default fp(async function eventStreams (app) {
       }
     })
   })
-}, { name: 'event-streams', fastify: '5.x', dependencies: ['gatekeeper'] })
+}, { name: 'event-streams', fastify: '5.x', dependencies: ['gatekeeper', 'metrics'] })
 
 function callerOf ({ principal, ip }: FastifyRequest): string {
   return principal.kind === 'local' || principal.kind === 'anonymous' ? `address ${sourceOf(ip)}` : `${principal.kind} ${principal.id}`

@@ -10,6 +10,7 @@ import health from './health.js'
 import home from './home.js'
 import items from './items.js'
 import keys from './keys.js'
+import live from './live.js'
 import metrics from './metrics.js'
 import posts from './posts.js'
 import problems from './problems.js'
@@ -45,6 +46,7 @@ export default async function routes (app: FastifyInstance, options: RoutesOptio
   await app.register(events, { prefix: '/events' })
   await app.register(config, { prefix: '/config', environment: options.environment })
   await app.register(metrics, { prefix: '/metrics' })
+  await app.register(live, { prefix: '/metrics/live' })
   await app.register(docs)
   await app.register(problems, { prefix: '/problems' })
 }

@@ -142,7 +142,12 @@ export class Metrics {
 
   /** Everything as Prometheus text, version 0.0.4. */
   async render (): Promise<string> {
-    return this.#renderRequests() + this.#renderOperations() + this.#renderCollected() + await this.#process.metrics()
+    return this.counted() + await this.#process.metrics()
+  }
+
+  /** The same without what Node tells of the process. */
+  counted (): string {
+    return this.#renderRequests() + this.#renderOperations() + this.#renderCollected()
   }
 
   async snapshot (): Promise<Snapshot> {
