@@ -101,7 +101,7 @@ function useSignedIn () {
 }
 
 const KINDS: Record<Caller['kind'], string> = {
-  administrator: 'Administrator', api_key: 'API key', valet_key: 'Valet key', local: 'Local caller', anonymous: 'Nobody in particular'
+  administrator: 'Administrator', api_key: 'API key', valet_key: 'Valet key', local: 'Local caller', anonymous: 'Not signed in'
 }
 
 function Who ({ caller, onSignIn, onSignOut }: { caller: Caller, onSignIn: () => void, onSignOut: () => void }) {

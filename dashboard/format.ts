@@ -1,10 +1,10 @@
-/** Figures and times in words, in the reader's own language where that is known. */
+/** Figures and times in words; the order of a date is the reader's own. */
 
-const count = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 })
-const compact = new Intl.NumberFormat(undefined, { notation: 'compact', maximumFractionDigits: 1 })
+const count = new Intl.NumberFormat('en', { maximumFractionDigits: 1 })
+const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 })
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' })
-const relative = new Intl.RelativeTimeFormat(undefined, { numeric: 'auto' })
+const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto' })
 const BYTES = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const
 const SPANS: readonly [Intl.RelativeTimeFormatUnit, number][] = [['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]]
 

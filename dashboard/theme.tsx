@@ -21,7 +21,7 @@ export function ThemeChoice () {
     <label class='theme'>
       <span class='unseen'>Colours</span>
       <select value={theme} onChange={(event) => { setTheme(event.currentTarget.value as Theme) }}>
-        <option value='system'>Colours: system</option>
+        <option value='system'>Auto</option>
         <option value='light'>Light</option>
         <option value='dark'>Dark</option>
       </select>

@@ -1,6 +1,31 @@
 import t from 'tap'
-import type { AccessExplanation } from '../../schemas/authz.js'
+import type { AccessExplanation, Identity } from '../../schemas/authz.js'
 import { startTenants } from './cache/tenants.js'
+
+void t.test('whoever asks who they are is told what they may do', async (t) => {
+  const tenants = await startTenants(t, { REDIS_URL: '' })
+  const { app } = tenants
+  const as = async (key: string): Promise<Identity> => (await app.inject({ url: '/authz/whoami', headers: { 'x-api-key': key } })).json()
+  t.match(await tenants.as('administrator', { method: 'GET', url: '/authz/whoami' }).then((reply) => reply.json<Identity>()), { kind: 'administrator', namespaces: null, resources: null, expires_at: null })
+
+  const created = await tenants.as('administrator', {
+    method: 'POST', url: '/keys', payload: { scopes: ['cache:*'], forbid: ['cache:delete'], namespaces: ['shop'], expires_at: '2999-01-01T00:00:00.000Z' }
+  })
+  const { key, id } = created.json<{ key: string, id: string }>()
+  t.match(await as(key), {
+    kind: 'api_key', id: `key:${id}`, scopes: ['cache:*'], permissions: ['cache:read', 'cache:write'], namespaces: ['shop'], resources: null, expires_at: '2999-01-01T00:00:00.000Z'
+  })
+
+  const issued = await tenants.as('administrator', { method: 'POST', url: '/valet/token', payload: { scopes: ['recipes:read'], resources: ['recipes/7'], max_uses: 1 } })
+  const { token } = issued.json<{ token: string }>()
+  for (let use = 0; use < 2; use += 1) {
+    const reply = await app.inject({ url: '/authz/whoami', headers: { authorization: `Bearer ${token}` } })
+    t.match(reply.json(), { kind: 'valet_key', permissions: ['recipes:read'], resources: ['recipes/7'], expires_at: /Z$/ }, 'asking is no use of it')
+    t.equal(reply.headers['cache-control'], 'no-store')
+  }
+  t.match((await app.inject('/authz/whoami')).json(), { kind: 'anonymous', id: '', scopes: [], permissions: [] })
+  t.equal((await app.inject({ url: '/authz/whoami', headers: { 'x-api-key': 'lk_unknown' } })).statusCode, 401, 'a wrong credential is no absent one')
+})
 
 void t.test('the explanation of a decision', async (t) => {
   const tenants = await startTenants(t, { REDIS_URL: '' })
