@@ -37,9 +37,11 @@ import security from './plugins/security.js'
 import { securityHeaders } from './plugins/security-headers.js'
 import settings from './plugins/settings.js'
 import assets from './plugins/static.js'
+import tracePlugin, { openTracing } from './plugins/tracing.js'
 import valetKey from './plugins/valet-key.js'
 import routes from './routes/index.js'
 import { fittingLimits } from './services/quotas.js'
+import type { Tracing } from './services/tracing/tracing.js'
 
 export interface BuildOptions {
   /** Replaces the log, or parts of its options; `false` is silent. */
@@ -56,9 +58,10 @@ const MAX_PARAMETER_LENGTH = 1024
  * decided here, so that tests run with those of production.
  */
 export async function buildApp (config: Config, options: BuildOptions = {}): Promise<FastifyInstance> {
-  const app = create(config, options)
+  const tracing = config.tracing && await openTracing(config.tracing)
+  const app = create(config, options, tracing)
   try {
-    await compose(app, config, options)
+    await compose(app, config, options, tracing)
     return app
   } catch (error) {
     await app.close()
@@ -67,13 +70,14 @@ export async function buildApp (config: Config, options: BuildOptions = {}): Pro
 }
 
 /** In this order, because a plugin that comes later leans on those before it. */
-async function compose (app: FastifyInstance, config: Config, { logger, totals }: BuildOptions): Promise<void> {
+async function compose (app: FastifyInstance, config: Config, { logger, totals }: BuildOptions, tracing: Tracing | undefined): Promise<void> {
+  await app.register(tracePlugin, { tracing }) // sees hooks and routes that come after it
   // What holds for every route, and so comes before the first.
   await app.register(components) // schemas name each other
   await app.register(scopes) // no route without a scope
   await app.register(metrics, { enabled: config.metrics, totals })
   const sink = typeof logger === 'object' ? logger.stream : undefined
-  await app.register(accessLog, { enabled: config.accessLog && /info|debug|trace/.test(app.log.level), ...(sink && { sink }) })
+  await app.register(accessLog, { enabled: config.accessLog && /info|debug|trace/.test(app.log.level), ...(sink && { sink }), ...(tracing && { trace: () => tracing.fields() }) })
   const constantHeaders = await securityHeaders({ tls: config.tls !== undefined })
   await app.register(deadlines) // for whom services are asked, and until when
   await app.register(requests, { constantHeaders }) // counts and logs through the two above
@@ -125,7 +129,7 @@ function storedAtRest ({ atRest: { serialization, keys } }: Config, settings: Fa
   return { serialization, of, ...(keys && { keys }) }
 }
 
-function create (config: Config, { logger }: BuildOptions): FastifyInstance {
+function create (config: Config, { logger }: BuildOptions, tracing: Tracing | undefined): FastifyInstance {
   // Milliseconds. Node's defaults leave a connection that sends slowly open for minutes, or for ever.
   const http = {
     headersTimeout: 10_000,
@@ -133,7 +137,7 @@ function create (config: Config, { logger }: BuildOptions): FastifyInstance {
     requireHostHeader: false // plugins/requests.ts refuses it, with a problem instead of Node's empty answer
   }
   const options: FastifyServerOptions = {
-    logger: logger === undefined || typeof logger === 'object' ? { ...log(config), ...logger } : logger,
+    logger: logger === undefined || typeof logger === 'object' ? { ...log(config), ...(tracing && { mixin: () => tracing.fields() ?? {} }), ...logger } : logger,
     logController: new LogController({ disableRequestLogging: true }), // plugins/access-log.ts does it for a third of the price
     pluginTimeout: 150_000, // a start waits for another process's migration, or for a machine that is busy
     requestTimeout: 30_000,

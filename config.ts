@@ -8,6 +8,7 @@ import { type AccessConfig, accessOf, type AtRestConfig, atRestOf, type ValetCon
 import { databaseOf, type RedisConfig, redisOf } from './config/servers.js'
 import { shareBetweenProcesses } from './config/processes.js'
 import { type EnvironmentSetting, shownSetting } from './config/shown.js'
+import { type TracingConfig, tracingOf } from './config/tracing.js'
 import { type Given, type Name, names, parse, parseUrl, schemas } from './config/values.js'
 import type { CacheBackend } from './schemas/cache.js'
 import type { Environment, MemoryStrategies, RunTimeSettings } from './schemas/config.js'
@@ -22,6 +23,8 @@ export interface Config {
   metrics: boolean
   /** Whether the latency of cache operations is measured. */
   performanceTracking: boolean
+  /** undefined traces nothing. */
+  tracing?: TracingConfig
   /** undefined serves plain HTTP. */
   tls?: TlsFiles
   access: AccessConfig
@@ -119,6 +122,7 @@ export function loadConfig (env: Given = readEnvironment()): Config {
   }
   if (values.WORKERS > 1) shareBetweenProcesses(values, given, { databaseUrl, redis })
   checkBackend(values, redis !== undefined)
+  const tracing = tracingOf(values, given, env, warnings)
 
   return {
     host: hostOf(values),
@@ -127,6 +131,7 @@ export function loadConfig (env: Given = readEnvironment()): Config {
     accessLog: values.CACHE_ACCESS_LOG_ENABLED,
     metrics: values.CACHE_METRICS_ENABLED,
     performanceTracking: values.CACHE_PERFORMANCE_TRACKING,
+    ...(tracing && { tracing }),
     ...(tls && { tls }),
     access: accessOf(values, warnings),
     valet: valetOf(values, databaseUrl !== undefined, warnings),

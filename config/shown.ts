@@ -11,7 +11,7 @@ export interface EnvironmentSetting {
 
 export function shownSetting (name: Name, value: string | number | boolean | undefined, isGiven: boolean): EnvironmentSetting {
   const schema = schemas[name]
-  const shown = !schema.secret || value === undefined ? value : /_URL$/.test(name) ? maskUrl(String(value)) : '***'
+  const shown = !schema.secret || value === undefined ? value : /_(?:URL|ENDPOINT)$/.test(name) ? maskUrl(String(value)) : '***'
   return { name, value: shown, isDefault: !isGiven, default: schema.default, description: schema.description }
 }
 

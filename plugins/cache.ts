@@ -15,6 +15,7 @@ import { MemcachedBackend } from '../services/cache/backends/memcached/memcached
 import { RedisLeaseKeeper } from '../services/cache/backends/redis/lease-keeper.js'
 import { RedisBackend } from '../services/cache/backends/redis/redis.js'
 import type { SharedBackendName } from '../services/cache/backends/names.js'
+import { observed, type Observer } from '../services/cache/backends/observed.js'
 import { Cache } from '../services/cache/cache.js'
 import { monotonicNow } from '../services/cache/clock.js'
 import { KeyRing } from '../services/cache/codec/key-ring.js'
@@ -35,6 +36,7 @@ import type { Sample } from '../services/metrics.js'
 import type {} from './cache-database.js'
 import { durableSamples, type DurableOptions, openDurableStore } from './cache-durable.js'
 import type {} from './memcached.js'
+import type {} from './tracing.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -112,7 +114,13 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
     return format
   }
 
-  const shared = async (backend: SharedStoreOptions['backend']): Promise<Store> => {
+  const tracing = app.tracing as FastifyInstance['tracing']
+  const observer = (backend: SharedBackendName): Observer | undefined => tracing && (async (operation, run, outcomeOf) =>
+    await tracing.operation(`cache ${operation}`, { 'larder.cache.backend': backend, 'larder.cache.operation': operation }, run, outcomeOf))
+
+  const shared = async (plain: SharedStoreOptions['backend']): Promise<Store> => {
+    const observe = observer(plain.name)
+    const backend = observe === undefined ? plain : observed(plain, observe)
     const store = new SharedStore({ backend, now, onFault, limits: { ...limits, maxMemory: Math.max(1, Math.floor(limits.maxMemory * TIER_SHARE)) } })
     await store.open()
     return store

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { AuditConsumer } from '../services/events/audit-consumer.js'
 import { CacheConsumer } from '../services/events/cache-consumer.js'
-import { Delivery, type Consumer } from '../services/events/consumer.js'
+import { type Around, Delivery, type Consumer } from '../services/events/consumer.js'
 import { DeadLetters } from '../services/events/dead-letters.js'
 import { EventFeed } from '../services/events/feed.js'
 import { LocalWorker } from '../services/events/local-worker.js'
@@ -12,8 +12,10 @@ import { Outbox } from '../services/events/outbox.js'
 import { Reader } from '../services/events/reader.js'
 import { StreamWorker } from '../services/events/stream-worker.js'
 import type { Sample } from '../services/metrics.js'
+import type { Tracing } from '../services/tracing/tracing.js'
 import type {} from './cache.js'
 import type {} from './postgres.js'
+import type {} from './tracing.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -47,11 +49,12 @@ const PRUNED = 1000
  */
 export default fp<EventsOptions>(async function events (app, { worker = true, claimAfter, retention = 7 }) {
   const { database } = app
+  const tracing = app.tracing as FastifyInstance['tracing']
   const redis = app.redis as FastifyInstance['redis'] | undefined
   const onFault = (err: unknown): void => { app.log.warn({ err }, 'events wait: what they need is away') }
   let wake = (): void => {}
 
-  const outbox = new Outbox({ database, onRecorded: () => { wake() }, onFault })
+  const outbox = new Outbox({ database, onRecorded: () => { wake() }, onFault, ...(tracing && { traceparent: () => tracing.traceparent() }) })
   const feed = new EventFeed(outbox, onFault)
   const consumers: Consumer[] = [new CacheConsumer(app.cache), new AuditConsumer()]
   app.decorate('outbox', outbox)
@@ -63,6 +66,7 @@ export default fp<EventsOptions>(async function events (app, { worker = true, cl
   const counts = { dead: 0 }
   const delivery = new Delivery({
     database,
+    ...(tracing && { around: aroundDelivery(tracing) }),
     log: app.log,
     onDead: async (consumer, event, error) => {
       counts.dead++
@@ -103,3 +107,18 @@ export default fp<EventsOptions>(async function events (app, { worker = true, cl
     { name: 'larder_event_dead_letters_total', help: 'Events that were set aside after their attempts', type: 'counter', labels: {}, value: counts.dead }
   ])
 }, { name: 'events', fastify: '5.x', dependencies: ['postgres', 'cache', 'metrics', 'health'] })
+
+/** What is done about an event is a span of the trace in which it was recorded. */
+function aroundDelivery (tracing: Tracing): Around {
+  return async (consumer, { id, type, traceparent }, run) => {
+    if (traceparent === undefined) return await run()
+    const attributes = {
+      'messaging.system': 'larder',
+      'messaging.operation.name': 'process',
+      'messaging.consumer.group.name': consumer,
+      'messaging.message.id': id,
+      'larder.event.type': type
+    }
+    return await tracing.consume(`process ${consumer}`, attributes, traceparent, run, (outcome) => outcome)
+  }
+}

@@ -37,6 +37,8 @@ export const MemoryStrategies = [...Strategies, 'write_through', 'write_behind']
 export const DatabaseStrategies = ['lru', 'lfu', 'fifo', 'ttl'] as const
 /** Those that redis can evict by, once it has limits; without, `lru` alone. */
 export const RedisStrategies = ['lru', 'lfu', 'fifo', 'ttl'] as const
+/** Which traces are kept, as the OpenTelemetry specification names it. */
+export const TraceSamplers = ['always_on', 'always_off', 'traceidratio', 'parentbased_always_on', 'parentbased_always_off', 'parentbased_traceidratio'] as const
 export const LogLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 
 /**
@@ -87,7 +89,14 @@ export const Environment = Type.Object({
   CACHE_METRICS_ENABLED: flag({ group: 'Monitoring', default: true, description: 'Serve `GET /metrics`.' }),
   CACHE_ACCESS_LOG_ENABLED: flag({ group: 'Monitoring', default: true, description: 'Log a line for each request.' }),
   CACHE_PERFORMANCE_TRACKING: flag({ group: 'Monitoring', default: true, description: 'Measure how long cache operations take, for `/metrics` and for the percentiles of the analytics.' }),
-  OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(text({ group: 'Monitoring', built: [], description: 'Where to send OpenTelemetry traces.' })),
+  OTEL_EXPORTER_OTLP_ENDPOINT: Type.Optional(text({ group: 'Monitoring', secret: true, examples: ['http://localhost:4318'], description: 'Where to send OpenTelemetry traces: the base URL of a collector that takes OTLP over HTTP; `/v1/traces` is added. Absent: nothing is traced, and nothing of OpenTelemetry is loaded (docs/tracing.md).' })),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: Type.Optional(text({ group: 'Monitoring', secret: true, examples: ['http://localhost:4318/v1/traces'], description: 'The same as a whole URL, to which nothing is added. Wins over `OTEL_EXPORTER_OTLP_ENDPOINT`.' })),
+  OTEL_EXPORTER_OTLP_HEADERS: Type.Optional(text({ group: 'Monitoring', secret: true, examples: ['authorization=Bearer%20secret'], description: 'Headers for the collector, `name=value` separated by commas, values percent-encoded.' })),
+  OTEL_SERVICE_NAME: text({ group: 'Monitoring', default: 'larder', description: 'What the service is called in traces.' }),
+  OTEL_RESOURCE_ATTRIBUTES: Type.Optional(text({ group: 'Monitoring', examples: ['deployment.environment.name=production'], description: 'What traces say about the service beyond its name, `name=value` separated by commas, values percent-encoded.' })),
+  OTEL_TRACES_SAMPLER: words(TraceSamplers, { group: 'Monitoring', default: 'parentbased_always_on', description: 'Which traces are kept. With `parentbased_` the caller’s decision holds where there is one.' }),
+  OTEL_TRACES_SAMPLER_ARG: Type.Number({ minimum: 0, maximum: 1, default: 1, group: 'Monitoring', description: 'The share of traces that is kept, for `traceidratio` and `parentbased_traceidratio`.' }),
+  OTEL_SDK_DISABLED: flag({ group: 'Monitoring', default: false, description: 'Trace nothing, whatever else is set.' }),
 
   ALLOW_UNAUTHENTICATED: flag({ group: 'Security', default: false, description: 'Treat every caller as a local one. Only behind something that lets in nobody else.' }),
   CACHE_AUTH_ENABLED: flag({ group: 'Security', default: false, description: 'Ask every caller for a credential. Without, callers on this machine may do everything but what recipes guard.' }),

@@ -30,6 +30,7 @@ export const Event = Type.Object({
   time: timestamp('When it happened'),
   subject: members.subject,
   sequence: Type.Optional(Type.Integer({ minimum: 1, description: 'Counts the events about the subject, in the order in which they happened: a number that is missing tells of one that was missed', examples: [3] })),
+  traceparent: Type.Optional(Type.String({ description: 'The span in which it was recorded, as in the header of that name; where that was traced', examples: ['00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'] })),
   datacontenttype: Type.Literal('application/json'),
   data: members.data
 }, { $id: 'Event', additionalProperties: false, description: 'Something that happened, as a CloudEvent 1.0', examples: [example] })

@@ -32,7 +32,7 @@ function tables (): string {
       `| \`${name}\` | ${schema.default === undefined ? '' : `\`${String(schema.default)}\``} | ${[schema.description, takes(schema)].filter(Boolean).join(' ')} |`)
     return rows.length === 0 ? [] : [`**${group}**`, '', '| setting | default | |', '|---|---|---|', ...rows, '']
   })
-  return [...parts.flat(), `Refused until what they are for is built: ${refused.join(', ')}.`].join('\n')
+  return [...parts.flat(), ...refused.length === 0 ? [] : [`Refused until what they are for is built: ${refused.join(', ')}.`]].join('\n').trimEnd()
 }
 
 function takes (schema: Setting): string {

@@ -7,6 +7,9 @@ export interface LineSink {
 export interface LoggedRequest { id: string, method: string, raw: { url?: string | undefined } }
 export interface LoggedReply { statusCode: number, getHeader (name: string): number | string | string[] | undefined }
 
+/** Which trace and span a line belongs to, in hexadecimal digits. */
+export interface TraceFields { trace_id: string, span_id: string }
+
 /** Lines wait until there are this many characters of them, or this many milliseconds have passed. */
 const BUFFER_LENGTH = 16_384
 const FLUSH_AFTER = 250
@@ -25,11 +28,14 @@ const UNSAFE_IN_JSON = /[\x7f-\uffff]/g
 /** One JSON line per request, put together by concatenation and written in large pieces. */
 export class AccessLog {
   readonly #sink: LineSink
+  readonly #trace: (() => TraceFields | undefined) | undefined
   #buffer = ''
   #timer: NodeJS.Timeout | undefined
 
-  constructor (sink: LineSink) {
+  /** @param trace asked while a line is written; absent where nothing is traced */
+  constructor (sink: LineSink, trace?: () => TraceFields | undefined) {
     this.#sink = sink
+    this.#trace = trace
   }
 
   /** @param milliseconds from the request's arrival to the end of its answer */
@@ -37,8 +43,10 @@ export class AccessLog {
     const length = reply.getHeader('content-length')
     // A streamed answer has no length beforehand.
     const bytes = length === undefined ? 'null' : +length
+    const trace = this.#trace?.()
+    const traced = trace === undefined ? '' : `,"trace_id":"${trace.trace_id}","span_id":"${trace.span_id}"`
     this.#buffer += `{"level":30,"time":${Date.now()},"msg":"request","request_id":"${request.id}","method":"${request.method}","url":${
-      quoteUrl(request.raw.url ?? '')},"status":${reply.statusCode},"ms":${Math.round(milliseconds * 1000) / 1000},"bytes":${bytes}}\n`
+      quoteUrl(request.raw.url ?? '')},"status":${reply.statusCode},"ms":${Math.round(milliseconds * 1000) / 1000},"bytes":${bytes}${traced}}\n`
     if (this.#buffer.length >= BUFFER_LENGTH) {
       this.flush()
     } else if (this.#timer === undefined) {

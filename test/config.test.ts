@@ -184,7 +184,15 @@ t.test('what does not validate is refused in one line that names it', async (t) 
     [{ SECRET_KEY: 'one,change-me', CACHE_AUTH_ENABLED: 'true', CACHE_API_KEY: 'k'.repeat(20) }, 'SECRET_KEY', /a sample/],
     [{ VALET_TOKEN_TTL: '3601' }, 'VALET_TOKEN_TTL', /from 1 to 3600/],
     [{ VALET_ALGORITHM: 'none' }, 'VALET_ALGORITHM', /one of HS256, EdDSA/],
-    [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318' }, 'OTEL_EXPORTER_OTLP_ENDPOINT', /not built yet/],
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'localhost:4318' }, 'OTEL_EXPORTER_OTLP_ENDPOINT', /begins with http:\/\/ or https:\/\//],
+    [{ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'grpc://localhost:4317' }, 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', /begins with http/],
+    ...['http://user:hunter2@localhost:4318', 'http://localhost:4318?key=hunter2'].map((url): [Given, string, RegExp] =>
+      [{ OTEL_EXPORTER_OTLP_ENDPOINT: url }, 'OTEL_EXPORTER_OTLP_ENDPOINT', /^(?!.*hunter2).*put what the collector asks for into OTEL_EXPORTER_OTLP_HEADERS/]),
+    ...['hunter2', '=hunter2', 'name=%zz', 'a b=hunter2', 'name=hunter2%0d%0ax: y'].map((headers): [Given, string, RegExp] =>
+      [{ OTEL_EXPORTER_OTLP_HEADERS: headers }, 'OTEL_EXPORTER_OTLP_HEADERS', /^(?!.*hunter2).*name=value, with commas between/]),
+    [{ OTEL_RESOURCE_ATTRIBUTES: 'team' }, 'OTEL_RESOURCE_ATTRIBUTES', /name=value/],
+    [{ OTEL_TRACES_SAMPLER: 'jaeger_remote' }, 'OTEL_TRACES_SAMPLER', /one of always_on, /],
+    [{ OTEL_TRACES_SAMPLER_ARG: '1.5' }, 'OTEL_TRACES_SAMPLER_ARG', /from 0 to 1/],
     ...['10', '/hour', '0/hour', '-1/hour', '1.5/hour', '10/fortnight', '10/hour,', '10 hour', '10/hour, 5/hour', '1/s,1/m,1/h,1/d,1/month', '9999999/second', '1/2 years']
       .map((text): [Record<string, string>, string, RegExp] => [{ RATE_LIMITS: text }, 'RATE_LIMITS', /^RATE_LIMITS (?:must|limits|holds)[^\n]*\.$/]),
     [{ FAILED_LOGIN_LIMITS: 'none' }, 'FAILED_LOGIN_LIMITS', /like 10\/hour/],

@@ -23,6 +23,9 @@ export interface Consumer {
 
 export type Outcome = 'done' | 'done before' | 'failed' | 'dead'
 
+/** Runs one attempt. Default: just that. */
+export type Around = (consumer: string, event: Event, run: () => Promise<Outcome>) => Promise<Outcome>
+
 export interface DeliveryOptions {
   database: Database
   log: { warn (detail: object, message: string): void }
@@ -32,6 +35,7 @@ export interface DeliveryOptions {
   backOff?: number
   /** Told of dead letters. */
   onDead?: (consumer: string, event: Event, error: string) => Promise<void> | void
+  around?: Around
 }
 
 /** The longest pause between two attempts, in milliseconds. */
@@ -47,7 +51,7 @@ export class Delivery {
   readonly #options: Required<DeliveryOptions>
 
   constructor (options: DeliveryOptions) {
-    this.#options = { maxAttempts: 5, backOff: 200, onDead: () => {}, ...options }
+    this.#options = { maxAttempts: 5, backOff: 200, onDead: () => {}, around: async (_consumer, _event, run) => await run(), ...options }
   }
 
   get maxAttempts (): number { return this.#options.maxAttempts }
@@ -60,6 +64,12 @@ export class Delivery {
   async deliver (consumer: Consumer, event: Event, signal?: AbortSignal, attempts?: number): Promise<Outcome> {
     const wait = (consumer.delay ?? 0) - (Date.now() - Date.parse(event.time))
     if (wait > 0) await delay(Math.min(wait, consumer.delay ?? 0), undefined, signal === undefined ? {} : { signal })
+    return consumer.handles(event.type)
+      ? await this.#options.around(consumer.name, event, async () => await this.#attempt(consumer, event, attempts))
+      : await this.#attempt(consumer, event, attempts)
+  }
+
+  async #attempt (consumer: Consumer, event: Event, attempts: number | undefined): Promise<Outcome> {
     let fault: unknown
     try {
       return await this.#options.database.transaction(async (transaction) => {

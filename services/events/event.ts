@@ -18,6 +18,8 @@ export interface Event {
    * anew when none is kept any more.
    */
   readonly sequence?: number
+  /** The span in which it was recorded, as in the W3C header (the distributed tracing extension of CloudEvents); where that was traced. */
+  readonly traceparent?: string
   readonly datacontenttype: 'application/json'
   /** The thing as it is since then, or what identified it. */
   readonly data: unknown

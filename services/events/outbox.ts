@@ -9,6 +9,8 @@ export interface OutboxOptions {
   onRecorded?: () => void
   /** Told when what was settled could not be noted. */
   onFault?: (error: unknown) => void
+  /** The span under way, as in the W3C header; undefined where nothing is traced. */
+  traceparent?: () => string | undefined
 }
 
 export interface RecordedEvent extends EventPosition {
@@ -49,12 +51,13 @@ export class Outbox {
   /** Records an event in the caller's transaction. What others may record about the same subject at the same time does so `inTurn`. */
   async record (transaction: Queryable | Transaction, { type, subject, data }: NewEvent): Promise<Event> {
     const id = eventId()
+    const traceparent = this.#options.traceparent?.() ?? null
     const { rows: [row] } = await transaction.query<{ time: Date, sequence: string, xid: string }>(SQL`
       WITH counted AS (
         INSERT INTO event_subjects (subject, sequence, at) VALUES (${subject}, 1, clock_timestamp())
         ON CONFLICT (subject) DO UPDATE SET sequence = event_subjects.sequence + 1, at = clock_timestamp() RETURNING sequence, at)
-      INSERT INTO events (id, type, subject, data, sequence, time)
-      SELECT ${id}::uuid, ${type}::text, ${subject}::text, ${JSON.stringify(data ?? null)}::text, sequence, at FROM counted
+      INSERT INTO events (id, type, subject, data, sequence, time, traceparent)
+      SELECT ${id}::uuid, ${type}::text, ${subject}::text, ${JSON.stringify(data ?? null)}::text, sequence, at, ${traceparent}::text FROM counted
       RETURNING time, sequence::text AS sequence, xid::text AS xid`)
     this.#remember(subject, id)
     if ('proveBy' in transaction) {
@@ -65,7 +68,7 @@ export class Outbox {
       this.#telling = undefined
       this.#options.onRecorded?.()
     }, COMMITTED_AFTER).unref()
-    return eventOf({ id, type, subject, data: JSON.stringify(data ?? null), ...row as { time: Date, sequence: string } })
+    return eventOf({ id, type, subject, data: JSON.stringify(data ?? null), traceparent, ...row as { time: Date, sequence: string } })
   }
 
   /**
@@ -74,7 +77,7 @@ export class Outbox {
    */
   async after ({ xid, position }: EventPosition, limit: number, database: Queryable = this.#options.database): Promise<RecordedEvent[]> {
     const { rows } = await database.query<Row>(SQL`
-      SELECT id, type, subject, sequence::text AS sequence, data, time, xid::text AS xid, position::text AS position FROM events
+      SELECT id, type, subject, sequence::text AS sequence, data, traceparent, time, xid::text AS xid, position::text AS position FROM events
       WHERE (xid, position) > (${xid}::xid8, ${position}::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot())
       ORDER BY events.xid, events.position LIMIT ${limit}`)
     return rows.map(recordedOf)
@@ -97,14 +100,14 @@ export class Outbox {
 
   async get (id: string): Promise<Event | undefined> {
     const { rows: [row] } = await this.#options.database.query<Told>(SQL`
-      SELECT id, type, subject, sequence::text AS sequence, data, time FROM events WHERE id = ${id}`)
+      SELECT id, type, subject, sequence::text AS sequence, data, traceparent, time FROM events WHERE id = ${id}`)
     return row && eventOf(row)
   }
 
   /** Those after a position that a consumer has neither done nor failed at, recorded since and until these times; in order. */
   async unhandled (consumer: string, { xid, position }: EventPosition, since: Date, until: Date, limit: number): Promise<RecordedEvent[]> {
     const { rows } = await this.#options.database.query<Row>(SQL`
-      SELECT id, type, subject, sequence::text AS sequence, data, time, xid::text AS xid, position::text AS position FROM events event
+      SELECT id, type, subject, sequence::text AS sequence, data, traceparent, time, xid::text AS xid, position::text AS position FROM events event
       WHERE time >= ${since} AND time < ${until} AND (event.xid, event.position) > (${xid}::xid8, ${position}::bigint)
         AND NOT EXISTS (SELECT FROM event_inbox WHERE consumer = ${consumer} AND event_id = event.id)
         AND NOT EXISTS (SELECT FROM event_failures WHERE consumer = ${consumer} AND event_id = event.id)
@@ -183,14 +186,14 @@ export class Outbox {
 }
 
 /** `sequence` is null in those that an earlier version recorded. */
-interface Told { id: string, type: string, subject: string, sequence: string | null, data: string, time: Date }
+interface Told { id: string, type: string, subject: string, sequence: string | null, data: string, traceparent: string | null, time: Date }
 interface Row extends Told { xid: string, position: string }
 
 function recordedOf (row: Row): RecordedEvent {
   return { event: eventOf(row), xid: row.xid, position: row.position, size: row.data.length }
 }
 
-function eventOf ({ id, type, subject, sequence, data, time }: Told): Event {
+function eventOf ({ id, type, subject, sequence, data, traceparent, time }: Told): Event {
   return {
     specversion: '1.0',
     id,
@@ -199,6 +202,7 @@ function eventOf ({ id, type, subject, sequence, data, time }: Told): Event {
     time: time.toISOString(),
     subject,
     ...(sequence !== null && { sequence: Number(sequence) }),
+    ...(traceparent !== null && { traceparent }),
     datacontenttype: 'application/json',
     data: JSON.parse(data) as unknown
   }
