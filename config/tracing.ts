@@ -1,6 +1,6 @@
 import type { Environment } from '../schemas/config.js'
 import { ConfigError } from './fault.js'
-import { type Given, type Name, schemas } from './values.js'
+import { expected, type Given, type Name, schemas } from './values.js'
 
 /** Where traces go, and which. */
 export interface TracingConfig {
@@ -52,7 +52,7 @@ function urlOf ({ OTEL_EXPORTER_OTLP_ENDPOINT: base, OTEL_EXPORTER_OTLP_TRACES_E
 /** Not shown when it is wrong: it may have a credential in it. */
 function endpoint (name: Endpoint, text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined
-  if (url === undefined || !/^https?:$/.test(url.protocol)) throw new ConfigError(name, `${name} must be a URL that begins with http:// or https://, like ${schemas[name]['examples'][0]}.`)
+  if (url === undefined || !/^https?:$/.test(url.protocol)) throw new ConfigError(name, `${name} must be a URL that begins with http:// or https://, ${expected(schemas[name])}.`)
   if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
     throw new ConfigError(name, `${name} must have no credential, query or fragment in it: put what the collector asks for into OTEL_EXPORTER_OTLP_HEADERS.`)
   }
@@ -74,5 +74,5 @@ function pairsOf (name: 'OTEL_EXPORTER_OTLP_HEADERS' | 'OTEL_RESOURCE_ATTRIBUTES
 }
 
 function unreadable (name: 'OTEL_EXPORTER_OTLP_HEADERS' | 'OTEL_RESOURCE_ATTRIBUTES'): ConfigError {
-  return new ConfigError(name, `${name} must be like ${schemas[name]['examples'][0]}: name=value, with commas between, values percent-encoded.`)
+  return new ConfigError(name, `${name} must be ${expected(schemas[name])}: name=value, with commas between, values percent-encoded.`)
 }

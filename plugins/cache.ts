@@ -114,7 +114,7 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
     return format
   }
 
-  const tracing = app.tracing as FastifyInstance['tracing']
+  const { tracing } = app
   const observer = (backend: SharedBackendName): Observer | undefined => tracing && (async (operation, run, outcomeOf) =>
     await tracing.operation(`cache ${operation}`, { 'larder.cache.backend': backend, 'larder.cache.operation': operation }, run, outcomeOf))
 

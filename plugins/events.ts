@@ -48,8 +48,7 @@ const PRUNED = 1000
  * a worker being there: what happens meanwhile waits.
  */
 export default fp<EventsOptions>(async function events (app, { worker = true, claimAfter, retention = 7 }) {
-  const { database } = app
-  const tracing = app.tracing as FastifyInstance['tracing']
+  const { database, tracing } = app
   const redis = app.redis as FastifyInstance['redis'] | undefined
   const onFault = (err: unknown): void => { app.log.warn({ err }, 'events wait: what they need is away') }
   let wake = (): void => {}

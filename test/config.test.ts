@@ -24,6 +24,8 @@ function refusal (env: Given): { setting: string, message: string } {
 
 const [KEY, OTHER_KEY] = [randomBytes(32).toString('base64'), randomBytes(32).toString('base64')] as const
 
+const COLLECTOR = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318' }
+
 t.test('an empty environment', async (t) => {
   const { environment, ...config } = loadConfig({})
   t.ok(environment.every(({ isDefault }) => isDefault))
@@ -319,7 +321,10 @@ t.test('what has no effect is said', async (t) => {
     [{ REDIS_DB: '1' }, /not used without REDIS_URL/],
     [{ CACHE_MAX_ITEM: '5' }, /^CACHE_MAX_ITEM is not a setting: did you mean CACHE_MAX_ITEMS\?$/],
     [{ CACHE_DEFAULT_TLL: '5' }, /did you mean CACHE_DEFAULT_TTL\?/],
-    [{ CACHE_SOMETHING_ELSE_ALTOGETHER: '5' }, /^CACHE_SOMETHING_ELSE_ALTOGETHER is not a setting\.$/]
+    [{ CACHE_SOMETHING_ELSE_ALTOGETHER: '5' }, /^CACHE_SOMETHING_ELSE_ALTOGETHER is not a setting\.$/],
+    [{ OTEL_EXPORTER_OTLP_HEADERS: 'x=s3cret' }, /^OTEL_EXPORTER_OTLP_HEADERS: not used without OTEL_EXPORTER_OTLP_ENDPOINT/],
+    [{ ...COLLECTOR, OTEL_PROPAGATORS: 's3cret' }, /^OTEL_PROPAGATORS: not among Larder's settings/],
+    [{ ...COLLECTOR, OTEL_TRACES_SAMPLER_ARG: '0.5' }, /^OTEL_TRACES_SAMPLER_ARG: not used with OTEL_TRACES_SAMPLER=parentbased_always_on/]
   ]
   for (const [env, message] of cases) {
     const { warnings } = loadConfig(env)
@@ -328,6 +333,26 @@ t.test('what has no effect is said', async (t) => {
     t.notMatch(warnings, [/s3cret/])
   }
   t.same(loadConfig({ REDIS_DB: '0', npm_config_cache: 'x', HOME: '/', CACHED: '1' }).warnings, [], 'what means nothing is not')
+})
+
+t.test('traces', async (t) => {
+  const tracing = (env: Given) => loadConfig({ ...COLLECTOR, ...env }).tracing
+  t.same(tracing({}), { url: 'http://localhost:4318/v1/traces', headers: {}, resource: { 'service.name': 'larder' }, sampler: 'parentbased_always_on', ratio: 1 })
+  const urls: [Given, string][] = [
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'https://c.example/otlp/' }, 'https://c.example/otlp/v1/traces'],
+    [{ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://c.example:1/mine' }, 'http://c.example:1/mine'],
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: '', OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://c.example' }, 'http://c.example/']
+  ]
+  for (const [env, url] of urls) t.equal(tracing(env)?.url, url)
+  t.same(tracing({ OTEL_EXPORTER_OTLP_HEADERS: 'authorization=Bearer%20a%3D, x-scope = b ,' })?.headers, { authorization: 'Bearer a=', 'x-scope': 'b' })
+  t.same(tracing({ OTEL_RESOURCE_ATTRIBUTES: 'service.name=shop,team=caches%2C' })?.resource, { 'service.name': 'shop', team: 'caches,' })
+  t.same(tracing({ OTEL_RESOURCE_ATTRIBUTES: 'service.name=shop', OTEL_SERVICE_NAME: 'larder' })?.resource, { 'service.name': 'larder' })
+  t.match(tracing({ OTEL_TRACES_SAMPLER: 'parentbased_traceidratio', OTEL_TRACES_SAMPLER_ARG: '0.25' }), { sampler: 'parentbased_traceidratio', ratio: 0.25 })
+  t.equal(tracing({ OTEL_SDK_DISABLED: 'true' }), undefined)
+  t.equal(loadConfig({ OTEL_SERVICE_NAME: 'shop' }).tracing, undefined)
+  const shown = (env: Given, name: string) => loadConfig({ ...COLLECTOR, ...env }).environment.find((setting) => setting.name === name)?.value
+  t.equal(shown({ OTEL_EXPORTER_OTLP_HEADERS: 'authorization=s3cret' }, 'OTEL_EXPORTER_OTLP_HEADERS'), '***')
+  t.equal(shown({}, 'OTEL_EXPORTER_OTLP_ENDPOINT'), 'http://localhost:4318')
 })
 
 t.test('.env', async (t) => {

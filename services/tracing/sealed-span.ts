@@ -12,7 +12,7 @@ const isOurs = (name: string): boolean => name.startsWith('larder.')
 const LONGEST_STATEMENT = 1000
 
 /** Of a statement its first word, without the database; of a handler not all the plugins around it. */
-const LONG_NAME = /^(pg\.query:\S*|handler|notFoundHandler) [^]*$/
+const LONG_NAME = /^(pg\.query:\S*|handler|notFoundHandler)\s[^]*$/
 
 /**
  * A span fit to be sent: of its attributes those that are known to hold no data, no events (they hold errors with their words), and of its status the

@@ -24,7 +24,7 @@ export class SealingExporter implements SpanExporter {
 
   export (spans: ReadableSpan[], done: Done): void {
     this.#inner.export(spans.map(sealed), (result) => {
-      if (result.code === SUCCESS) this.#delivered()
+      if ((result.code as number) === SUCCESS) this.#delivered()
       else this.#failed(result.error)
       done(result)
     })

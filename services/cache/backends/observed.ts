@@ -12,21 +12,23 @@ export type Observer = <T>(operation: ObservedOperation, run: () => Promise<T>, 
  * is read and written nothing is told.
  */
 export function observed<Backend extends SharedBackend> (backend: Backend, observe: Observer): Backend {
-  const { get, getMany, set, fill, replace, delete: remove, expire, invalidate } = backend
-  const written = (outcome: WriteOutcome): string => typeof outcome === 'object' ? 'stored' : outcome
+  const around = <Given extends unknown[], Result>(operation: ObservedOperation, method: (...given: Given) => Promise<Result>, outcomeOf: (result: Result) => string) =>
+    async (...given: Given): Promise<Result> => await observe(operation, async () => await method(...given), outcomeOf)
   // On the object itself, as what it does by itself has private state.
-  return Object.assign<Backend, Pick<SharedBackend, 'get' | 'getMany' | 'set' | 'fill' | 'replace' | 'delete' | 'expire' | 'invalidate'>>(backend, {
-    get: async (...args) => await observe('get', async () => await get.apply(backend, args), found),
-    getMany: async (...args) => await observe('get_many', async () => await getMany.apply(backend, args), someFound),
-    set: async (...args) => await observe('set', async () => await set.apply(backend, args), written),
-    fill: async (...args) => await observe('fill', async () => await fill.apply(backend, args), written),
-    replace: async (...args) => await observe('replace', async () => await replace.apply(backend, args), written),
-    delete: async (...args) => await observe('delete', async () => await remove.apply(backend, args), (outcome) => typeof outcome === 'object' ? outcome.existed ? 'deleted' : 'absent' : outcome),
-    expire: async (...args) => await observe('expire', async () => await expire.apply(backend, args), written),
-    invalidate: async (...args) => await observe('invalidate', async () => await invalidate.apply(backend, args), () => 'in force')
-  })
+  return Object.assign(backend, {
+    get: around('get', backend.get.bind(backend), found),
+    getMany: around('get_many', backend.getMany.bind(backend), someFound),
+    set: around('set', backend.set.bind(backend), written),
+    fill: around('fill', backend.fill.bind(backend), written),
+    replace: around('replace', backend.replace.bind(backend), written),
+    delete: around('delete', backend.delete.bind(backend), deleted),
+    expire: around('expire', backend.expire.bind(backend), written),
+    invalidate: around('invalidate', backend.invalidate.bind(backend), () => 'in force')
+  } satisfies Pick<SharedBackend, 'get' | 'getMany' | 'set' | 'fill' | 'replace' | 'delete' | 'expire' | 'invalidate'>)
 }
 
+const written = (outcome: WriteOutcome): string => typeof outcome === 'object' ? 'stored' : outcome
+const deleted = (outcome: WriteOutcome): string => typeof outcome === 'object' ? outcome.existed ? 'deleted' : 'absent' : outcome
 const found = (entry: StoredEntry | undefined): string => entry === undefined ? 'miss' : 'hit'
 
 function someFound (entries: readonly (StoredEntry | undefined)[]): string {
