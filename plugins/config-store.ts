@@ -2,11 +2,14 @@ import fp from 'fastify-plugin'
 import { RunTimeSettings } from '../schemas/config.js'
 import { ConfigStore, type SettingChanges } from '../services/config-store.js'
 import { parseRates } from '../services/limits/rates.js'
+import { SettingInstances } from '../services/setting-instances.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** The settings that may change while running. */
     configStore: ConfigStore
+    /** Which of them each process lives by. */
+    settingInstances: SettingInstances
   }
 }
 
@@ -32,5 +35,11 @@ export default fp<ConfigStorePluginOptions>(async function configStore (app, { i
   await store.load()
   store.watch()
   app.decorate('configStore', store)
-  app.addHook('onClose', () => store.close())
+  const instances = new SettingInstances({ database: app.database, store, log: app.log })
+  await instances.start()
+  app.decorate('settingInstances', instances)
+  app.addHook('onClose', async () => {
+    await instances.close()
+    await store.close()
+  })
 }, { name: 'config-store', fastify: '5.x', dependencies: ['postgres'] })

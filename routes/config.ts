@@ -7,10 +7,12 @@ import type {} from '../plugins/config-store.js'
 import type {} from '../plugins/event-streams.js'
 import { problems, ref } from '../schemas/common.js'
 import {
-  NewSettingValue, Setting, SettingChangeQuery, SettingConditions, SettingHistoryQuery, SettingHistoryReply, SettingParams, SettingQuery, SettingRollback, SettingsReply,
-  SettingWatchQuery, type SettingChange as ChangeReply
+  NewSettingValue, Setting, SettingChangeQuery, SettingConditions, SettingEdits, SettingEditsReply, SettingHistoryQuery, SettingHistoryReply, SettingInstancesReply, SettingParams,
+  SettingQuery, SettingRollback, SettingsReply, SettingWatchQuery, type SettingChange as ChangeReply
 } from '../schemas/settings.js'
-import type { ChangeOptions, SettingChange, SettingState } from '../services/config-store.js'
+import { forbidden } from '../services/access/errors.js'
+import type { Principal } from '../services/access/principal.js'
+import type { ChangeOptions, SettingChange, SettingEdit, SettingState } from '../services/config-store.js'
 import { invalidField, InvalidInputError, UnsupportedHereError } from '../services/errors.js'
 import { nextPage, positionOf } from '../services/page.js'
 import { isNotModified, parsePreconditions } from '../services/preconditions.js'
@@ -21,7 +23,7 @@ export interface ConfigRoutesOptions {
 }
 
 const UnconditionalError = createError<[name: string]>(
-  'ERR_PRECONDITION_REQUIRED', 'A change of %s needs If-Match with the ETag that you read, so that nobody else’s change is undone unseen: GET it first.', 428)
+  'ERR_PRECONDITION_REQUIRED', 'A change of %s needs If-Match with the ETag that you read (or its revision, where several are changed), so that nobody else’s change is undone unseen: GET it first.', 428)
 
 const UnknownRevisionError = createError<[revision: number]>(
   'ERR_GONE', 'There is no revision %d, as after a database was restored or replaced: read GET /config anew, and watch from its revision.', 410)
@@ -154,6 +156,46 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
     return await reply.sendOutcome(rolledBack(await store.rollBack(key, request.body?.revision, { ...options, recording: request.recording(rolledBack) })))
   })
 
+  app.post('-batch', {
+    config: { scope: 'config:write', touches: 'everything', audit: 'config.change', rateLimit: OWN_LIMIT },
+    schema: {
+      operationId: 'changeSettings',
+      summary: 'Change several settings together',
+      description: 'All of them, or none. Each needs the revision at which it was read, and so nobody’s change is lost. To take one out of the store `config:delete` is needed too.',
+      tags,
+      querystring: SettingChangeQuery,
+      body: ref(SettingEdits),
+      response: { 200: ref(SettingEditsReply), ...problems(400, 404, 412, 422, 428, 503) }
+    }
+  }, async (request, reply) => {
+    const { query: { dry_run: dryRun = false }, principal } = request
+    const edits = request.body.changes.map((change, index) => editOf(change, index, principal))
+    const made = (states: SettingState[]) => ({
+      status: 200, body: { revision: Math.max(store.revision, ...states.map(({ revision }) => revision)), settings: states.map(settingOf) }
+    })
+    return await reply.sendOutcome(made(await store.edit(edits, { by: principal.id, dryRun, call: reply.call, recording: request.recording(made) })))
+  })
+
+  app.get('/instances', {
+    config: { scope: 'config:read', touches: 'everything' },
+    schema: {
+      operationId: 'listSettingInstances',
+      summary: 'List the processes, and the revision that each lives by',
+      tags,
+      response: { 200: ref(SettingInstancesReply), ...problems(503) }
+    }
+  }, async (_request, reply) => {
+    const found = await app.settingInstances.list()
+    const newest = Math.max(store.revision, ...found.map(({ revision }) => revision))
+    void reply.header('cache-control', NO_CACHE)
+    return {
+      revision: newest,
+      instances: found.map(({ id, host, pid, revision, startedAt, seenAt }) => ({
+        id, host, pid, revision, current: revision === newest, self: id === app.settingInstances.id, started_at: startedAt.toISOString(), seen_at: seenAt.toISOString()
+      }))
+    }
+  })
+
   app.get('/watch', {
     config: { scope: 'config:read', touches: 'everything' },
     sse: 'only',
@@ -193,6 +235,14 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
     } finally {
       stop()
     }
+  }
+
+  function editOf ({ key, value, remove, revision }: SettingEdits['changes'][number], index: number, principal: Principal): SettingEdit {
+    checkChangeable(key)
+    if ((value === undefined) !== (remove === true)) throw invalidField(`body/changes/${index}`, 'needs a value, or remove: give one of them')
+    if (remove === true && !principal.scopes.has('config:delete')) throw forbidden(`To take ${key} out of the store the scope config:delete is needed.`, 'config:delete')
+    if (revision === undefined) throw new UnconditionalError(key)
+    return { name: key, value, condition: (current) => revision === '*' || revision === current }
   }
 
   function checkChangeable (key: string): void {

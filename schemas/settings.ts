@@ -66,6 +66,45 @@ export const SettingChange = Type.Object({
 })
 export type SettingChange = Static<typeof SettingChange>
 
+const edits = [{ key: example.key, value: 20_000, revision: 11 }, { key: 'cache.memory.strategy', remove: true, revision: 9 }]
+
+export const SettingEdits = Type.Object({
+  changes: Type.Array(Type.Object({
+    key,
+    value: Type.Optional(Type.Unknown({ description: 'The new one; left out with `remove`' })),
+    remove: Type.Optional(Type.Literal(true, { description: 'Takes it out of the store, so that the environment or the default holds' })),
+    revision: Type.Optional(Type.Union([Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }), Type.Literal('*')], {
+      description: 'The one at which it was read, 0 for one that is not stored; `*` is any. Without it the change is 428'
+    }))
+  }, { additionalProperties: false }), { minItems: 1, maxItems: 100, description: 'Each of another setting' })
+}, { $id: 'SettingEdits', additionalProperties: false, description: 'Changes that are made together, or not at all', examples: [{ changes: edits }] })
+export type SettingEdits = Static<typeof SettingEdits>
+
+export const SettingEditsReply = Type.Object({
+  revision: Type.Integer({ minimum: 0, description: 'Of the last change of any setting' }),
+  settings: Type.Array(ref(Setting), { description: 'As they are now, in the order of the changes' })
+}, { $id: 'SettingEditsReply', additionalProperties: false, description: 'What became of the changes', examples: [{ revision: 12, settings: [example] }] })
+export type SettingEditsReply = Static<typeof SettingEditsReply>
+
+const instance = {
+  id: '0198c2a4-7d3f-4c11-9c5e-2f6f0f8a1b2c', host: 'larder-1', pid: 4711, revision: 12, current: true, self: true, started_at: '2026-01-31T11:00:00.000Z', seen_at: example.updated_at
+}
+
+export const SettingInstancesReply = Type.Object({
+  revision: Type.Integer({ minimum: 0, description: 'Of the last change that the answering process has seen' }),
+  instances: Type.Array(Type.Object({
+    id: Type.String({ description: 'Of the process' }),
+    host: Type.String({ description: 'Where it runs' }),
+    pid: Type.Integer({ description: 'Its number there' }),
+    revision: Type.Integer({ minimum: 0, description: 'Of the last change that it lives by' }),
+    current: Type.Boolean({ description: 'Whether that is the last one there is, as far as the answering process knows' }),
+    self: Type.Boolean({ description: 'Whether it is the answering process' }),
+    started_at: timestamp('When it began'),
+    seen_at: timestamp('Its last sign of life; after 15 seconds without one it is left out')
+  }, { additionalProperties: false }))
+}, { $id: 'SettingInstancesReply', additionalProperties: false, description: 'The processes, and the settings that each lives by', examples: [{ revision: 12, instances: [instance] }] })
+export type SettingInstancesReply = Static<typeof SettingInstancesReply>
+
 export const SettingHistoryReply = Type.Object({ key, changes: Type.Array(ref(SettingChange)), next_cursor: nextCursor }, {
   $id: 'SettingHistoryReply',
   additionalProperties: false,

@@ -45,6 +45,15 @@ export interface ChangeOptions {
   call?: Call
 }
 
+/** One of several changes that are made together. */
+export interface SettingEdit {
+  name: string
+  /** undefined: it is taken out of the store. */
+  value: unknown
+  /** Whether it may be made to a setting at this revision; 0 is one that is not stored. */
+  condition: (revision: number) => boolean
+}
+
 /** A setting with where its value comes from. */
 export interface SettingState {
   name: SettingName
@@ -147,7 +156,7 @@ export class ConfigStore {
   /** Takes a setting out of the store, so that the environment or the default holds again. Not stored already is no error. */
   async remove (name: string, options: ChangeOptions): Promise<SettingState> {
     this.#known(name)
-    return await this.#changeOne(name, () => ({ remove: name }), options)
+    return await this.#changeOne(name, () => ({ remove: [name] }), options)
   }
 
   /**
@@ -166,8 +175,32 @@ export class ConfigStore {
         throw new NotFoundError(`${name} has no ${revision === undefined ? 'earlier value' : `revision ${revision}`}: GET /config/${name}/history lists those it has.`)
       }
       // Before its first change it was not stored.
-      return target === undefined || target.value === null ? { remove: name } : { set: { [name]: JSON.parse(target.value) as unknown } }
+      return target === undefined || target.value === null ? { remove: [name] } : { set: { [name]: JSON.parse(target.value) as unknown } }
     }, { ...options, action: 'rolled_back' })
+  }
+
+  /**
+   * Makes all the changes, or none, and answers how the settings are then, in that order.
+   * @throws NotFoundError for a name, InvalidInputError for a value or a setting that is named twice, SettingChangedError for a revision
+   */
+  async edit (edits: readonly SettingEdit[], options: Omit<ChangeOptions, 'condition' | 'recording'> & { recording?: Recording<SettingState[]> | undefined }): Promise<SettingState[]> {
+    const names = edits.map(({ name }) => this.#known(name))
+    for (const [index, { name, value }] of edits.entries()) {
+      const fault = names.indexOf(name as SettingName) < index ? `${name} is named twice` : value === undefined ? undefined : this.#faultOf(name, value)
+      if (fault !== undefined) throw invalidField(`changes/${index}`, fault)
+    }
+    const statesIn = (rows: Row[]): SettingState[] => {
+      const named = new Map(rows.map((row) => [row.key, row]))
+      return names.map((name) => this.#stateIn(name, named))
+    }
+    const { recording, ...rest } = options
+    return statesIn(await this.#change((_settings, stored) => {
+      for (const { name, condition } of edits) if (!condition(revisionIn(stored, name))) throw new SettingChangedError(name)
+      return {
+        set: Object.fromEntries(edits.flatMap(({ name, value }) => value === undefined ? [] : [[name, value]])),
+        remove: edits.flatMap(({ name, value }) => value === undefined ? [name] : [])
+      }
+    }, rest, async (transaction, rows) => { await recording?.(transaction, statesIn(rows)) }))
   }
 
   /** How a setting is now, as far as this process knows. @throws NotFoundError */
@@ -267,8 +300,7 @@ export class ConfigStore {
   async #changeOne (name: string, decide: (transaction: Queryable) => Changes | Promise<Changes>, options: ChangeOptions & { action?: Action }): Promise<SettingState> {
     const stateIn = (rows: Row[]): SettingState => this.#stateIn(name as SettingName, new Map(rows.map((row) => [row.key, row])))
     return stateIn(await this.#change(async (_settings, stored, transaction) => {
-      const current = Number(stored.find(({ key }) => key === name)?.revision ?? 0)
-      if (options.condition?.(current) === false) throw new SettingChangedError(name)
+      if (options.condition?.(revisionIn(stored, name)) === false) throw new SettingChangedError(name)
       return await decide(transaction)
     }, options, async (transaction, rows) => { await options.recording?.(transaction, stateIn(rows)) }))
   }
@@ -279,12 +311,11 @@ export class ConfigStore {
       // Revisions are committed in order, so that who has seen one has seen all before it.
       await transaction.query('LOCK TABLE settings IN SHARE ROW EXCLUSIVE MODE')
       const { rows: stored } = await transaction.query<Row>(SELECT_ROWS)
-      const { set = {}, remove } = await decide(this.#settingsIn(stored), stored, transaction)
+      const { set = {}, remove = [] } = await decide(this.#settingsIn(stored), stored, transaction)
       this.#checkEach(set)
-      const others = stored.filter(({ key }) => key !== remove && !Object.hasOwn(set, key))
-      const revisionOf = (key: string): string => stored.find((row) => row.key === key)?.revision ?? '0'
-      const wanted = [...others, ...Object.entries(set).map(([key, value]) => ({ key, value: JSON.stringify(value), revision: revisionOf(key), updated_at: new Date(), changed_by: by }))]
-      const changed = [...Object.keys(set), ...(remove === undefined ? [] : [remove])]
+      const others = stored.filter(({ key }) => !remove.includes(key) && !Object.hasOwn(set, key))
+      const wanted = [...others, ...Object.entries(set).map(([key, value]) => ({ key, value: JSON.stringify(value), revision: String(revisionIn(stored, key)), updated_at: new Date(), changed_by: by }))]
+      const changed = [...Object.keys(set), ...remove]
       for (const rule of this.#rules) rule(this.#settingsIn(wanted), changed)
       if (dryRun) return wanted
       await transaction.query({
@@ -294,11 +325,11 @@ export class ConfigStore {
             ON CONFLICT (key) DO UPDATE SET value = excluded.value, revision = excluded.revision, updated_at = now()
             RETURNING key, value, revision
           ), removed AS (
-            DELETE FROM settings WHERE key = $2 RETURNING key, nextval('settings_revision') AS revision
+            DELETE FROM settings WHERE key = ANY($2) RETURNING key, nextval('settings_revision') AS revision
           )
           INSERT INTO settings_history (key, value, revision, action, changed_by)
           SELECT key, value, revision, $3, $5 FROM written UNION ALL SELECT key, NULL, revision, $4, $5 FROM removed`,
-        values: [JSON.stringify(set), remove ?? null, action ?? 'set', action ?? 'deleted', by]
+        values: [JSON.stringify(set), remove, action ?? 'set', action ?? 'deleted', by]
       })
       const { rows } = await transaction.query<Row>(SELECT_ROWS)
       await recording(transaction, rows)
@@ -374,13 +405,17 @@ export class ConfigStore {
 /** Values as text, since a JSON null must not be taken for none. */
 interface Row { key: string, value: string, revision: string, updated_at: Date, changed_by: string | null }
 interface HistoryRow { revision: string, key: string, value: string | null, action: Action, changed_at: Date, changed_by: string }
-interface Changes { set?: Record<string, unknown>, remove?: string }
+interface Changes { set?: Record<string, unknown>, remove?: string[] }
 type Decide = (settings: Readonly<RunTimeSettings>, stored: readonly Row[], transaction: Queryable) => Changes | Promise<Changes>
 
 const SELECT_ROWS = `
   SELECT settings.key, settings.value::text AS value, settings.revision, settings.updated_at, changed_by
   FROM settings LEFT JOIN settings_history USING (revision)`
 const NEWEST = 'SELECT coalesce(max(revision), 0) AS revision FROM settings_history'
+
+function revisionIn (rows: readonly Row[], name: string): number {
+  return Number(rows.find(({ key }) => key === name)?.revision ?? 0)
+}
 
 /** In words that follow "must be". */
 function expected (schema: TSchema): string {

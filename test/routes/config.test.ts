@@ -1,9 +1,10 @@
 import t, { type Test } from 'tap'
 import type { FastifyInstance } from 'fastify'
+import { eventually } from '../support/caches.js'
 import { databaseUrl } from '../support/servers.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
 import { bodyOf, openApp } from './sample-app.js'
-import type { Setting, SettingHistoryReply, SettingsReply } from '../../schemas/settings.js'
+import type { Setting, SettingHistoryReply, SettingInstancesReply, SettingsReply } from '../../schemas/settings.js'
 
 const KEY = 'samples.items.list_ttl'
 
@@ -167,6 +168,34 @@ t.test('one process', async (t) => {
     }
     t.strictSame(seen, (await history()).map(({ revision }) => revision))
   })
+
+  t.test('several are changed together, or none', async (t) => {
+    const [a, b, c] = ['samples.recipes.list_ttl', 'samples.recipes.recipe_ttl', 'samples.users.user_ttl'] as const
+    const revision = async (key: string): Promise<number> => (await send(`GET /config/${key}`)).json<Setting>().revision
+    const edit = async (changes: object[], query = '') => await send(`POST /config-batch${query}`, { changes })
+    const before = await revision(a)
+
+    t.equal((await edit([{ key: a, value: 11 }])).statusCode, 428, 'each needs the revision that was read')
+    const stale = await edit([{ key: a, value: 11, revision: before }, { key: b, value: 12, revision: 999_999 }])
+    t.equal(stale.statusCode, 412)
+    t.match(stale.json(), { detail: new RegExp(b) })
+    t.match((await edit([{ key: a, value: 11, revision: '*' }, { key: b, value: -1, revision: '*' }])).json(), { status: 400, detail: new RegExp(b) })
+    t.equal((await edit([{ key: a, value: 11, revision: '*' }, { key: a, value: 12, revision: '*' }])).statusCode, 400, 'one that is named twice')
+    t.equal((await edit([{ key: a, value: 11, remove: true, revision: '*' }])).statusCode, 400)
+    t.equal((await edit([{ key: a, value: 11, revision: '*' }, { key: 'no.such', value: 1, revision: '*' }])).statusCode, 404)
+    t.equal((await edit([{ key: 'PORT', value: 1, revision: '*' }])).statusCode, 422)
+    t.equal((await edit([])).statusCode, 400)
+    const dry = await edit([{ key: a, value: 11, revision: before }, { key: b, value: 12, revision: '*' }], '?dry_run=true')
+    t.match(dry.json(), { settings: [{ key: a, value: 11 }, { key: b, value: 12 }] })
+    t.equal(await revision(a), before, 'nothing has changed so far')
+
+    const made = await edit([{ key: a, value: 11, revision: before }, { key: b, value: 12, revision: '*' }, { key: c, value: 13, revision: '*' }])
+    t.match(made.json(), { settings: [{ key: a, value: 11, source: 'store' }, { key: b, value: 12 }, { key: c, value: 13 }] })
+    t.strictSame([a, b, c].map((name) => app.configStore.get(name)), [11, 12, 13], 'and they hold at once')
+    const removed = await edit([{ key: a, value: 21, revision: await revision(a) }, { key: b, remove: true, revision: await revision(b) }, { key: c, remove: true, revision: '*' }])
+    t.match(removed.json(), { revision: app.configStore.revision, settings: [{ value: 21, source: 'store' }, { revision: 0 }, { revision: 0 }] })
+    t.match((await send(`GET /config/${b}/history`)).json(), { changes: [{ action: 'deleted' }, { action: 'set', value: 12 }] })
+  })
 })
 
 t.test('watching, over two processes', async (t) => {
@@ -209,8 +238,15 @@ t.test('watching, over two processes', async (t) => {
   t.equal((await fetch(`${address}/config/watch`, { headers: { 'last-event-id': 'x' } })).status, 400)
   t.equal((await fetch(`${address}/config/watch?since=999999`)).status, 410, 'a revision of another database is not waited for')
 
+  const instances = async (): Promise<SettingInstancesReply> => (await send('GET /config/instances')).json()
+  const { revision } = one.configStore
+  t.match(await instances(), { revision, instances: [{ pid: process.pid, self: true, current: true, revision }, { self: false }] })
+  await eventually(async () => (await instances()).instances.every(({ current }) => current), 'both live by the last change')
+
   const last = await events(1)
   const closed = other.close()
   t.strictSame(await last.read, [], 'a stream ends when the service closes, which does not wait for it')
   await closed
+  t.match(await instances(), { instances: [{ self: true }] }, 'who has ended is no longer listed')
+  t.equal((await instances()).instances.length, 1)
 })
