@@ -82,7 +82,7 @@ export function EntryEditor ({ place, form: initial, version, left, onStored, on
         </Field>
       )}
       <div class='explore-columns'>
-        <Field label='TTL in seconds' error={faults.ttl} hint={`${left === undefined ? '' : `It ran out in ${left} when this was opened, and runs anew from now. `}0: never expires. Nothing: the default of the backend.`}>
+        <Field label='TTL in seconds' error={faults.ttl} hint={`${left === undefined ? '' : `${left} were left when this was opened; it runs anew from now. `}0: never expires. Nothing: the default of the backend.`}>
           {(id, describedBy) => <input id={id} inputMode='decimal' aria-describedby={describedBy} value={form.ttl} autoComplete='off' onInput={(event) => { change({ ttl: event.currentTarget.value }) }} />}
         </Field>
         <Field label='Strategy' hint='Who goes first when there is no room.'>

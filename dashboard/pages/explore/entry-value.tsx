@@ -20,7 +20,7 @@ export function EntryValue ({ item: { key, value, data_type: type } }: { item: C
   return (
     <section aria-label={LABEL}>
       <div class='actions explore-value-actions'>
-        <span class='quiet'>{content === undefined ? `${type}, ${new Intl.NumberFormat().format(text.length)} characters` : `binary, ${bytes(content.length)}`}</span>
+        <span class='quiet'>{content === undefined ? `${type}, ${new Intl.NumberFormat().format(text.length)} ${text.length === 1 ? 'character' : 'characters'}` : `binary, ${bytes(content.length)}`}</span>
         {isStructured(type) && <Button kind='quiet' onClick={() => { setTree(!isTree) }}>{isTree ? 'Show as text' : 'Show as tree'}</Button>}
         <Button kind='quiet' onClick={save}>Download</Button>
       </div>

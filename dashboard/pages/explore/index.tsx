@@ -70,7 +70,7 @@ function Entries ({ place, pattern, query, round, onChanged, say }: EntriesProps
     if (!mayRead) return undefined
     const reply = await api.get<CacheKeysReply>('/api/cache/keys', { query: { ...queryOf(place), pattern, cursor, limit: LIMIT }, signal })
     sizes.current = new Map(reply.keys.map(({ key, size }) => [key, size]))
-    return { reply, at: Date.now() }
+    return { reply, at: Date.now(), place, pattern, before }
   }, [place.backend, place.namespace, pattern, cursor, round, mayRead])
   const close = (what = ''): void => {
     say(what)
@@ -81,9 +81,9 @@ function Entries ({ place, pattern, query, round, onChanged, say }: EntriesProps
       {mayRead
         ? (
           <KeysPanel
-            place={place} pattern={pattern} asked={asked as Parameters<typeof KeysPanel>[0]['asked']} before={before} current={key} mayWrite={may('cache:write')}
+            asked={asked as Parameters<typeof KeysPanel>[0]['asked']} isPaged={cursor !== undefined} current={key} mayWrite={may('cache:write')}
             onOpen={({ key }) => { say(''); setQuery({ key }, true) }} onNew={() => { say(''); setMaking(true) }}
-            onFirst={() => { setQuery(FIRST_PAGE, true) }} onNext={(cursor) => { setQuery({ cursor, before: String(before + (asked.data?.reply.keys.length ?? 0)) }, true) }}
+            onFirst={() => { setQuery(FIRST_PAGE, true) }} onNext={(cursor, before) => { setQuery({ cursor, before: String(before) }, true) }}
           />
           )
         : may('cache:write') && <p><button type='button' class='primary' onClick={() => { say(''); setMaking(true) }}>New entry</button></p>}

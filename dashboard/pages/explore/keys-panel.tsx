@@ -9,27 +9,35 @@ import { Table, type Column } from '../../parts/table.js'
 import { said, type Place } from './place.js'
 import { TimeLeft } from './time-left.js'
 
-/** A page of keys, and when it was read. */
-export interface KeysPage { reply: CacheKeysReply, at: number }
-
-export interface KeysPanelProps {
+/** A page of keys. */
+export interface KeysPage {
+  reply: CacheKeysReply
+  /** When it was read, in milliseconds since 1970. */
+  at: number
+  /** What was asked for: while another page is on its way, that is not what the address says. */
   place: Place
   pattern: string
-  asked: Asked<KeysPage>
   /** How many keys the pages before this one had. */
   before: number
+}
+
+export interface KeysPanelProps {
+  asked: Asked<KeysPage>
+  /** Whether the address is that of another page than the first. */
+  isPaged: boolean
   current: string | undefined
   mayWrite: boolean
   onOpen: (key: CacheKey) => void
   onNew: () => void
   onFirst: () => void
-  onNext: (cursor: string) => void
+  /** @param before how many keys there were up to then */
+  onNext: (cursor: string, before: number) => void
 }
 
 const whole = new Intl.NumberFormat()
 
 /** The keys that match, a page at a time. */
-export function KeysPanel ({ place, pattern, asked: { data, error, isLoading, reload }, before, current, mayWrite, onOpen, onNew, onFirst, onNext }: KeysPanelProps) {
+export function KeysPanel ({ asked: { data, error, isLoading, reload }, isPaged, current, mayWrite, onOpen, onNew, onFirst, onNext }: KeysPanelProps) {
   const actions = (
     <>
       {mayWrite && <Button kind='primary' onClick={onNew}>New entry</Button>}
@@ -38,24 +46,29 @@ export function KeysPanel ({ place, pattern, asked: { data, error, isLoading, re
   )
   return (
     <Panel title='Keys' wide busy={isLoading} actions={actions}>
-      <p class='quiet explore-count' role='status'>{data === undefined ? 'Looking…' : summary(data.reply, before, pattern, place)}</p>
+      <p class='quiet explore-count' role='status'>{data === undefined ? 'Looking…' : summary(data)}</p>
       {error !== undefined && (
-        <Notice kind='error' error={error}>{before > 0 && <Button onClick={onFirst}>Begin at the first page</Button>}</Notice>
+        <Notice kind='error' error={error}>{isPaged && <Button onClick={onFirst}>Begin at the first page</Button>}</Notice>
       )}
       {data !== undefined && (
-        <Table caption={`Keys in ${said(place)}`} columns={columnsOf(data.at, onOpen)} rows={data.reply.keys} rowKey={({ key }) => key} isCurrent={({ key }) => key === current} empty={<None pattern={pattern} isPaged={before > 0} mayWrite={mayWrite} onFirst={onFirst} />} />
+        <div class='explore-keys'>
+          <Table
+            caption={`Keys in ${said(data.place)}`} columns={columnsOf(data.at, onOpen)} rows={data.reply.keys} rowKey={({ key }) => key}
+            isCurrent={({ key }) => key === current} empty={<None pattern={data.pattern} isPaged={data.before > 0} mayWrite={mayWrite} onFirst={onFirst} />}
+          />
+        </div>
       )}
-      {data !== undefined && (before > 0 || data.reply.next_cursor !== undefined) && (
+      {data !== undefined && (data.before > 0 || data.reply.next_cursor !== undefined) && (
         <nav class='actions explore-pages' aria-label='Pages of keys'>
-          <Button disabled={before === 0} onClick={onFirst}>First page</Button>
-          <Button disabled={data.reply.next_cursor === undefined} onClick={() => { onNext(data.reply.next_cursor!) }}>Next page</Button>
+          <Button disabled={data.before === 0} busy={isLoading} onClick={onFirst}>First page</Button>
+          <Button disabled={data.reply.next_cursor === undefined} busy={isLoading} onClick={() => { onNext(data.reply.next_cursor!, data.before + data.reply.keys.length) }}>Next page</Button>
         </nav>
       )}
     </Panel>
   )
 }
 
-function summary ({ keys, total_keys: total }: CacheKeysReply, before: number, pattern: string, place: Place): string {
+function summary ({ reply: { keys, total_keys: total }, before, pattern, place }: KeysPage): string {
   const found = `${whole.format(total)} ${total === 1 ? 'key' : 'keys'}${pattern === '' ? '' : ` that ${total === 1 ? 'matches' : 'match'} ${pattern}`} in ${said(place)}.`
   return keys.length === 0 || (before === 0 && keys.length >= total) ? found : `${found} Here: ${whole.format(before + 1)} to ${whole.format(before + keys.length)}.`
 }

@@ -26,7 +26,7 @@ export function NamespaceField ({ value, onChange, every, hint }: { value: strin
   const listId = useId()
   if (namespaces !== null) {
     return (
-      <Field label='Namespace' hint={hint ?? 'The ones that your credential reaches.'}>
+      <Field label='Namespace' hint='The ones that your credential reaches.'>
         {(id, describedBy) => (
           <select id={id} aria-describedby={describedBy} value={value} onChange={(event) => { onChange(event.currentTarget.value) }}>
             {every !== undefined && <option value='*'>{every}</option>}

@@ -12,7 +12,7 @@ export function Preview ({ preview: { would_delete: count, is_complete: isComple
   return (
     <>
       <p><strong>{isComplete ? '' : 'At least '}{some(count)} would go{count > sample.length ? `, ${sample.length} of them here:` : ':'}</strong></p>
-      <ul class='explore-sample'>
+      <ul class='explore-sample' tabIndex={0} aria-label='Entries that would go'>
         {sample.map(({ backend, key, tags }) => (
           <li key={`${backend} ${key}`}><code><bdi>{key}</bdi></code> <Badge tone='quiet'>{backend}</Badge>{tags.map((tag) => <Badge key={tag} tone='quiet'><bdi>{tag}</bdi></Badge>)}</li>
         ))}
