@@ -49,15 +49,17 @@ export async function openDurableStore (app: FastifyInstance, { folder, tier, fi
 }
 
 /** For the metrics; nothing before the first durable entry. */
-export function durableSamples ({ durability }: DurableStore): Sample[] {
+export function durableSamples ({ durability }: DurableStore, { maxEntries, maxBytes }: QueueBounds): Sample[] {
   if (durability === undefined) return []
   const { length, bytes, oldestAge, flushes, flushed, retries, setAside, journalBytes, sweeps, damaged } = durability
-  const labels = { cache: 'memory' }
+  const labels = { backend: 'memory' }
   const sample = (type: Sample['type'], name: string, help: string, value: number): Sample =>
     ({ name: `larder_cache_write_behind_${name}`, help, type, labels, value })
   return [
     sample('gauge', 'queue_entries', 'Keys that wait for the durable tier', length),
     sample('gauge', 'queue_bytes', 'Bytes of their entries', bytes),
+    sample('gauge', 'queue_limit_entries', 'Keys that may wait', maxEntries),
+    sample('gauge', 'queue_limit_bytes', 'Bytes of entries that may wait', maxBytes),
     { ...sample('gauge', 'queue_age_seconds', 'For how long the oldest of them has waited', oldestAge / 1000), across: 'highest' },
     sample('gauge', 'journal_bytes', 'Bytes of the journal', journalBytes),
     sample('gauge', 'sweeps', 'Invalidations that the durable tier has yet to be swept for', sweeps),

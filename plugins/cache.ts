@@ -30,8 +30,9 @@ import { breakerLevel } from '../services/cache/resilience.js'
 import { DurableStore } from '../services/cache/stores/durable-store.js'
 import { LocalStore } from '../services/cache/stores/local-store.js'
 import { SharedStore, type SharedStoreOptions } from '../services/cache/stores/shared-store.js'
-import type { Store } from '../services/cache/stores/store.js'
+import type { Store, Usage } from '../services/cache/stores/store.js'
 import { type OperationTimes, TimedCache, type TimedOperation } from '../services/cache/timed-cache.js'
+import { Lately } from '../services/lately.js'
 import type { Sample } from '../services/metrics.js'
 import type {} from './cache-database.js'
 import { durableSamples, type DurableOptions, openDurableStore } from './cache-durable.js'
@@ -200,15 +201,68 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
   app.decorate('caches', new CacheRegistry(served, defaultBackend, refused))
   app.decorate('analytics', analytics)
   app.health.add('cache', () => undefined)
-  app.metrics.addCollector(() => [...samples('app', own), ...served.flatMap((each) => samples(each.backend, each)), ...memory instanceof DurableStore ? durableSamples(memory) : []])
+  const told = [new Told('app', own), ...served.map((each) => new Told(each.backend, each))]
+  app.metrics.addAsker(async () => (await Promise.all(told.map(async (each) => await each.againstLimits()))).flat())
+  app.metrics.addCollector(() => [
+    ...told.flatMap((each) => each.samples()),
+    ...memory instanceof DurableStore && durable !== undefined ? durableSamples(memory, durable.bounds) : []
+  ])
 }, { name: 'cache', fastify: '5.x', dependencies: ['health', 'metrics'] })
 
-function samples (backend: string, cache: Cache): Sample[] {
-  const labels = { cache: backend }
-  const { items, bytes } = cache.memoryUsage
+/** Of each kind of thing that a cache counts: the end of its name, what it is, and how many. */
+type Count = readonly [name: string, help: string, value: number]
+
+/** One cache as the metrics tell of it; `backend` is `app` for that of the application itself. */
+class Told {
+  readonly #cache: Cache
+  readonly #backend: string
+  readonly #standing: Lately<Usage>
+
+  constructor (backend: string, cache: Cache) {
+    this.#backend = backend
+    this.#cache = cache
+    this.#standing = new Lately(async () => await cache.standing())
+  }
+
+  samples (): Sample[] {
+    const { breaker, isTrusted, memoryUsage: { items, bytes } } = this.#cache
+    const labels = { backend: this.#backend }
+    return [
+      this.#gauge('memory_entries', 'Entries in the memory of this process', items, 'sum'),
+      this.#gauge('memory_bytes', 'Bytes that those entries count for', bytes, 'sum'),
+      ...this.#cache.backend === 'memory' ? [] : [this.#gauge('memory_trusted', '1 while this process hears of what others change, 0 while it asks the backend for everything', isTrusted ? 1 : 0, 'lowest')],
+      ...breaker === undefined
+        ? []
+        : [{ name: 'larder_breaker_state', help: 'Whether a server is left alone: 0 closed (it answers), 1 half-open, 2 open', type: 'gauge' as const, labels: { name: this.#backend }, value: breakerLevel(breaker), across: 'highest' as const }],
+      ...countsOf(this.#cache).map(([name, help, value]): Sample => ({ name: `larder_cache_${name}_total`, help, type: 'counter', labels, value }))
+    ]
+  }
+
+  /** Over all processes that share the backend; the application's own cache has limits in memory alone. */
+  async againstLimits (): Promise<Sample[]> {
+    const { backend, limits: { maxItems, maxMemory } } = this.#cache
+    if (this.#backend === 'app' && backend !== 'memory') return []
+    const standing = await this.#standing.look()
+    return [
+      ...standing === undefined
+        ? []
+        : [
+            this.#gauge('entries', 'Entries that max_items is held against; in Redis only while it has limits', standing.items, 'highest'),
+            this.#gauge('bytes', 'Bytes that max_memory is held against; in Redis only while it has limits', standing.bytes, 'highest')
+          ],
+      ...maxItems === Infinity ? [] : [this.#gauge('limit_entries', 'Entries that there may be: max_items', maxItems, 'highest')],
+      ...maxMemory === Infinity ? [] : [this.#gauge('limit_bytes', 'Bytes that they may count for: max_memory', maxMemory, 'highest')]
+    ]
+  }
+
+  #gauge (name: string, help: string, value: number, across: NonNullable<Sample['across']>): Sample {
+    return { name: `larder_cache_${name}`, help, type: 'gauge', labels: { backend: this.#backend }, value, across }
+  }
+}
+
+function countsOf (cache: Cache): Count[] {
   const counters = cache.counters()
-  const { breaker } = cache
-  const events: [name: string, help: string, value: number][] = [
+  return [
     ['hits', 'Reads that were answered from the cache', counters.hits],
     ['memory_hits', 'Of the hits, those answered from this process\'s memory', counters.memoryHits],
     ['misses', 'Reads that found nothing', counters.misses],
@@ -220,16 +274,8 @@ function samples (backend: string, cache: Cache): Sample[] {
     ['invalidations', 'Invalidations by tag, by pattern, or of everything', counters.invalidations],
     ['loads', 'Loads of a value from its origin', counters.loads],
     ['load_failures', 'Loads that failed', counters.loadFailures],
-    ['coalesced', 'Reads that waited for another\'s load: stampedes avoided', counters.coalesced],
+    ['coalesced', 'Reads that waited for the load of another: stampedes avoided', counters.coalesced],
     ['evictions', 'Entries that gave way to others', counters.evictions],
     ['expirations', 'Entries whose time was over', counters.expirations]
-  ]
-  return [
-    { name: 'larder_cache_memory_entries', help: 'Entries in the memory of this process', type: 'gauge', labels, value: items },
-    { name: 'larder_cache_memory_bytes', help: 'Bytes that those entries count for', type: 'gauge', labels, value: bytes },
-    ...breaker === undefined
-      ? []
-      : [{ name: 'larder_breaker_state', help: 'Whether a server is left alone: 0 closed (it answers), 1 half-open, 2 open', type: 'gauge' as const, labels: { name: backend }, value: breakerLevel(breaker), across: 'highest' as const }],
-    ...events.map(([name, help, value]): Sample => ({ name: `larder_cache_${name}_total`, help, type: 'counter', labels, value }))
   ]
 }

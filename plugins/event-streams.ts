@@ -7,6 +7,7 @@ import { sourceOf } from '../services/limits/sources.js'
 import type {} from './gatekeeper.js'
 import type {} from './metrics.js'
 import type {} from './overload.js'
+import type {} from './requests.js'
 
 /** One message to a listener. */
 export interface StreamMessage {
@@ -76,6 +77,7 @@ export default fp(async function eventStreams (app) {
     open.set(end, request)
     counts.set(caller, count + 1)
     this.stayOpen?.()
+    this.countNow()
     sse.onClose(end)
     try {
       this.header('cache-control', 'no-store')
@@ -117,7 +119,7 @@ export default fp(async function eventStreams (app) {
       }
     })
   })
-}, { name: 'event-streams', fastify: '5.x', dependencies: ['gatekeeper', 'metrics'] })
+}, { name: 'event-streams', fastify: '5.x', dependencies: ['gatekeeper', 'metrics', 'requests'] })
 
 function callerOf ({ principal, ip }: FastifyRequest): string {
   return principal.kind === 'local' || principal.kind === 'anonymous' ? `address ${sourceOf(ip)}` : `${principal.kind} ${principal.id}`

@@ -10,7 +10,8 @@ import { LocalWorker } from '../services/events/local-worker.js'
 import { Loop } from '../services/events/loop.js'
 import { Outbox } from '../services/events/outbox.js'
 import { Reader } from '../services/events/reader.js'
-import { StreamWorker } from '../services/events/stream-worker.js'
+import { streamLag } from '../services/events/stream-lag.js'
+import { eventStream, StreamWorker } from '../services/events/stream-worker.js'
 import type { Sample } from '../services/metrics.js'
 import type { Tracing } from '../services/tracing/tracing.js'
 import type {} from './cache.js'
@@ -42,6 +43,10 @@ const DAY = 86_400_000
 /** Milliseconds between looks for what is too old. */
 const PRUNING = 3_600_000
 const PRUNED = 1000
+/** Milliseconds between looks at how late events are. */
+const MEASURING = 5000
+/** Begins the names of keys in Redis. */
+const PREFIX = 'larder:'
 
 /**
  * Events over an outbox (`app.outbox`), consumed over a Redis stream where there is Redis, else by this process alone. Nothing depends on
@@ -62,7 +67,7 @@ export default fp<EventsOptions>(async function events (app, { worker = true, cl
   app.decorate('eventConsumers', consumers)
 
   const deadStream = 'larder:{events}:dead'
-  const counts = { dead: 0 }
+  const counts = { dead: 0, waiting: 0 }
   const delivery = new Delivery({
     database,
     ...(tracing && { around: aroundDelivery(tracing) }),
@@ -78,19 +83,39 @@ export default fp<EventsOptions>(async function events (app, { worker = true, cl
   const relay = readerOf('relay')
   let lag = 0
 
+  const measure = async (): Promise<void> => {
+    counts.waiting = await app.deadLetters.count()
+    if (redis === undefined) {
+      lag = Math.max(0, ...await Promise.all(consumers.map(async ({ name }) => await readerOf(`consumer:${name}`).lag())))
+      return
+    }
+    const behind = await relay.lag()
+    const inStream = await Promise.all(consumers.map(async ({ name }) => await streamLag(redis, eventStream(PREFIX), name))).catch((error: unknown) => {
+      // Without Redis nothing comes out of the outbox, and that much is known.
+      lag = behind
+      throw error
+    })
+    lag = Math.max(behind, ...inStream)
+  }
+
   const tasks: { start: () => Promise<void> | void, stop: () => Promise<void>, wake?: () => void }[] = [feed]
   app.addHook('onReady', async () => {
     if (worker) {
       tasks.push(redis === undefined
         ? new LocalWorker({ consumers, delivery, outbox, reader: (consumer) => readerOf(`consumer:${consumer}`), onFault })
         : new StreamWorker({
-          consumers, delivery, outbox, relay, redis, prefix: 'larder:', worker: `${hostname()}:${process.pid}`, onFault, ...(claimAfter === undefined ? {} : { claimAfter })
+          consumers, delivery, outbox, relay, redis, prefix: PREFIX, worker: `${hostname()}:${process.pid}`, onFault, ...(claimAfter === undefined ? {} : { claimAfter })
         }))
       tasks.push(new Loop(async () => await outbox.prune(new Date(Date.now() - retention * DAY), PRUNED) === PRUNED, { idle: PRUNING, onFault }))
-      tasks.push(new Loop(async () => {
-        lag = Math.max(...await Promise.all((redis === undefined ? consumers.map(({ name }) => `consumer:${name}`) : ['relay']).map(async (name) => await readerOf(name).lag())))
+    }
+    // Also where others do the work: that is where it matters whether they do.
+    if (app.metrics.enabled) {
+      const measuring = new Loop(async () => {
+        await measure()
         return false
-      }, { idle: 5000, onFault }))
+      }, { idle: MEASURING, onFault })
+      // An event is no reason to look.
+      tasks.push({ start: () => { measuring.start() }, stop: async () => { await measuring.stop() } })
     }
     for (const task of tasks) await task.start()
     wake = () => { for (const task of tasks) task.wake?.() }
@@ -102,8 +127,9 @@ export default fp<EventsOptions>(async function events (app, { worker = true, cl
 
   if (worker) app.health.add('events', () => undefined, { required: false })
   app.metrics.addCollector((): Sample[] => [
-    { name: 'larder_event_lag_seconds', help: 'Seconds since the oldest event was recorded that waits to be given out', type: 'gauge', labels: {}, value: lag, across: 'highest' },
-    { name: 'larder_event_dead_letters_total', help: 'Events that were set aside after their attempts', type: 'counter', labels: {}, value: counts.dead }
+    { name: 'larder_event_lag_seconds', help: 'Seconds for which the oldest event has waited that is not done yet; without those that failed and are tried again later', type: 'gauge', value: lag, across: 'highest' },
+    { name: 'larder_event_dead_letters_total', help: 'Events that were set aside after their attempts', type: 'counter', value: counts.dead },
+    { name: 'larder_event_dead_letters_waiting', help: 'Dead letters that nobody has tried again', type: 'gauge', value: counts.waiting, across: 'highest' }
   ])
 }, { name: 'events', fastify: '5.x', dependencies: ['postgres', 'cache', 'metrics', 'health'] })
 

@@ -1,5 +1,9 @@
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Health } from '../services/health.js'
+import { Lately } from '../services/lately.js'
+import type { Sample } from '../services/metrics.js'
+import type {} from './metrics.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -16,6 +20,21 @@ export default fp(async function health (app) {
   const health = new Health()
   for (const part of PARTS) health.disable(part)
   app.decorate('health', health)
+  const lately = new Lately(async () => await health.readiness(), { lifetime: 0 })
+  const { metrics } = app as { metrics?: FastifyInstance['metrics'] }
+  metrics?.addAsker(async () => {
+    await lately.look()
+    return samples(health)
+  })
   app.addHook('onReady', async () => health.started())
   app.addHook('preClose', async () => health.stopping())
 }, { name: 'health', fastify: '5.x' })
+
+function samples ({ known: { isReady, parts } }: Health): Sample[] {
+  return [
+    { name: 'larder_ready', help: '1 while requests should be sent here', type: 'gauge', value: isReady ? 1 : 0, across: 'lowest' },
+    ...[...parts].map(([part, { status, required }]): Sample => ({
+      name: 'larder_health_up', help: '1 while a part of the service works; without one that is required it is not ready', type: 'gauge', labels: { part, required: String(required) }, value: status === 'up' ? 1 : 0, across: 'lowest'
+    }))
+  ]
+}

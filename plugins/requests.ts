@@ -19,6 +19,15 @@ declare module 'fastify' {
     /** Headers that every answer has, those to what is no request included. */
     constantHeaders: Readonly<Record<string, string>>
   }
+  interface FastifyContextConfig {
+    /** What requests of the route are counted under; set here. */
+    series?: number
+  }
+  interface FastifyReply {
+    /** Counts the request now: the answer begins, and goes on for as long as the listener likes. Its end may never be heard of. */
+    countNow: () => void
+    isCounted: boolean
+  }
 }
 
 export interface RequestsOptions {
@@ -69,6 +78,13 @@ export default fp<RequestsOptions>(async function requests (app, { constantHeade
   })
 
   const { metrics, accessLog } = app
+  app.decorateReply('isCounted', false)
+  app.decorateReply('countNow', function countNow (this: FastifyReply) {
+    const { series } = this.request.routeOptions.config
+    if (series === undefined || this.isCounted) return
+    this.isCounted = true
+    metrics.observeRequest(series, this.statusCode, this.elapsedTime)
+  })
   const observed = metrics.enabled || accessLog !== undefined
   app.decorate('uploads', new WeakSet<Socket>())
   if (observed) app.decorate('observeUnrouted', observeUnrouted)
@@ -77,6 +93,7 @@ export default fp<RequestsOptions>(async function requests (app, { constantHeade
     closeQuery(route)
     if (!observed) return
     const index = metrics.addRoute(route.method, route.url)
+    route.config = { ...route.config, series: index }
     const observeRoute: onResponseHookHandler = (request, reply, done) => {
       observe(index, request, reply, reply.elapsedTime)
       done()
@@ -90,7 +107,7 @@ export default fp<RequestsOptions>(async function requests (app, { constantHeade
   }
 
   function observe (route: number, request: FastifyRequest, reply: FastifyReply, elapsed: number): void {
-    metrics.observeRequest(route, reply.statusCode, elapsed)
+    if (!reply.isCounted) metrics.observeRequest(route, reply.statusCode, elapsed)
     accessLog?.write(request, reply, elapsed)
   }
 }, { name: 'requests', fastify: '5.x', dependencies: ['metrics', 'access-log'] })

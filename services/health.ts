@@ -25,6 +25,8 @@ export class Health {
   readonly #now: () => number
   #phase: 'starting' | 'running' | 'stopping' = 'starting'
   #report: Promise<Record<string, PartHealth>> | undefined
+  /** What was found last, part by part. */
+  readonly #found = new Map<string, PartHealth>()
   #reportedAt = 0
 
   constructor ({ deadline = 1000, lifetime = 1000, now = () => performance.now() }: HealthOptions = {}) {
@@ -53,6 +55,12 @@ export class Health {
     this.#phase = 'stopping'
   }
 
+  /** What is known without asking: nothing of parts that were never checked. `isReady` is false while one of them is not. */
+  get known (): { isReady: boolean, parts: ReadonlyMap<string, PartHealth> } {
+    const isChecked = [...this.#parts].every(([name, { check }]) => check === undefined || this.#found.has(name))
+    return { isReady: this.#phase === 'running' && isChecked && works(Object.fromEntries(this.#found)), parts: this.#found }
+  }
+
   async healthy (): Promise<boolean> {
     return works(await this.#check())
   }
@@ -73,15 +81,17 @@ export class Health {
   }
 
   async #checkAll (): Promise<Record<string, PartHealth>> {
-    const entries = [...this.#parts].map(async ([name, part]) => [name, await this.#checkOne(part)] as const)
+    const entries = [...this.#parts].map(async ([name, part]) => [name, await this.#checkOne(name, part)] as const)
     return Object.fromEntries(await Promise.all(entries))
   }
 
-  async #checkOne ({ check, required }: Part): Promise<PartHealth> {
+  async #checkOne (name: string, { check, required }: Part): Promise<PartHealth> {
     if (check === undefined) return { status: 'disabled', required }
     const begun = this.#now()
     const status = await this.#works(check) ? 'up' : 'down'
-    return { status, required, latency: Math.round((this.#now() - begun) * 1000) / 1e6 }
+    const found = { status, required, latency: Math.round((this.#now() - begun) * 1000) / 1e6 } as const
+    this.#found.set(name, found)
+    return found
   }
 
   #works (check: HealthCheck): Promise<boolean> {

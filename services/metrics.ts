@@ -1,5 +1,13 @@
 import { Registry, collectDefaultMetrics } from 'prom-client'
 
+/**
+ * Of what Node tells of a process, what is left out: gauges that are named like counters (`_total`) and are sums of others, and what stands under
+ * `nodejs_active_resources` as well.
+ */
+const LEFT_OUT = [
+  'nodejs_active_resources_total', 'nodejs_active_handles', 'nodejs_active_handles_total', 'nodejs_active_requests', 'nodejs_active_requests_total'
+]
+
 /** Upper bounds of the latency buckets, in milliseconds: an answer over HTTP, and an operation of the cache. */
 const HTTP_BUCKETS = [0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000]
 const OPERATION_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000]
@@ -16,15 +24,16 @@ export interface Sample {
   labels?: Record<string, string>
   value: number
   /** What a gauge is over several processes that serve together. Default `sum`. */
-  across?: 'sum' | 'highest'
+  across?: 'sum' | 'highest' | 'lowest'
 }
 
 /** What one process has counted, for whoever sums it over several. */
 export interface Snapshot {
   /** Prometheus text. */
   text: string
-  /** The gauges of which the highest is that of all processes. */
+  /** The gauges of which the highest is that of all processes, and those of which the lowest is. */
   maxima: string[]
+  minima: string[]
 }
 
 /** Counts one operation of one backend. Every argument is the operation's duration in milliseconds. */
@@ -96,13 +105,17 @@ export class Metrics {
   readonly #operations = new Map<string, number>()
   readonly #operationTimes = new Histograms(OPERATION_BUCKETS)
   readonly #collectors: (() => Iterable<Sample>)[] = []
+  readonly #askers: (() => Promise<Iterable<Sample>>)[] = []
   readonly #maxima = new Set<string>()
+  readonly #minima = new Set<string>()
   readonly #process = new Registry()
 
   constructor (enabled: boolean) {
     this.enabled = enabled
     this.unrouted = this.addRoute('any', '(none)')
-    if (enabled) collectDefaultMetrics({ register: this.#process })
+    if (!enabled) return
+    collectDefaultMetrics({ register: this.#process })
+    for (const name of LEFT_OUT) this.#process.removeSingleMetric(name)
   }
 
   /** Registers a route and answers the index to count it under. */
@@ -140,18 +153,27 @@ export class Metrics {
     this.#collectors.push(collect)
   }
 
-  /** Everything as Prometheus text, version 0.0.4. */
-  async render (): Promise<string> {
-    return this.counted() + await this.#process.metrics()
+  /**
+   * The same for what others have to be asked for, a server for instance, under names that no collector has. Whoever asks answers in a fraction
+   * of a second (`Lately`), and does not reject.
+   */
+  addAsker (ask: () => Promise<Iterable<Sample>>): void {
+    this.#askers.push(ask)
   }
 
-  /** The same without what Node tells of the process. */
+  /** Everything as Prometheus text, version 0.0.4. */
+  async render (): Promise<string> {
+    const asked = await Promise.all(this.#askers.map(async (ask) => await ask()))
+    return this.counted() + this.#renderSamples(asked) + await this.#process.metrics()
+  }
+
+  /** The same without what others have to be asked for, and without what Node tells of the process. */
   counted (): string {
-    return this.#renderRequests() + this.#renderOperations() + this.#renderCollected()
+    return this.#renderRequests() + this.#renderOperations() + this.#renderSamples(this.#collectors.map((collect) => collect()))
   }
 
   async snapshot (): Promise<Snapshot> {
-    return { text: await this.render(), maxima: [...this.#maxima] }
+    return { text: await this.render(), maxima: [...this.#maxima], minima: [...this.#minima] }
   }
 
   /** The content type of `render`'s text. */
@@ -161,7 +183,7 @@ export class Metrics {
 
   #renderRequests (): string {
     const name = 'larder_http_request_duration_seconds'
-    let text = `# HELP ${name} Time from a request's arrival to the end of its answer\n# TYPE ${name} histogram\n`
+    let text = `# HELP ${name} Time from a request's arrival to the end of its answer, or of an event stream to its beginning\n# TYPE ${name} histogram\n`
     this.#routes.forEach(({ method, url }, route) => {
       STATUS_CLASSES.forEach((status, i) => {
         text += this.#requests.render(route * STATUS_CLASSES.length + i, name,
@@ -173,7 +195,7 @@ export class Metrics {
 
   #renderOperations (): string {
     const name = 'larder_cache_operation_duration_seconds'
-    let text = `# HELP ${name} Time that operations of the cache took\n# TYPE ${name} histogram\n`
+    let text = `# HELP ${name} Time that operations of the cache API took\n# TYPE ${name} histogram\n`
     for (const [labels, first] of this.#operations) {
       OUTCOMES.forEach((outcome, i) => {
         text += this.#operationTimes.render(first + i, name, `${labels},outcome=${quote(outcome)}`)
@@ -182,11 +204,12 @@ export class Metrics {
     return text
   }
 
-  #renderCollected (): string {
+  #renderSamples (sources: readonly Iterable<Sample>[]): string {
     const families = new Map<string, string>()
-    for (const collect of this.#collectors) {
-      for (const { name, help, type, labels = {}, value, across } of collect()) {
+    for (const samples of sources) {
+      for (const { name, help, type, labels = {}, value, across } of samples) {
         if (across === 'highest') this.#maxima.add(name)
+        if (across === 'lowest') this.#minima.add(name)
         const named = Object.entries(labels).map(([label, text]) => `${label}=${quote(text)}`).join(',')
         const head = families.get(name) ?? `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`
         families.set(name, `${head}${name}${named === '' ? '' : `{${named}}`} ${value}\n`)

@@ -253,6 +253,12 @@ export class Cache {
   /** Entries and bytes in this process's memory. */
   get memoryUsage (): Usage { return { items: this.#store.memory.items, bytes: this.#store.memory.bytes } }
 
+  /** Entries and bytes that the limits are held against, by the backend's own count; undefined where nothing counts, as in Redis without limits. */
+  async standing (): Promise<Usage | undefined> { return this.#store.name === 'memory' ? this.memoryUsage : await this.#store.standing?.() }
+
+  /** Whether what is in memory may be answered with: a process that does not hear of the changes of others may not. */
+  get isTrusted (): boolean { return this.#store.isTrusted }
+
   /** Takes new limits. They count from now on; what they have no room for goes in slices of a few milliseconds: see `settled`. */
   configure (limits: Partial<Limits>): void {
     const previous = this.#limits

@@ -37,6 +37,12 @@ export class DeadLetters {
     }
   }
 
+  /** How many there are. */
+  async count (): Promise<number> {
+    const { rows: [row] } = await this.#database.query<{ count: number }>(SQL`SELECT count(*)::float8 AS count FROM event_failures WHERE next_attempt_at IS NULL`)
+    return row?.count ?? 0
+  }
+
   /** Has it tried again from the first attempt on. @throws NotFoundError when it is no dead letter (any more) */
   async retry (id: string, recording?: Recording<void>): Promise<void> {
     await this.#database.transaction(async (transaction) => {

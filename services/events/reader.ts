@@ -66,12 +66,12 @@ export class Reader {
     await this.#move(this.#database, recorded)
   }
 
-  /** Seconds since the first event that it has still to read was recorded; 0 when it has read all. */
+  /** Seconds since the first event that it has still to read was recorded; 0 when it has read all. Who has never begun has all of them to read. */
   async lag (): Promise<number> {
     const { rows: [row] } = await this.#database.query<{ lag: number | null }>(SQL`
-      SELECT extract(epoch FROM now() - event.time)::float8 AS lag FROM event_readers reader
-      JOIN events event ON (event.xid, event.position) > (reader.xid, reader.position)
-      WHERE reader.name = ${this.#name} ORDER BY event.xid, event.position LIMIT 1`)
+      SELECT extract(epoch FROM now() - time)::float8 AS lag FROM events
+      WHERE (xid, position) > (coalesce((SELECT xid FROM event_readers WHERE name = ${this.#name}), '0'), coalesce((SELECT position FROM event_readers WHERE name = ${this.#name}), 0))
+      ORDER BY xid, position LIMIT 1`)
     return Math.max(0, row?.lag ?? 0)
   }
 

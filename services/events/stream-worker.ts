@@ -25,6 +25,9 @@ export interface StreamWorkerOptions {
   settleWithin?: number
 }
 
+/** The key of the stream. In braces, so that a cluster has all that belongs to it in one slot. */
+export const eventStream = (prefix: string): string => `${prefix}{events}`
+
 /** Milliseconds between looks at the stream and the outbox when nobody tells of events. */
 const IDLE = 200
 const RELAYED = 200
@@ -52,8 +55,7 @@ export class StreamWorker {
 
   constructor (options: StreamWorkerOptions) {
     this.#options = { claimAfter: 30_000, settleWithin: 60_000, ...options }
-    // One slot, so that a cluster takes them together.
-    this.#stream = `${options.prefix}{events}`
+    this.#stream = eventStream(options.prefix)
     this.#marker = `${this.#stream}:filled`
     const { onFault, redis, delivery, worker } = options
     const { claimAfter, settleWithin } = this.#options

@@ -6,9 +6,12 @@ export interface QuotaOptions {
   /** In front of the rates' names: `key-` makes `key-per-minute`. */
   prefix?: string
   buckets?: Buckets
-  /** Refusals so far, by the name of the policy. */
+  /** Refusals so far, by the name of the policy; those by one of more than 32 names as `other`. */
   refusals?: Map<string, number>
 }
+
+/** Names of policies that refusals are counted under, in one map: whoever sets limits names them, and each name is a series of the metrics. */
+const MOST_NAMES = 32
 
 /**
  * The rates that hold together for each caller, and how far each has used them up in this process. Two quotas of the same scope are
@@ -26,6 +29,8 @@ export class Quota {
   readonly largestCost: number
   /** Refusals, by the name of the policy. */
   readonly refusals: Map<string, number>
+  /** What the refusals by each policy are counted under. */
+  readonly #counted: readonly string[]
   readonly #heads: readonly string[]
   readonly #prefix: string
   #isOver = false
@@ -39,7 +44,11 @@ export class Quota {
     this.largestCost = Math.min(...rates.map(({ quota }) => quota))
     this.#prefix = prefix
     this.refusals = refusals
-    for (const { name } of this.policies) refusals.set(name, refusals.get(name) ?? 0)
+    this.#counted = this.policies.map(({ name }) => {
+      const counted = refusals.has(name) || refusals.size < MOST_NAMES ? name : `${prefix}other`
+      refusals.set(counted, refusals.get(counted) ?? 0)
+      return counted
+    })
     this.#heads = this.policies.map(({ name }, at) => `${at === 0 ? '' : ', '}"${name}";r=`)
   }
 
@@ -59,7 +68,7 @@ export class Quota {
 
   /** Counts a refusal. */
   refuse ({ violated }: Decision): void {
-    const { name } = this.policies[violated]!
+    const name = this.#counted[violated]!
     this.refusals.set(name, (this.refusals.get(name) ?? 0) + 1)
   }
 

@@ -32,7 +32,7 @@ export class Contents {
     const processes = reading.sum('larder_processes') ?? 1
     return this.#caches.map(({ name, cache }) => {
       const { maxItems, maxMemory } = cache.limits
-      const isIts = ({ cache: label }: Readonly<Record<string, string>>): boolean => label === name
+      const isIts = ({ backend: label }: Readonly<Record<string, string>>): boolean => label === name
       if (cache.backend === 'memory') {
         return {
           name,

@@ -48,7 +48,7 @@ export function sampleBetween (before: Reading, now: Reading, { time, contents, 
   const breakers = Object.fromEntries([...levels].map(([name, level]) => [name, BREAKERS[level] ?? 'open']))
   const backendOf = ({ name, entries, bytes, maxItems, maxMemory }: Content): LiveBackend => ({
     name,
-    ...reads(({ cache }) => cache === name),
+    ...reads(({ backend }) => backend === name),
     entries: entries ?? null,
     bytes: bytes ?? null,
     max_items: Number.isFinite(maxItems) ? maxItems : null,

@@ -8,7 +8,7 @@ const OF_A_PROCESS = /^(?:process|nodejs)_/
 
 /**
  * What several processes have counted, as one Prometheus text. Counters and histograms are summed, those of processes that have ended
- * included, so that no total ever falls; gauges are summed over those that live, or the highest is taken where the snapshot says so;
+ * included, so that no total ever falls; gauges are summed over those that live, or the highest or lowest is taken where the snapshot says so;
  * what Node tells of a process stands once for each, under the label `worker`.
  */
 export class Totals {
@@ -24,10 +24,10 @@ export class Totals {
   /** @param snapshots the last ones of those that live, by the number of the process */
   render (snapshots: ReadonlyMap<number, Snapshot>): string {
     const all = new Map<string, Family>()
-    for (const [worker, { text, maxima }] of snapshots) {
+    for (const [worker, { text, maxima, minima }] of snapshots) {
       for (const [name, family] of familiesIn(text)) {
         if (OF_A_PROCESS.test(name)) merge(all, name, labelled(family, worker), add)
-        else merge(all, name, family, maxima.includes(name) ? Math.max : add)
+        else merge(all, name, family, maxima.includes(name) ? Math.max : minima.includes(name) ? Math.min : add)
       }
     }
     for (const [name, family] of this.#ended) merge(all, name, family, add)

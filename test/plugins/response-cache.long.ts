@@ -16,7 +16,7 @@ t.test('the routes of two services with one Redis', async (t) => {
   const rename = async (at: typeof a, name: string) => (await send(`${at.url}/api/users/1`, 'PUT', { name })).status
   const loads = async (): Promise<number> => {
     const texts = await Promise.all(services.map(async ({ url }) => await (await fetch(`${url}/metrics`)).text()))
-    return texts.reduce((sum, text) => sum + Number(/^larder_cache_loads_total\{cache="app"\} (\d+)/m.exec(text)?.[1]), 0)
+    return texts.reduce((sum, text) => sum + Number(/^larder_cache_loads_total\{backend="app"\} (\d+)/m.exec(text)?.[1]), 0)
   }
 
   await t.test('of 200 at once, one runs the route', async (t) => {

@@ -134,7 +134,7 @@ void t.test('entries at rest', async (t) => {
     const theirs = new Api(two, 'redis', 'default')
     t.equal((await theirs.read('tampered')).body.found, false)
     t.equal((await theirs.get('/stats')).body.raw_stats['unreadable'], 1)
-    t.match((await two.inject('/metrics')).body, /larder_cache_unreadable_total\{cache="redis"\} 1/)
+    t.match((await two.inject('/metrics')).body, /larder_cache_unreadable_total\{backend="redis"\} 1/)
   })
 
   await t.test('a process without the key does not start where entries are to be encrypted', async (t) => {

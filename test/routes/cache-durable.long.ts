@@ -53,8 +53,8 @@ async function everything (t: Test, start: (env?: Record<string, string>) => Pro
   t.match((await cache.post('/config', { strategy: 'write_through' })).body.config, { strategy: 'write_through' })
   t.match((await cache.set('yours', 1)).body, { strategy: 'write_through' })
   const metrics = (await app.inject('/metrics')).body
-  t.match(metrics, /larder_cache_write_behind_queue_entries\{cache="memory"\} \d/)
-  t.match(metrics, /larder_cache_write_behind_flushed_total\{cache="memory"\} \d/)
+  t.match(metrics, /larder_cache_write_behind_queue_entries\{backend="memory"\} \d/)
+  t.match(metrics, /larder_cache_write_behind_flushed_total\{backend="memory"\} \d/)
   await app.close()
 
   app = await start()

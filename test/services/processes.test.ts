@@ -8,25 +8,26 @@ import { Totals } from '../../services/processes/totals.js'
 import { eventually } from '../support/caches.js'
 
 const counter = (value: number, labels = '') => `# HELP hits Hits\n# TYPE hits counter\nhits${labels} ${value}\n`
-const snapshot = (text: string, maxima: string[] = []) => ({ text, maxima })
+const snapshot = (text: string, maxima: string[] = [], minima: string[] = []) => ({ text, maxima, minima })
 
 t.test('totals', async (t) => {
   const text = (hits: number, entries: number, state: number) => counter(hits, '{of="a b"}') +
     '# HELP took Time\n# TYPE took histogram\n' + `took_bucket{le="1"} ${hits}\ntook_bucket{le="+Inf"} ${hits + 1}\ntook_sum 0.5\ntook_count ${hits + 1}\n` +
     `# HELP entries Entries\n# TYPE entries gauge\nentries ${entries}\n# HELP state State\n# TYPE state gauge\nstate ${state}\n` +
+    `# HELP up Up\n# TYPE up gauge\nup ${state}\n` +
     `# HELP process_bytes Bytes\n# TYPE process_bytes gauge\nprocess_bytes ${entries}\nprocess_bytes{kind="x"} 1\n`
 
   const totals = new Totals()
-  const both = totals.render(new Map([[1, snapshot(text(1, 10, 2), ['state'])], [2, snapshot(text(2, 20, 0), ['state'])]]))
+  const both = totals.render(new Map([[1, snapshot(text(1, 10, 2), ['state'], ['up'])], [2, snapshot(text(2, 20, 0), ['state'], ['up'])]]))
   t.equal(both, counter(3, '{of="a b"}') +
     '# HELP took Time\n# TYPE took histogram\ntook_bucket{le="1"} 3\ntook_bucket{le="+Inf"} 5\ntook_sum 1\ntook_count 5\n' +
-    '# HELP entries Entries\n# TYPE entries gauge\nentries 30\n# HELP state State\n# TYPE state gauge\nstate 2\n' +
+    '# HELP entries Entries\n# TYPE entries gauge\nentries 30\n# HELP state State\n# TYPE state gauge\nstate 2\n# HELP up Up\n# TYPE up gauge\nup 0\n' +
     '# HELP process_bytes Bytes\n# TYPE process_bytes gauge\nprocess_bytes{worker="1"} 10\nprocess_bytes{worker="1",kind="x"} 1\nprocess_bytes{worker="2"} 20\nprocess_bytes{worker="2",kind="x"} 1\n',
-  'counters, histograms and gauges are summed; of some gauges the highest counts, and what is of a process stands by itself')
+  'counters, histograms and gauges are summed; of some gauges the highest or lowest counts, and what is of a process stands by itself')
 
   totals.retire(snapshot(text(5, 50, 1), ['state']))
   totals.retire(snapshot(text(1, 50, 1), ['state']))
-  const after = totals.render(new Map([[2, snapshot(text(2, 20, 0), ['state'])]]))
+  const after = totals.render(new Map([[2, snapshot(text(2, 20, 0), ['state'], ['up'])]]))
   t.match(after, /^hits\{of="a b"\} 8$/m, 'what those had counted that have ended stays')
   t.match(after, /^took_count 11$/m)
   t.match(after, /^entries 20$/m, 'what they had does not')

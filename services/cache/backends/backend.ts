@@ -149,6 +149,12 @@ export interface SharedBackend {
   /** What there is in a namespace or in all, where that is told without looking at every entry. Undefined where it cannot be. */
   usage? (namespace?: string): Promise<Usage | undefined>
 
+  /**
+   * What stands there by the backend's own count, what is expired and not reclaimed yet included; for the metrics, so without looking at any
+   * entry. Undefined where nothing counts.
+   */
+  standing? (): Promise<Usage | undefined>
+
   /** Reclaims what is expired, where the server does not do it by itself. */
   sweep? (): Promise<void>
 

@@ -231,6 +231,7 @@ export class SharedStore implements Store, ChangeListener {
   dump (namespace: string | undefined, matches: Matcher): AsyncIterable<StoredEntry[]> { return this.#view.dump(namespace, matches) }
   outlines (namespace: string): AsyncIterable<Outline[]> { return this.#view.outlines(namespace) }
   async usage (namespace?: string): Promise<Usage> { return await this.#view.usage(namespace) }
+  async standing (): Promise<Usage | undefined> { return await this.#backend.standing?.() }
   async sample (namespace: string | undefined, most: number): Promise<Drawn | undefined> { return await this.#view.sample(namespace, most) }
   scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> { return this.#view.scan(namespace) }
 

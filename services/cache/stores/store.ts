@@ -73,6 +73,8 @@ export interface Store {
   /** The same of one namespace by what invalidations look at, whatever the values are; an entry may come twice. */
   outlines (namespace: string): AsyncIterable<readonly Pick<StoredEntry, 'key' | 'tags'>[]>
   usage (namespace?: string): Promise<Usage>
+  /** The same of the shared backend, by its own count: see `SharedBackend.standing`. Undefined where nothing counts. */
+  standing? (): Promise<Usage | undefined>
   configure (limits: Limits): void
   /** Settles when what the limits have no room for is gone. */
   settled (): Promise<void>

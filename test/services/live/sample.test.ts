@@ -20,9 +20,9 @@ t.test('a sample is the difference of two readings', async (t) => {
   const [route, stream] = [metrics.addRoute('GET', '/x'), metrics.addRoute('GET', '/events')]
   let hits = 10
   metrics.addCollector((): Sample[] => [
-    { name: 'larder_cache_hits_total', help: '', type: 'counter', labels: { cache: 'memory' }, value: hits },
-    { name: 'larder_cache_misses_total', help: '', type: 'counter', labels: { cache: 'memory' }, value: hits / 2 },
-    { name: 'larder_cache_hits_total', help: '', type: 'counter', labels: { cache: 'app' }, value: 7 },
+    { name: 'larder_cache_hits_total', help: '', type: 'counter', labels: { backend: 'memory' }, value: hits },
+    { name: 'larder_cache_misses_total', help: '', type: 'counter', labels: { backend: 'memory' }, value: hits / 2 },
+    { name: 'larder_cache_hits_total', help: '', type: 'counter', labels: { backend: 'app' }, value: 7 },
     { name: 'larder_breaker_state', help: '', type: 'gauge', labels: { name: 'redis' }, value: 2 }
   ])
   metrics.observeRequest(route, 200, 5000)

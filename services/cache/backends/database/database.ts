@@ -187,6 +187,8 @@ export class DatabaseBackend implements SharedBackend {
     }
   }
 
+  async standing (): Promise<Usage | undefined> { return (await this.#tables.ask<Usage>('totals'))[0] }
+
   async discard (namespace: string, entries: readonly ScannedEntry[]): Promise<number> {
     if (entries.length === 0) return 0
     const [row] = await this.#tables.ask<{ count: number }>('discard', namespace, entries.map(({ key }) => columnOf(key)), entries.map(({ version }) => version))

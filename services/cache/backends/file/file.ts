@@ -9,7 +9,7 @@ import { type PackedRecord, RecordFormat } from '../../record-format.js'
 import { CountersByNamespace } from '../../statistics.js'
 import type { MaybePromise } from '../../stores/store.js'
 import type {
-  ChangeListener, Drawn, InForce, Outline, Page, PageQuery, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome
+  ChangeListener, Drawn, InForce, Outline, Page, PageQuery, ScannedEntry, SharedBackend, Usage, WriteCondition, WriteOutcome
 } from '../backend.js'
 import { fieldsOf, invalidationOf } from '../invalidation-fields.js'
 import { SendingOrder } from '../sending-order.js'
@@ -161,6 +161,11 @@ export class FileBackend implements SharedBackend {
     const { index } = this.#contents
     const slot = this.#contents.find(namespace, key)
     if (slot !== -1 && index.columns.versions[slot] === version) index.touch(slot, reads, at)
+  }
+
+  async standing (): Promise<Usage> {
+    const { items, bytes } = this.#contents.index
+    return { items, bytes }
   }
 
   evictions (namespace?: string): number { return this.#removals.read(namespace).evictions }

@@ -205,6 +205,8 @@ export class RedisBackend implements SharedBackend {
 
   async usage (namespace?: string): Promise<Usage | undefined> { return await this.#index.usage(namespace) }
 
+  async standing (): Promise<Usage | undefined> { return await this.#index.usage(undefined) }
+
   /** Clears away what is void, and mends the index. */
   async sweep (): Promise<void> {
     await this.#index.mend()
