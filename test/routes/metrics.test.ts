@@ -2,7 +2,7 @@ import t from 'tap'
 import { eventually } from '../support/caches.js'
 import { familiesOf, faultsIn } from '../support/prometheus-text.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
-import { ADMINISTRATOR_KEY, bodyOf, openApp, sender } from './sample-app.js'
+import { ADMINISTRATOR_KEY, openApp, sender } from './sample-app.js'
 
 const administrator = { 'x-api-key': ADMINISTRATOR_KEY }
 /** What no caller can make more of: some of each route, of each kind of operation, and of each policy. */
@@ -61,7 +61,7 @@ t.test('what is answered at /metrics', async (t) => {
 
   await t.test('has no more series whatever callers name', async (t) => {
     const before = await scrape()
-    for (let round = 0; round < 10; round++) await everything(`m${round}${'x'.repeat(round)}`)
+    for (let round = 0; round < 4; round++) await everything(`m${round}${'x'.repeat(round)}`)
     const after = await scrape()
     t.strictSame([...after.keys()].sort(), [...before.keys()].sort())
     // The same routes may have answered with other kinds of status, and the same operations may have failed.
@@ -70,17 +70,6 @@ t.test('what is answered at /metrics', async (t) => {
     t.strictSame([...labels(after)].filter((label) => !known.has(label) && !/status=|outcome=|le=|kind=/.test(label)), [], 'nothing that a caller named became a label')
     t.ok(total(after) < MOST_SERIES, `${total(after)} series`)
     t.strictSame(faultsIn(after), [])
-  })
-
-  await t.test('counts the refusals of limits that keys have of their own under so many names, and the rest together', async (t) => {
-    for (let seconds = 1; seconds <= 40; seconds++) {
-      const { key } = bodyOf<{ key: string }>(await send('POST /keys', { name: `k${seconds}`, scopes: ['items:read'], rate_limit: `1/${seconds + 600} seconds` }, administrator))
-      for (let times = 0; times < 2; times++) await send('GET /items', undefined, { 'x-api-key': key })
-    }
-    const series = (await scrape()).get('larder_rate_limit_rejections_total')!.series.filter(({ labels: { policy } }) => policy?.startsWith('key-'))
-    t.equal(series.length, 33)
-    t.equal(series.reduce((sum, { value }) => sum + value, 0), 40, 'none is left out')
-    t.equal(series.find(({ labels: { policy } }) => policy === 'key-other')?.value, 8)
   })
 
   await t.test('says which parts work', async (t) => {
