@@ -7,7 +7,7 @@ t.test('refusals are counted by the name of their policy under 32 names, and und
   const refusals = new Map<string, number>()
   for (let seconds = 1; seconds <= 1000; seconds++) {
     const quota = new Quota('own', parseRates(`1/${seconds} seconds`), { prefix: 'key-', refusals })
-    quota.refuse({ ...newDecision(1), violated: 0 })
+    quota.refuse({ ...newDecision(), violated: 0 })
   }
   t.equal(refusals.size, 33)
   t.equal(refusals.get('key-per-2-seconds'), 1)
