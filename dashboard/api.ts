@@ -40,7 +40,8 @@ export class Api {
     try {
       response = await fetch(this.address(path, query), {
         method,
-        headers: { accept: 'application/json', ...this.authorization(), ...headers },
+        // A browser that keeps nothing would ask for `no-cache` by itself, and looking would go past the service's caches and fill them anew.
+        headers: { accept: 'application/json', 'cache-control': 'no-transform', ...this.authorization(), ...headers },
         cache: 'no-store',
         ...body !== undefined && { body },
         ...signal && { signal }

@@ -16,11 +16,11 @@ async function serve (t: Test, answer: (request: IncomingMessage, response: Serv
 }
 
 void t.test('a question carries the credential, its query and its body', async (t) => {
-  const seen: { url: string | undefined, authorization: string | undefined, body: string }[] = []
+  const seen: { url: string | undefined, authorization: string | undefined, cacheControl: string | undefined, body: string }[] = []
   const origin = await serve(t, (request, response) => {
     let body = ''
     request.on('data', (part: Buffer) => { body += part.toString() }).on('end', () => {
-      seen.push({ url: request.url, authorization: request.headers.authorization, body })
+      seen.push({ url: request.url, authorization: request.headers.authorization, cacheControl: request.headers['cache-control'], body })
       response.setHeader('content-type', 'application/json').end('{"ok":true}')
     })
   })
@@ -28,9 +28,9 @@ void t.test('a question carries the credential, its query and its body', async (
   t.strictSame([body, status], [{ ok: true }, 200])
   await new Api(undefined, origin).get('/health')
   t.strictSame(seen, [
-    { url: '/api/cache/set?namespace=a%26b', authorization: 'Bearer a-credential', body: '{"key":"ü"}' },
-    { url: '/health', authorization: undefined, body: '' }
-  ])
+    { url: '/api/cache/set?namespace=a%26b', authorization: 'Bearer a-credential', cacheControl: 'no-transform', body: '{"key":"ü"}' },
+    { url: '/health', authorization: undefined, cacheControl: 'no-transform', body: '' }
+  ], 'and does not ask to go past the service’s caches')
 })
 
 void t.test('an answer that is not one of success is an error in the service’s own words', async (t) => {
