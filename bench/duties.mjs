@@ -1,4 +1,6 @@
 import { openSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { once } from 'node:events'
 import { join } from 'node:path'
 import { startServer } from './processes.mjs'
 import { inTurns, printLoads } from './statistics.mjs'
@@ -29,16 +31,24 @@ const SERVICES = {
   'Larder, no authentication, no log, no metrics': { CACHE_ACCESS_LOG_ENABLED: 'false', CACHE_METRICS_ENABLED: 'false' },
   'Larder, all duties, the administrator’s key': { key: () => ({ 'x-api-key': ADMINISTRATOR }) },
   'Larder, all duties, an API key': { key: apiKey },
-  'Larder, all duties, a valet key': { key: valetKey }
+  'Larder, all duties, a valet key': { key: valetKey },
+  'Larder, all duties, the administrator’s key, one trace in a hundred': { key: () => ({ 'x-api-key': ADMINISTRATOR }), OTEL_TRACES_SAMPLER: 'parentbased_traceidratio', OTEL_TRACES_SAMPLER_ARG: '0.01' },
+  'Larder, all duties, the administrator’s key, every trace': { key: () => ({ 'x-api-key': ADMINISTRATOR }), OTEL_TRACES_SAMPLER: 'always_on' }
 }
 
 /** What each duty costs on the read that has to be fast, against a bare Fastify route that answers the same bytes from an object. */
 export async function benchDuties ({ folder, load, rounds, seconds }) {
   const subjects = []
+  const collector = createServer((request, response) => request.resume().on('end', () => response.end('{}'))).listen(0, '127.0.0.1')
+  await once(collector, 'listening')
   let text
   for (const [label, { key, ...settings }] of Object.entries(SERVICES)) {
     const environment = {
-      DATA_DIR: join(folder, `duties-${subjects.length}`), ...UNLIMITED, ...key && { CACHE_AUTH_ENABLED: 'true', CACHE_API_KEY: ADMINISTRATOR }, ...settings
+      DATA_DIR: join(folder, `duties-${subjects.length}`),
+      ...UNLIMITED,
+      ...key && { CACHE_AUTH_ENABLED: 'true', CACHE_API_KEY: ADMINISTRATOR },
+      ...settings,
+      ...settings.OTEL_TRACES_SAMPLER && { OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${collector.address().port}` }
     }
     const server = await startServer('larder.mjs', environment, openSync(join(folder, `duties-${subjects.length}.log`), 'a'))
     const administrator = key === undefined ? {} : { 'x-api-key': ADMINISTRATOR }
@@ -62,6 +72,8 @@ export async function benchDuties ({ folder, load, rounds, seconds }) {
     rates.push(answered / taken)
   })
   for (const { server } of subjects) await server.stop()
+  collector.close()
+  collector.closeAllConnections()
 
   printLoads(`The price of each duty on a hit in memory · ${text.length} bytes · ${load.name}, ${rounds} × ${seconds} s`, subjects, reference)
 }

@@ -16,7 +16,7 @@ import type { SamplerName, Tracing, TracingOptions } from './tracing.js'
 const WAITING = 4096
 const TOGETHER = 512
 /** Milliseconds that spans are gathered for, that the collector has to take them, and that the end waits for it. */
-const GATHERED = 1000
+const GATHERED = 500
 const DEADLINE = 5000
 const LAST_DEADLINE = 2000
 
