@@ -7,19 +7,30 @@ export interface Bar {
   text: string
 }
 
+export interface BarsProps {
+  title: string
+  rows: readonly Bar[]
+  /** What the longest bar could be; default the greatest value. */
+  most?: number
+  /** Said where there are no rows. */
+  empty?: string
+}
+
 /** Figures side by side. A table for those who hear it. */
-export function Bars ({ title, rows, empty = 'Nothing to show yet.' }: { title: string, rows: readonly Bar[], empty?: string }) {
+export function Bars ({ title, rows, most, empty = 'Nothing to show yet.' }: BarsProps) {
   if (rows.length === 0) return <Empty title={empty} />
-  const most = Math.max(...rows.map(({ value }) => value), Number.MIN_VALUE)
+  const longest = Math.max(most ?? 0, ...rows.map(({ value }) => value)) || 1
   return (
     <table class='bars'>
       <caption class='unseen'>{title}</caption>
       <tbody>
         {rows.map(({ label, value, text }) => (
           <tr key={label}>
-            <th scope='row' title={label}>{label}</th>
-            <td class='bar' aria-hidden='true'><span style={{ width: `${(value / most) * 100}%` }} /></td>
-            <td class='end'>{text}</td>
+            <th scope='row'>{label}</th>
+            <td class='end'>
+              <span class='bar' aria-hidden='true'><span style={{ width: `${Math.max(0, value / longest) * 100}%` }} /></span>
+              {text}
+            </td>
           </tr>
         ))}
       </tbody>
