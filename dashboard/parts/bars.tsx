@@ -28,7 +28,7 @@ export function Bars ({ title, rows, most, empty = 'Nothing to show yet.' }: Bar
           <tr key={label}>
             <th scope='row'>{label}</th>
             <td class='end'>
-              <span class='bar' aria-hidden='true'><span style={{ width: `${Math.max(0, value / longest) * 100}%` }} /></span>
+              <span class='bar' aria-hidden='true'>{value > 0 && <span style={{ width: `${value / longest * 100}%` }} />}</span>
               {text}
             </td>
           </tr>

@@ -20,6 +20,10 @@ export interface ChartProps {
   place?: (value: number) => string
   /** What the horizontal axis is of; default `Time`. */
   axis?: string
+  /** Whether the values are bytes: the steps of the axis are powers of two then. */
+  inBytes?: boolean
+  /** Said where there is no value; default `nothing`. */
+  nothing?: string
   /** Where the vertical axis ends; default a little above what is there. */
   top?: number
   /** Charts that share a name show the same moment under the pointer. */
@@ -37,7 +41,7 @@ const ROWS = 60
  * Values over time, or over something else. What is drawn stands in the caption in words, the last value of each series, or those under
  * the pointer; and in a table for whoever opens it.
  */
-export function Chart ({ title, series, times, format, place, axis = 'Time', top, together, height = 180, titled = true }: ChartProps) {
+export function Chart ({ title, series, times, format, place, axis = 'Time', inBytes = false, nothing = 'nothing', top, together, height = 180, titled = true }: ChartProps) {
   const element = useRef<HTMLDivElement>(null)
   const plot = useRef<Plot | undefined>(undefined)
   const [pointed, setPointed] = useState<number>()
@@ -55,17 +59,18 @@ export function Chart ({ title, series, times, format, place, axis = 'Time', top
       height,
       top,
       together,
+      isBinary: inBytes,
       format: (value) => says.current.format(value),
       place: isTime ? undefined : (value) => says.current.place?.(value) ?? '',
       onPoint: setPointed
     })
     return () => { plot.current?.close() }
-  }, [shape, height, top, together, isTime])
+  }, [shape, height, top, together, isTime, inBytes])
 
   useEffect(() => { plot.current?.show(times, series.map(({ values }) => values)) }, [times, series])
 
   const at = pointed === undefined || pointed >= times.length ? undefined : pointed
-  const say = (value: number | null | undefined): string => value === undefined || value === null ? 'nothing' : format(value)
+  const say = (value: number | null | undefined): string => value === undefined || value === null ? nothing : format(value)
   const shownAt = at === undefined ? undefined : (place ?? timeOf)(times[at]!)
   return (
     <figure class='chart'>

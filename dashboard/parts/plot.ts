@@ -9,6 +9,8 @@ export interface PlotOptions {
   format: (value: number) => string
   /** Says a place on the horizontal axis; undefined: seconds since 1970, as times of day. */
   place?: ((value: number) => string) | undefined
+  /** Whether steps of the vertical axis are powers of two, as bytes have them. */
+  isBinary: boolean
   /** Where the vertical axis ends; undefined: a little above what is there. */
   top?: number | undefined
   /** Plots that share a name show the same moment under the pointer. */
@@ -23,6 +25,7 @@ export type Values = readonly (number | null)[]
 const FONT = '12px system-ui, sans-serif'
 /** Pixels that a character of that font takes, more or less. */
 const CHARACTER = 7
+const POWERS = Array.from({ length: 50 }, (_, power) => 2 ** power)
 const time = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' })
 
 export const timeOf = (seconds: number): string => time.format(seconds * 1000)
@@ -65,7 +68,7 @@ export class Plot {
   }
 
   #draw (): UPlot {
-    const { labels, dashed, height, format, place = timeOf, top, together, onPoint } = this.#options
+    const { labels, dashed, height, format, place = timeOf, isBinary, top, together, onPoint } = this.#options
     const colour = this.#colours()
     const axis = { stroke: colour('--quiet'), font: FONT, grid: { stroke: colour('--line'), width: 1 }, ticks: { show: false } }
     const widest = (texts: readonly string[] | null): number => 10 + CHARACTER * Math.max(3, ...(texts ?? []).map(({ length }) => length))
@@ -82,8 +85,8 @@ export class Plot {
         y: { range: (_plot, _least, most) => [0, top ?? (most > 0 ? most * 1.1 : 1)] }
       },
       axes: [
-        { ...axis, space: 90, values: (_plot, ticks) => ticks.map((tick) => place(tick)) },
-        { ...axis, space: 36, size: (_plot, texts) => widest(texts), values: (_plot, ticks) => ticks.map((tick) => format(tick)) }
+        { ...axis, space: 90, size: 28, values: (_plot, ticks) => ticks.map((tick) => place(tick)) },
+        { ...axis, space: 36, ...isBinary && { incrs: POWERS }, size: (_plot, texts) => widest(texts), values: (_plot, ticks) => ticks.map((tick) => format(tick)) }
       ],
       series: [{}, ...labels.map((label, index) => ({
         label,

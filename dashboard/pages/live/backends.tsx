@@ -40,7 +40,7 @@ const COLUMNS: Column<LiveBackend>[] = [
   { key: 'hit_rate', title: 'Hit ratio', align: 'end', render: ({ hit_rate: rate }) => rate === null ? 'no reads' : percent(rate) },
   { key: 'reads', title: 'Reads', align: 'end', render: ({ hits_per_second: hits, misses_per_second: misses }) => `${number(hits + misses)}/s` },
   { key: 'evictions', title: 'Evictions', align: 'end', render: ({ evictions_per_second: rate }) => `${number(rate)}/s` },
-  { key: 'latency', title: 'Operations, 95 of 100', align: 'end', render: ({ latency }) => latency === null ? '–' : duration(latency.p95) },
+  { key: 'latency', title: 'Operations (p95)', align: 'end', render: ({ latency }) => latency === null ? '–' : duration(latency.p95) },
   { key: 'entries', title: 'Entries', align: 'end', render: ({ entries, max_items: most }) => of(entries, most, number) },
   { key: 'bytes', title: 'Memory', align: 'end', render: ({ bytes: used, max_memory: most }) => of(used, most, bytes) },
   { key: 'breaker', title: 'Breaker', render: ({ breaker }) => breaker === null ? 'none' : <State of={BREAKERS[breaker]} /> }
@@ -52,5 +52,5 @@ function of (value: number | null, most: number | null, say: (value: number) => 
 
 /** What each cache does just now, and what is in it. */
 export function Backends ({ sample: { backends } }: { sample: LiveSample }) {
-  return <Panel title='Backends' wide><Table caption='What each cache does just now' columns={COLUMNS} rows={backends} rowKey={({ name }) => name} /></Panel>
+  return <Panel title='Backends'><Table caption='What each cache does just now' columns={COLUMNS} rows={backends} rowKey={({ name }) => name} /></Panel>
 }

@@ -12,8 +12,8 @@ export function Figures ({ sample, backend }: { sample: LiveSample, backend: Liv
       <Stat label='Hit ratio' value={cache.hit_rate === null ? 'no reads' : percent(cache.hit_rate)} hint={`${number(cache.hits_per_second)} hits/s, ${number(cache.misses_per_second)} misses/s`} />
       <Stat label='Requests' value={`${number(requests.per_second)}/s`} hint={statuses(requests.by_status)} />
       <Stat
-        label='Latency, 95 of 100' value={requests.latency === null ? 'no answers' : duration(requests.latency.p95)}
-        hint={requests.latency === null ? undefined : `half in ${duration(requests.latency.p50)}, 99 of 100 in ${duration(requests.latency.p99)}`}
+        label='Latency (p95)' value={requests.latency === null ? 'no answers' : duration(requests.latency.p95)}
+        hint={requests.latency === null ? undefined : `p50 ${duration(requests.latency.p50)}, p99 ${duration(requests.latency.p99)}`}
       />
       <Stat label='Evictions' value={`${number(cache.evictions_per_second)}/s`} hint='entries that gave way to others' />
       {backend !== undefined && <Memory backend={backend} />}
@@ -26,12 +26,12 @@ export function Figures ({ sample, backend }: { sample: LiveSample, backend: Liv
 }
 
 function Memory ({ backend: { name, bytes: used, entries, max_memory: limit, max_items: maxItems } }: { backend: LiveBackend }) {
-  if (used === null || entries === null) return <Stat label={`In ${name}`} value='unknown' hint='it could not be asked yet' />
+  if (used === null || entries === null) return <Stat label={`Memory: ${name}`} value='unknown' hint='it could not be asked yet' />
   const share = limit === null || limit === 0 ? 0 : used / limit * 100
   return (
     <>
-      <Stat label={`Memory of ${name}`} value={bytes(used)} hint={limit === null ? 'it has no limit of its own' : `${percent(share)} of ${bytes(limit)}`} {...share >= HIGH && { tone: 'warn' }} />
-      <Stat label={`Entries of ${name}`} value={number(entries)} hint={maxItems === null ? 'any number may be' : `of ${number(maxItems)}`} />
+      <Stat label={`Memory: ${name}`} value={bytes(used)} hint={limit === null ? 'it has no limit of its own' : `${percent(share)} of ${bytes(limit)}`} {...share >= HIGH && { tone: 'warn' }} />
+      <Stat label={`Entries: ${name}`} value={number(entries)} hint={maxItems === null ? 'any number may be' : `of ${number(maxItems)}`} />
     </>
   )
 }

@@ -26,11 +26,11 @@ export function Usage ({ backend, isPaused }: { backend: string, isPaused: boole
       {analytics === undefined
         ? error === undefined && <p class='quiet'>It is being asked.</p>
         : (
-          <div class='panels'>
+          <div class='usage'>
             <HotKeys of={analytics.hot_keys} />
+            <WhatIf of={analytics} />
             <Memory of={analytics.memory_distribution} />
             <Ttls of={analytics.ttl_distribution} />
-            <WhatIf of={analytics} />
           </div>
           )}
     </section>
@@ -68,11 +68,15 @@ function Memory ({ of }: { of: CacheAnalytics['memory_distribution'] }) {
 
 const KINDS = [['remaining', 'What is left of it'], ['as_set', 'As it was set']] as const
 
+function rangeOf ({ from, to }: { from: number, to: number | null }): string {
+  return to === null ? `${duration(from)} or more` : from === 0 ? `under ${duration(to)}` : `${duration(from)} – ${duration(to)}`
+}
+
 function Ttls ({ of: { buckets, never_expires: never } }: { of: CacheAnalytics['ttl_distribution'] }) {
   const [kind, setKind] = useState<typeof KINDS[number][0]>('remaining')
   const entries = (count: number): string => `${number(count)} ${count === 1 ? 'entry' : 'entries'}`
   const rows = [
-    ...buckets.map((bucket) => ({ label: bucket.to === null ? `${duration(bucket.from)} or more` : `${duration(bucket.from)} – ${duration(bucket.to)}`, value: bucket[kind], text: entries(bucket[kind]) })),
+    ...buckets.map((bucket) => ({ label: rangeOf(bucket), value: bucket[kind], text: entries(bucket[kind]) })),
     { label: 'never expires', value: never, text: entries(never) }
   ]
   const choice = (
