@@ -56,7 +56,7 @@ function Memory ({ of }: { of: CacheAnalytics['memory_distribution'] }) {
   const types = of.by_data_type.map((each) => ({ label: each.data_type, value: each.bytes, text: text(each) }))
   const prefixes = of.by_prefix.map((each) => ({ label: each.prefix === null ? 'no prefix' : `${each.prefix}:`, value: each.bytes, text: text(each) }))
   if (of.other_prefixes.prefixes > 0) prefixes.push({ label: `${number(of.other_prefixes.prefixes)} others`, value: of.other_prefixes.bytes, text: text(of.other_prefixes) })
-  const told = `${of.sampled ? `Estimated from ${number(of.sample_size)} entries` : `Of all ${number(of.sample_size)} entries`}, ${ago(of.measured_at)}.`
+  const told = `${of.sampled ? `Estimated from ${number(of.sample_size)} entries` : 'Of all entries'}, ${ago(of.measured_at)}.`
   const empty = 'Nothing is stored.'
   return (
     <>
