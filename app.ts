@@ -115,7 +115,7 @@ async function compose (app: FastifyInstance, config: Config, { logger, totals }
   await app.register(responseCache) // for routes that say so
   await app.register(settings, { initial: initialSettings(config) }) // what is stored wins over the environment
   await app.register(events, { worker: config.worker, claimAfter: config.eventClaimAfter * 1000 })
-  await app.register(live, { totals }) // hears of every route after it
+  await app.register(live, { totals }) // reads what all of the above count
 
   const { maxKeyLength, maxImportSize } = config.cache
   await app.register(routes, { environment: config.environment, cache: { maxKeyLength, maxImportSize, spoolDirectory: join(dataDir, 'spool') } })

@@ -20,17 +20,13 @@ export interface LiveOptions {
   totals?: (() => Promise<string>) | undefined
 }
 
-/** Decorates the instance with `live`. It reads what is counted anyway, so that it costs what is served nothing. Registered before the routes. */
+/** Decorates the instance with `live`. It reads what is counted anyway, so that it costs what is served nothing. */
 export default fp<LiveOptions>(async function live (app, { totals }) {
   const { metrics, caches, health } = app
   if (!metrics.enabled) {
     app.decorate('live', undefined)
     return
   }
-  const streams = new Set<string>()
-  app.addHook('onRoute', ({ method, url, sse }: { method: string | readonly string[], url: string, sse?: unknown }) => {
-    if (sse !== undefined) streams.add(`${[method].flat().join(',')} ${url}`)
-  })
   const watch = new ProcessWatch()
   const ordered = caches.all().sort((a, b) => Number(b.backend === caches.defaultBackend) - Number(a.backend === caches.defaultBackend))
   const contents = new Contents([...ordered.map((cache) => ({ name: cache.backend, cache })), { name: 'app', cache: app.cache }], () => performance.now())
@@ -50,7 +46,7 @@ export default fp<LiveOptions>(async function live (app, { totals }) {
         const looking = look()
         if (parts === undefined) await looking
       }
-      return sampleBetween(before, now, { time, contents: contents.read(now), parts, isStream: (method, route) => streams.has(`${method} ${route}`) })
+      return sampleBetween(before, now, { time, contents: contents.read(now), parts })
     },
     onWatched: (watched) => {
       isWatched = watched
@@ -63,4 +59,4 @@ export default fp<LiveOptions>(async function live (app, { totals }) {
   app.decorate('live', sampler)
   app.addHook('onReady', async () => { await sampler.start() })
   app.addHook('preClose', async () => { sampler.close() })
-}, { name: 'live', fastify: '5.x', dependencies: ['cache', 'event-streams', 'health', 'metrics'] })
+}, { name: 'live', fastify: '5.x', dependencies: ['cache', 'health', 'metrics'] })

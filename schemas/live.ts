@@ -62,7 +62,7 @@ export const LiveRequests = Type.Object({
   by_status: Type.Record(Type.String({ pattern: '^[1-5]xx$' }), Type.Number({ minimum: 0 }), {
     description: 'Answers a second by the class of their status; those that there were none of are left out', examples: [requests.by_status]
   }),
-  latency: orNull(ref(LiveLatency), 'Of the answers that ended, streams left out; null when there were none'),
+  latency: orNull(ref(LiveLatency), 'Of the answers; of a stream until it began. Null when there were none'),
   rate_limited_per_second: number('Requests refused by a rate limit', 2),
   shed_per_second: number('Requests turned away because there was too much to do', 0)
 }, { $id: 'LiveRequests', additionalProperties: false, description: 'Requests over HTTP in an interval', examples: [requests] })

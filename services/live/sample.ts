@@ -20,8 +20,6 @@ export interface Circumstances {
   time: number
   contents: readonly Content[]
   parts: Record<string, PartHealth> | undefined
-  /** Whether requests to a route with these labels end when their caller likes. */
-  isStream: (method: string, route: string) => boolean
 }
 
 const REQUESTS = 'larder_http_request_duration_seconds'
@@ -29,11 +27,11 @@ const OPERATIONS = 'larder_cache_operation_duration_seconds'
 const BREAKERS: readonly LiveBreaker[] = ['closed', 'half-open', 'open']
 
 /** What happened between two readings, and how it is now. */
-export function sampleBetween (before: Reading, now: Reading, { time, contents, parts, isStream }: Circumstances): LiveSample {
+export function sampleBetween (before: Reading, now: Reading, { time, contents, parts }: Circumstances): LiveSample {
   const seconds = (now.at - before.at) / 1000
   const rate = (count: number): number => rounded(Math.max(0, count) / seconds)
   const grown = (name: string, isMeant?: Parameters<Reading['sum']>[1]): number => (now.sum(name, isMeant) ?? 0) - (before.sum(name, isMeant) ?? 0)
-  const latency = (name: string, isMeant: Parameters<Reading['histogram']>[1]) => percentilesBetween(before.histogram(name, isMeant), now.histogram(name, isMeant))
+  const latency = (name: string, isMeant?: Parameters<Reading['histogram']>[1]) => percentilesBetween(before.histogram(name, isMeant), now.histogram(name, isMeant))
 
   const reads = (isMeant?: Parameters<Reading['sum']>[1]) => {
     const [hits, misses] = [grown('larder_cache_hits_total', isMeant), grown('larder_cache_misses_total', isMeant)]
@@ -68,7 +66,7 @@ export function sampleBetween (before: Reading, now: Reading, { time, contents, 
     requests: {
       per_second: rate(grown(`${REQUESTS}_count`)),
       by_status: Object.fromEntries(statuses.filter(([, each]) => each > 0)),
-      latency: latency(REQUESTS, ({ method = '', route = '' }) => !isStream(method, route)),
+      latency: latency(REQUESTS),
       rate_limited_per_second: rate(grown('larder_rate_limit_rejections_total')),
       shed_per_second: rate(grown('larder_requests_shed_total'))
     },
