@@ -1,6 +1,7 @@
 import t from 'tap'
 import { fromBase64, toBase64 } from '../../dashboard/pages/explore/base64.js'
 import { ExportProgress } from '../../dashboard/pages/explore/export-progress.js'
+import { namespacesOf } from '../../dashboard/pages/explore/place.js'
 import { beginning, fileNameOf, hexDump, textOf, timeLeft } from '../../dashboard/pages/explore/value-text.js'
 
 void t.test('bytes become base64 and come back', async (t) => {
@@ -64,4 +65,12 @@ void t.test('an export is followed as it comes, however it is cut', async (t) =>
   }
   t.equal(new ExportProgress('ndjson').isWhole, true)
   t.equal(new ExportProgress('json').isWhole, false)
+})
+
+void t.test('namespaces are offered by name to whoever is limited to some', async (t) => {
+  const of = (namespaces: string[] | null, resources: string[] | null) => namespacesOf({ namespaces, resources })
+  t.equal(of(null, null), undefined)
+  t.strictSame(of(['b', 'a'], null), ['b', 'a'])
+  t.strictSame(of(null, ['cache/shop/user:*', 'cache/stock/*', 'cache/shop/x', 'products/1']), ['shop', 'stock'])
+  for (const resources of [['*'], ['cache/*'], ['cache/te*'], ['cache/te*/a'], ['ca*']]) t.equal(of(null, resources), undefined, resources[0]!)
 })

@@ -31,6 +31,12 @@ export function ExportPanel ({ place, pattern: first, backends }: { place: Place
   const [said, say] = useState('')
   const under = useRef<AbortController | undefined>(undefined)
   useEffect(() => () => { under.current?.abort() }, [])
+  // What is listed is mostly what is meant next.
+  useEffect(() => {
+    setPattern(first)
+    setBackend(place.backend ?? '')
+    setNamespace(place.namespace)
+  }, [first, place.backend, place.namespace])
 
   const start = (event: Event): void => {
     event.preventDefault()

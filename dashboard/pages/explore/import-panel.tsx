@@ -35,6 +35,7 @@ export function ImportPanel ({ place, backends, onChanged }: ImportPanelProps) {
   const [isOver, setOver] = useState(false)
   const under = useRef<AbortController | undefined>(undefined)
   useEffect(() => () => { under.current?.abort() }, [])
+  useEffect(() => { setBackend(place.backend ?? '') }, [place.backend])
   const isRunning = busy !== undefined
 
   const choose = (chosen: File | undefined): void => {

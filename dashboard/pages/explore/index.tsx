@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { type CacheKeysReply } from '../../../schemas/cache-administration.js'
-import { useAsk, useCaller, useMay } from '../../context.js'
+import type { CacheKeysReply } from '../../../schemas/cache-administration.js'
+import { useAsk, useMay } from '../../context.js'
 import { Dialog } from '../../parts/dialog.js'
 import { setQuery, useRoute } from '../../route.js'
 import { useBackends, type Backends } from './backends.js'
@@ -13,6 +13,7 @@ import { ImportPanel } from './import-panel.js'
 import { InvalidatePanel } from './invalidate-panel.js'
 import { KeysPanel, type KeysPage } from './keys-panel.js'
 import { DEFAULT_NAMESPACE, queryOf, rememberNamespace, said, type Place } from './place.js'
+import { useNamespaces } from './place-fields.js'
 
 const LIMIT = 100
 const FIRST_PAGE = { cursor: undefined, before: undefined }
@@ -20,10 +21,10 @@ const FIRST_PAGE = { cursor: undefined, before: undefined }
 /** What is in the cache, and what may be done with it. Where one is stands in the address. */
 export default function Explore () {
   const may = useMay()
-  const { namespaces } = useCaller()
+  const namespaces = useNamespaces()
   const { query } = useRoute()
   const backends = useBackends()
-  const place: Place = { backend: query['backend'], namespace: query['namespace'] ?? (namespaces === null ? DEFAULT_NAMESPACE : namespaces[0] ?? DEFAULT_NAMESPACE) }
+  const place: Place = { backend: query['backend'], namespace: query['namespace'] ?? namespaces?.[0] ?? DEFAULT_NAMESPACE }
   const { pattern = '' } = query
   const [status, say] = useState('')
   const [round, setRound] = useState(0)
@@ -39,7 +40,7 @@ export default function Explore () {
       />
       <p class='explore-said' role='status'>{status}</p>
       <Entries place={place} pattern={pattern} query={query} backends={backends} round={round} onChanged={change} say={say} />
-      <div class='panels explore-tools' key={`${place.backend} ${place.namespace} ${pattern}`}>
+      <div class='panels explore-tools'>
         {may('cache:delete') && <InvalidatePanel place={place} pattern={pattern} backends={backends} onChanged={change} />}
         {may('cache:read') && <ExportPanel place={place} pattern={pattern} backends={backends} />}
         {may('cache:write') && <ImportPanel place={place} backends={backends} onChanged={change} />}

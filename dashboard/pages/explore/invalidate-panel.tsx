@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks'
+import { useEffect, useState } from 'preact/hooks'
 import type { CacheClearReply, CacheInvalidateReply, CachePreview } from '../../../schemas/cache-administration.js'
 import type { Static } from '@sinclair/typebox'
 import { useApi, useDo } from '../../context.js'
@@ -36,6 +36,14 @@ export function InvalidatePanel ({ place, pattern: first, backends, onChanged }:
   const [preview, setPreview] = useState<CachePreview>()
   const [said, say] = useState('')
   const [isClearing, setClearing] = useState(false)
+  // What is listed is mostly what is meant next.
+  useEffect(() => {
+    setPattern(first)
+    setBackend(place.backend ?? '*')
+    setNamespace(place.namespace)
+    setPreview(undefined)
+    say('')
+  }, [first, place.backend, place.namespace])
   /** What was previewed is not what stands there any more. */
   const changed = <T, >(set: (value: T) => void) => (value: T): void => {
     set(value)
@@ -107,13 +115,14 @@ function Clear ({ query, where, onCleared, onClose }: { query: Record<string, st
   const { run, busy, error } = useDo()
   const looking = useDo()
   const [preview, setPreview] = useState<CachePreview>()
-  const look = (): void => { void looking.run('Looked', async () => { setPreview((await api.post<ClearReply>('/api/cache/clear', { query: { ...query, dry_run: true } })).preview) }) }
+  useEffect(() => {
+    void looking.run('Looked', async () => { setPreview((await api.post<ClearReply>('/api/cache/clear', { query: { ...query, dry_run: true } })).preview) })
+  }, [])
   const clear = (): void => { void run('Cleared', async () => { onCleared((await api.post<ClearReply>('/api/cache/clear', { query })).deleted_count) }) }
   return (
     <Confirm title='Clear the namespace?' confirm='Delete everything in it' danger busy={busy !== undefined} error={error ?? looking.error} onConfirm={clear} onClose={onClose}>
       <p>Everything in {where} goes. It cannot be undone: export it first, if it may be needed.</p>
-      <p><Button busy={looking.busy !== undefined} onClick={look}>Show what that is</Button></p>
-      <div role='status'>{preview !== undefined && <Preview preview={preview} />}</div>
+      <div role='status'>{preview === undefined ? looking.busy !== undefined && <p>Looking what that is…</p> : <Preview preview={preview} />}</div>
     </Confirm>
   )
 }

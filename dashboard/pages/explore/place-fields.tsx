@@ -1,8 +1,8 @@
-import { useId } from 'preact/hooks'
+import { useId, useMemo } from 'preact/hooks'
 import { useCaller } from '../../context.js'
 import { Field } from '../../parts/field.js'
 import type { Backends } from './backends.js'
-import { DEFAULT_NAMESPACE, recentNamespaces } from './place.js'
+import { DEFAULT_NAMESPACE, namespacesOf, recentNamespaces } from './place.js'
 
 /** @param every adds a choice of all backends, `*` */
 export function BackendField ({ value, onChange, backends, every = false }: { value: string, onChange: (value: string) => void, backends: Backends, every?: boolean }) {
@@ -20,11 +20,17 @@ export function BackendField ({ value, onChange, backends, every = false }: { va
   )
 }
 
+/** The namespaces that the caller is limited to; undefined: they may be any. */
+export function useNamespaces (): readonly string[] | undefined {
+  const caller = useCaller()
+  return useMemo(() => namespacesOf(caller), [caller])
+}
+
 /** A choice for those who are limited to some namespaces; for others a field that remembers. @param every what `*` stands for, where it may be chosen */
 export function NamespaceField ({ value, onChange, every, hint }: { value: string, onChange: (value: string) => void, every?: string, hint?: string }) {
-  const { namespaces } = useCaller()
+  const namespaces = useNamespaces()
   const listId = useId()
-  if (namespaces !== null) {
+  if (namespaces !== undefined) {
     return (
       <Field label='Namespace' hint='The ones that your credential reaches.'>
         {(id, describedBy) => (

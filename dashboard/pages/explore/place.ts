@@ -16,6 +16,19 @@ export const queryOf = ({ backend, namespace }: Place): { backend: string | unde
 
 export const said = ({ backend, namespace }: Place): string => `namespace ${namespace}, ${backend === undefined ? 'default backend' : `backend ${backend}`}`
 
+/** The namespaces that somebody is limited to, by their names or by what they may touch; undefined where they cannot be named one by one. */
+export function namespacesOf ({ namespaces, resources }: { namespaces: readonly string[] | null, resources: readonly string[] | null }): readonly string[] | undefined {
+  if (namespaces !== null) return namespaces
+  if (resources === null) return undefined
+  const names = new Set<string>()
+  for (const pattern of resources) {
+    const [resource = '', name = '', ...key] = pattern.split('/')
+    if (resource === 'cache' && key.length > 0 && !name.includes('*')) names.add(name)
+    else if (resource.includes('*') || resource === 'cache') return undefined
+  }
+  return [...names]
+}
+
 const KEPT_AS = 'larder.namespaces'
 const MOST = 20
 
