@@ -35,6 +35,8 @@ void t.test('the audit log over HTTP', async (t) => {
     t.equal((await entries({ credential_id: issued!.resource!.slice('keys/'.length) })).length, 1)
     t.match(await entries({ action: 'cache.clear' }), [{ namespace: null }, { namespace: 'shop' }])
     t.match(await entries({ action: 'key.revoke' }), [{ resource: 'keys/none', status: 404 }])
+    await tenants.as('administrator', { method: 'POST', url: '/api/cache/clear?namespace=shop&dry_run=true' })
+    t.match((await entries())[0], { action: 'cache.clear', outcome: 'success', reason: 'A dry run: nothing was done.' })
   })
 
   await t.test('reads and writes of entries are not', async (t) => {

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useLayoutEffect, useRef, useState } from 'preact/hooks'
 import type { CacheItem } from '../../../schemas/cache.js'
 import { useApi, useAsk, useDo, useMay } from '../../context.js'
 import { bytes } from '../../format.js'
@@ -53,7 +53,7 @@ export function EntryDialog ({ place, name, size, onChanged, onClose }: EntryDia
     change(what)
   }
   // The button that was pressed is gone, and the focus with it.
-  useEffect(() => { if (!isEdited && said_ !== '') status.current?.focus() }, [isEdited])
+  useLayoutEffect(() => { if (!isEdited && said_ !== '') status.current?.focus() }, [isEdited])
   const item = data?.item
 
   return (

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import type { CacheItem, CacheSetReply, CacheStrategy, NewCacheEntry } from '../../../schemas/cache.js'
 import { useApi, useDo } from '../../context.js'
 import { Button } from '../../parts/button.js'
@@ -38,7 +38,7 @@ export function EntryEditor ({ place, form: initial, version, left, onStored, on
   const change = (changes: Partial<EntryForm>): void => { setForm((form) => ({ ...form, ...changes })) }
 
   useEffect(() => { element.current?.querySelector<HTMLElement>(isNew ? 'input' : 'textarea, select')?.focus() }, [])
-  useEffect(() => { element.current?.querySelector<HTMLElement>('.invalid :is(input, textarea, select)')?.focus() }, [faults])
+  useLayoutEffect(() => { element.current?.querySelector<HTMLElement>('.invalid :is(input, textarea, select)')?.focus() }, [faults])
 
   const store = async (condition: Condition): Promise<void> => {
     const { entry, faults } = entryOf(form)
