@@ -116,7 +116,8 @@ void t.test('the page Compare', async (t) => {
     await refused.getByRole('alert').filter({ hasText: 'Recipes use the product 5: take it out of them first' }).waitFor()
     await page.keyboard.press('Escape')
     await refused.waitFor({ state: 'detached' })
-    t.match(await page.evaluate('document.activeElement.getAttribute("aria-label")'), 'Delete Plain Flour', 'the focus is back')
+    // The focus is back.
+    await page.locator(':focus[aria-label="Delete Plain Flour"]').waitFor()
 
     await remove(HOSTILE)
     await products.getByRole('status').filter({ hasText: 'was deleted. The cache dropped its copy of the list' }).waitFor()
