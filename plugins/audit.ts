@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
+import type { FastifyReply, FastifyRequest, onRequestHookHandler, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import { keyHashOf, type AuditEvent, type AuditOutcome } from '../services/access/audit-event.js'
 import { AuditLog } from '../services/access/audit-log.js'
@@ -41,20 +41,32 @@ export default fp<AuditOptions>(async function audit (app, { retention }) {
 
   // Not `onResponse`, which an answer that nobody takes to its end never comes to.
   app.addHook('onRoute', (route) => {
-    route.onRequest = [route.onRequest ?? []].flat().concat(route.config?.audit === undefined ? followUse : followAct)
+    route.onRequest = [route.onRequest ?? []].flat().concat(route.config?.audit === undefined ? followUse(route) : followAct)
   })
 
   const followAct: onRequestHookHandler = (request, reply, done) => {
-    reply.raw.once('close', () => { note(noteAct, request, reply) })
-    done()
-  }
-  const followUse: onRequestHookHandler = (request, reply, done) => {
-    if (request.identified?.kind === 'valet_key') reply.raw.once('close', () => { note(noteUse, request, reply) })
+    reply.raw.on('close', () => { note(noteAct, request, reply) })
     done()
   }
 
+  function followUse (route: RouteOptions): onRequestHookHandler {
+    const noteUse = (request: FastifyRequest, reply: FastifyReply): void => {
+      const { principal } = request
+      // One that is good for a number of uses has an entry for each.
+      if (principal.spend !== undefined) return audit.record(outcomeOf(request, reply))
+      const { statusCode: status } = reply
+      const scope = route.config?.scope ?? 'public'
+      const alike = { at: Date.now(), outcome: outcomeFrom(reply), action: ACCESS, scope, status, principal: principal.id, address: request.ip }
+      if (!audit.countAgain(alike)) audit.count(outcomeOf(request, reply))
+    }
+    return (request, reply, done) => {
+      if (request.identified?.kind === 'valet_key') reply.raw.on('close', () => { note(noteUse, request, reply) })
+      done()
+    }
+  }
+
   /** Once the answer is sent nobody is left to take a fault: thrown, it would end the process. */
-  function note (what: typeof noteUse, request: FastifyRequest, reply: FastifyReply): void {
+  function note (what: typeof noteAct, request: FastifyRequest, reply: FastifyReply): void {
     if (isDenied(reply)) return
     try {
       what(request, reply)
@@ -65,15 +77,6 @@ export default fp<AuditOptions>(async function audit (app, { retention }) {
 
   function noteAct (request: FastifyRequest, reply: FastifyReply): void {
     audit.record(outcomeOf(request, reply))
-  }
-
-  function noteUse (request: FastifyRequest, reply: FastifyReply): void {
-    const { principal, routeOptions: { config: { scope = 'public' } } } = request
-    // One that is good for a number of uses has an entry for each.
-    if (principal.spend !== undefined) return audit.record(outcomeOf(request, reply))
-    const { statusCode: status } = reply
-    const alike = { at: Date.now(), outcome: outcomeFrom(reply), action: ACCESS, scope, status, principal: principal.id, address: request.ip }
-    if (!audit.countAgain(alike)) audit.count(outcomeOf(request, reply))
   }
 
   const prune = (): void => {

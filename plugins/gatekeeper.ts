@@ -191,12 +191,12 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
     if (credential === undefined) return required || !(everyoneIsLocal || isLoopback(request.ip)) ? ANONYMOUS : LOCAL
     const known = remembered.get(credential)
     if (known !== undefined) {
-      known.authenticator.recall?.(known.principal, callerOf(request))
+      known.authenticator.recall?.(known.principal, request)
       return known.principal
     }
     const authenticator = authenticators.find((each) => each.recognises(credential))
     if (authenticator === undefined) throw badCredential('of no kind that is known here')
-    return authenticate(authenticator, credential, callerOf(request))
+    return authenticate(authenticator, credential, request)
   }
 
   function authenticate (authenticator: Authenticator, credential: string, caller: Caller): Principal | Promise<Principal> {
@@ -232,10 +232,6 @@ function credentialOf ({ headers }: FastifyRequest): string | undefined {
   }
   // Node joins what came twice with a comma, which no credential has.
   return key === undefined ? undefined : String(key)
-}
-
-function callerOf ({ ip, headers }: FastifyRequest): Caller {
-  return { address: ip, isBearer: headers.authorization !== undefined }
 }
 
 export function isLoopback (address: string): boolean {

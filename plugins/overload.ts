@@ -49,8 +49,8 @@ export default fp<OverloadOptions>(async function overload (app, options) {
       return Object.assign(new ReducedCapacityError(), { retryAfter: 1 + Math.floor(Math.random() * LONGEST_WAIT), isTold: true })
     }
     overload.underWay++
-    // Also when the caller has gone before its answer came.
-    reply.raw.once('close', leave)
+    // Also when the caller has gone before its answer came. It comes once by itself: `once` would make three objects to see to it.
+    reply.raw.on('close', leave)
     return undefined
   })
 

@@ -1,11 +1,11 @@
 import type { Principal } from './principal.js'
 
-/** What a credential is checked against, besides itself. */
+/** What a credential is checked against, besides itself: a request is one. */
 export interface Caller {
-  /** The address, from the connection or from a proxy that is trusted; IPv4 in IPv6 unfolded. */
-  readonly address: string
-  /** Whether the credential came as `Authorization: Bearer`, and not as `x-api-key`. */
-  readonly isBearer: boolean
+  /** The address, from the connection or from a proxy that is trusted. */
+  readonly ip: string
+  /** `authorization` is there when the credential came as a bearer's, and not as `x-api-key`. */
+  readonly headers: { readonly authorization?: string | undefined }
 }
 
 /** Tells who holds a kind of credential. */

@@ -126,8 +126,8 @@ t.test('a credential that was checked is not checked again, until something has 
       if (credential === 'other_bad') throw badCredential('bad')
       return { kind: 'api_key' as const, id: credential, scopes: ScopeSet.of(['items:read']) }
     },
-    recall: ({ id }: { id: string }, { address }: { address: string }) => {
-      if (address !== '127.0.0.1') throw badCredential('from elsewhere')
+    recall: ({ id }: { id: string }, { ip }: { ip: string }) => {
+      if (ip !== '127.0.0.1') throw badCredential('from elsewhere')
       recalled.push(id)
     }
   }

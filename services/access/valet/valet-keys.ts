@@ -67,9 +67,9 @@ export class ValetKeys implements Authenticator {
     return this.#lookUp(credential, kid, caller)
   }
 
-  recall (principal: Principal, { address, isBearer }: Caller): void {
-    if (!isBearer) throw badCredential('a valet key in x-api-key')
-    if (principal.addresses?.covers(address) === false) throw forbidden('The credential may not be used from this address: ask for one that may.')
+  recall (principal: Principal, caller: Caller): void {
+    if (caller.headers.authorization === undefined) throw badCredential('a valet key in x-api-key')
+    if (principal.addresses?.covers(caller.ip) === false) throw forbidden('The credential may not be used from this address: ask for one that may.')
   }
 
   /**

@@ -13,7 +13,7 @@ import type { Database } from '../../../../services/database.js'
 import type { Owner } from '../../../support/servers.js'
 
 export const SECRET = 'a-secret-that-only-the-tests-have'
-export const CALLER = { address: '127.0.0.1', isBearer: true }
+export const CALLER = { ip: '127.0.0.1', headers: { authorization: 'Bearer' } }
 
 export const ADMINISTRATOR: Principal = { kind: 'administrator', id: 'administrator', scopes: ScopeSet.of(['*']) }
 export const LOCAL: Principal = { kind: 'local', id: 'local', scopes: ScopeSet.of(['items:*', 'valet:*', 'valet:issue']) }

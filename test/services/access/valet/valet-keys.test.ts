@@ -38,7 +38,7 @@ t.test('a valet key', async (t) => {
     const { id, token } = await issue(ADMINISTRATOR, {
       scopes: ['cache:read', 'items:*'], namespaces: ['a'], resources: ['cache/a/user:*'], addresses: ['10.0.0.0/8'], maxBytes: 1000, ttl: 60
     })
-    const principal = await bearer(token, { address: '10.1.2.3', isBearer: true })
+    const principal = await bearer(token, { ip: '10.1.2.3', headers: { authorization: `Bearer ${token}` } })
     t.match(principal, { kind: 'valet_key', id: `valet:${id}`, maxBytes: 1000, lineage: [id], expiresAt: NOON + 60_000, spend: undefined })
     t.strictSame(principal.scopes.permissions(), ['cache:read', 'items:read', 'items:write', 'items:delete'])
     t.strictSame([...principal.namespaces ?? []], ['a'])
@@ -79,10 +79,10 @@ t.test('a valet key', async (t) => {
       scopes: ['cache:read'], namespaces: ['a'], resources: ['cache/a/user:7'], addresses: ['10.9.0.0/16', '::ffff:10.1.1.1', '2001:db8:1::1'], maxBytes: 100, ttl: 600
     })
     for (const address of ['10.9.9.9', '::ffff:10.9.9.9', '::ffff:0a09:0909', '10.1.1.1', '2001:db8:1::1']) {
-      t.match(await bearer(token, { address, isBearer: true }), { kind: 'valet_key' }, address)
+      t.match(await bearer(token, { ip: address, headers: { authorization: `Bearer ${token}` } }), { kind: 'valet_key' }, address)
     }
     for (const address of ['10.8.0.1', '::ffff:10.8.0.1', '2001:db8:1::2', '127.0.0.1', '']) {
-      await t.rejects(bearer(token, { address, isBearer: true }), FORBIDDEN, address)
+      await t.rejects(bearer(token, { ip: address, headers: { authorization: `Bearer ${token}` } }), FORBIDDEN, address)
     }
   })
 
