@@ -120,10 +120,12 @@ function eventOf (request: FastifyRequest): Omit<AuditEvent, 'outcome'> {
   const { principal, params, query, body, routeOptions: { config: { scope = 'public', audit = ACCESS, touches }, url = '' } } = request
   const said = (name: string): string | undefined => [params, query, body].map((part) => textIn(part, name)).find((text) => text !== undefined)
   const namespace = said('namespace') ?? (url.startsWith('/api/cache/') ? 'default' : undefined)
-  const key = said('key')
+  // The name of a setting is no secret, as the key of an entry may be.
+  const setting = url.startsWith('/config/') ? textIn(params, 'key') : undefined
+  const key = setting === undefined ? said('key') : undefined
   const { gatekeeper } = request.server
   // Whoever takes an id for the credential sends that in the path.
-  const resource = resourceOf({ permission: scope, index: 0, touches }, params as PathParameters)
+  const resource = setting === undefined ? resourceOf({ permission: scope, index: 0, touches }, params as PathParameters) : `config/${setting}`
   return {
     at: Date.now(),
     principal: principal.id,

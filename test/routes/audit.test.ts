@@ -37,6 +37,8 @@ void t.test('the audit log over HTTP', async (t) => {
     t.match(await entries({ action: 'key.revoke' }), [{ resource: 'keys/none', status: 404 }])
     await tenants.as('administrator', { method: 'POST', url: '/api/cache/clear?namespace=shop&dry_run=true' })
     t.match((await entries())[0], { action: 'cache.clear', outcome: 'success', reason: 'A dry run: nothing was done.' })
+    await tenants.as('administrator', { method: 'PUT', url: '/config/samples.posts.list_ttl', payload: { value: 5 }, headers: { 'if-match': '*' } })
+    t.match(await entries({ action: 'config.change' }), [{ resource: 'config/samples.posts.list_ttl', key_hash: null, status: 200 }], 'the name of a setting is no secret')
   })
 
   await t.test('reads and writes of entries are not', async (t) => {
@@ -81,6 +83,7 @@ void t.test('the audit log over HTTP', async (t) => {
       [['denied', 1], ['success', 1], ['success', 1], ['success', 1]], 'each of them, where there are so many')
     // Somebody takes the id for the key.
     await tenants.as('administrator', { method: 'DELETE', url: `/keys/${token}` })
+    await tenants.as('administrator', { method: 'DELETE', url: `/config/${token}`, headers: { 'if-match': '*' } })
     const everything = JSON.stringify(await entries({ limit: '1000' }))
     for (const secret of [token, ADMINISTRATOR, 'made-up-7']) t.notMatch(everything, secret)
   })

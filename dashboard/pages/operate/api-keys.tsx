@@ -12,6 +12,7 @@ import { Table } from '../../parts/table.js'
 import { useRoute } from '../../route.js'
 import { ApiKeyForm } from './api-key-form.js'
 import { ApiKeyRotation } from './api-key-rotation.js'
+import { Done } from './done.js'
 import { KeyFilters, MoreKeys } from './key-list-tools.js'
 import { ALL_KEYS, filterKeys, FIRST_KEYS } from './list-of-keys.js'
 import { scopeText } from './scope-list.js'
@@ -50,8 +51,8 @@ function KeyList ({ round, onRotate }: { round: number, onRotate: (issued: Issue
   const { query } = useRoute()
   const filter = { state: query['state'] ?? '', text: query['text'] ?? '' }
   const [limit, setLimit] = useState(FIRST_KEYS)
-  const { data, error, reload } = useAsk((api, signal) => api.get<ApiKeyListReply>('/keys', { query: { order: 'newest', limit }, signal }), [limit, round])
-  useEvery(LOOK, reload)
+  const { data, error, isLoading, reload } = useAsk((api, signal) => api.get<ApiKeyListReply>('/keys', { query: { order: 'newest', limit }, signal }), [limit, round])
+  useEvery(LOOK, () => { if (!isLoading) reload() })
   const [rotated, setRotated] = useState<ApiKey>()
   const [revoked, setRevoked] = useState<ApiKey>()
   const [said, setSaid] = useState<string>()
@@ -76,7 +77,7 @@ function KeyList ({ round, onRotate }: { round: number, onRotate: (issued: Issue
   return (
     <Panel title='API keys' busy={data === undefined && error === undefined}>
       {error !== undefined && <Notice kind='error' error={error} />}
-      {said !== undefined && <Notice kind='success'><p>{said}</p></Notice>}
+      <Done said={said} />
       <KeyFilters filter={filter} />
       {data !== undefined && (
         <Table

@@ -26,8 +26,8 @@ export function AuditLog () {
   const [isFollowing, setFollowing] = useState(true)
   const [log, setLog] = useState<LogPages<AuditEntry> & { of: string }>()
   const name = JSON.stringify(asked)
-  const { data, error, reload } = useAsk(async (api, signal) => ({ of: name, page: await api.get<AuditReply>('/audit', { query: { ...asked, limit: PAGE }, signal }) }), [name])
-  useEvery(isFollowing ? LOOK : undefined, reload)
+  const { data, error, isLoading, reload } = useAsk(async (api, signal) => ({ of: name, page: await api.get<AuditReply>('/audit', { query: { ...asked, limit: PAGE }, signal }) }), [name])
+  useEvery(isFollowing ? LOOK : undefined, () => { if (!isLoading) reload() })
   useEffect(() => {
     if (data === undefined) return
     const { of, page } = data
@@ -56,9 +56,9 @@ export function AuditLog () {
             : <Empty title='Nothing was done yet'><p>Administrative acts, denials and uses of valet keys stand here as they come.</p></Empty>}
           columns={[
             { key: 'time', title: 'When', render: ({ until, count }) => <>{when(until)}{count > 1 && <div class='quiet'>{count} times</div>}</> },
-            { key: 'principal', title: 'Who', render: ({ principal, kind }) => <><code>{principal === '' ? 'nobody said' : principal}</code><div class='quiet'>{kind.replaceAll('_', ' ')}</div></> },
+            { key: 'principal', title: 'Who', render: ({ principal, kind }) => <><code>{principal === '' ? 'nobody said' : principal}</code>{kind !== principal && <div class='quiet'>{kind.replaceAll('_', ' ')}</div>}</> },
             { key: 'action', title: 'What', render: ({ action, resource }) => <><code>{action}</code>{resource !== null && <div class='quiet'><code>{resource}</code></div>}</> },
-            { key: 'outcome', title: 'Outcome', render: ({ outcome, status }) => <><Badge tone={TONES[outcome]}>{outcome}</Badge> {status}</> },
+            { key: 'outcome', title: 'Outcome', render: ({ outcome, status, reason }) => <><Badge tone={TONES[outcome]}>{outcome}</Badge> {status}{reason !== null && <div class='quiet'>{reason}</div>}</> },
             { key: 'more', title: 'More', render: (entry) => <More of={entry} /> }
           ]}
         />
@@ -77,7 +77,7 @@ function Filters ({ filter }: { filter: AuditFilter }) {
   }
   const clear = (): void => { setQuery(auditFilterOf({}) as unknown as Record<string, string>) }
   return (
-    <form class='toolbar' role='search' onSubmit={submit}>
+    <form class='columns' role='search' onSubmit={submit}>
       <TextField label='Who' hint='As in key:0EXAMPLE' value={draft.principal} onInput={change('principal')} />
       <TextField label='What' hint='As in config.change' value={draft.action} onInput={change('action')} />
       <Choice label='Outcome' value={draft.outcome} onInput={change('outcome')} choices={[['', 'Any'], ['success', 'Success'], ['denied', 'Denied'], ['failure', 'Failure']]} />
@@ -92,9 +92,9 @@ function Filters ({ filter }: { filter: AuditFilter }) {
   )
 }
 
-function More ({ of: { time, count, scope, namespace, key_hash: hash, address, reason, request_id: request } }: { of: AuditEntry }) {
+function More ({ of: { time, count, scope, namespace, key_hash: hash, address, request_id: request } }: { of: AuditEntry }) {
   const facts = ([
-    ['First', count > 1 ? when(time) : null], ['Demanded', scope], ['Why', reason], ['Namespace', namespace], ['Key, SHA-256', hash], ['From', address], ['Request', request]
+    ['First', count > 1 ? when(time) : null], ['Demanded', scope], ['Namespace', namespace], ['Key, SHA-256', hash], ['From', address], ['Request', request]
   ] as const).filter(([, value]) => value !== null && value !== '')
   return (
     <details>

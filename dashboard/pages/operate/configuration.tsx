@@ -9,6 +9,7 @@ import { Panel } from '../../parts/panel.js'
 import { Table } from '../../parts/table.js'
 import { Choice, TextField } from '../../parts/text-field.js'
 import { hashOf, setQuery, useRoute } from '../../route.js'
+import { Processes } from './processes.js'
 import { SettingDetail } from './setting-detail.js'
 import { changedSetting, filterSettings, shownValue, withSetting } from './setting-list.js'
 import { SourceBadge } from './source-badge.js'
@@ -17,47 +18,58 @@ import { StreamBadge } from './stream-badge.js'
 /** Every setting, with the changes that anybody makes as they are made. */
 export function Configuration () {
   const { query } = useRoute()
-  const { settings, isStale, error, elsewhere, stream, change } = useSettings()
+  const { settings, isStale, error, elsewhere, stream, change, put } = useSettings()
   const filter = { text: query['text'] ?? '', source: query['source'] ?? '' }
   const chosen = settings?.find(({ key }) => key === query['setting'])
+  // Where one was, after the setting is closed.
+  const last = useRef(chosen?.key)
+  useEffect(() => {
+    if (chosen === undefined && last.current !== undefined) document.getElementById(linkOf(last.current))?.focus()
+    last.current = chosen?.key
+  }, [chosen?.key])
   if (settings === undefined) return error === undefined ? <p class='quiet' role='status'>Loading the settings…</p> : <Notice kind='error' error={error} />
   const rows = filterSettings(settings, filter)
   return (
     <div class={chosen === undefined ? undefined : 'beside'}>
-      {chosen !== undefined && <SettingDetail key={chosen.key} setting={chosen} elsewhere={elsewhere.get(chosen.key)} onChange={change} />}
-      <Panel title='Settings' actions={<StreamBadge {...stream} />}>
-        {error !== undefined && <Notice kind='error' error={error} />}
-        {isStale && <Notice kind='warning'><p>The database cannot be asked now: the last values hold, and none can be changed until it is back.</p></Notice>}
-        <div class='toolbar' role='search'>
-          <TextField label='Filter' type='search' value={filter.text} onInput={(text) => { setQuery({ text }) }} />
-          <Choice
-            label='Source' value={filter.source} onInput={(source) => { setQuery({ source }) }}
-            choices={[['', 'Any'], ['default', 'Default'], ['environment', 'Environment'], ['store', 'Store']]}
+      {chosen !== undefined && <SettingDetail key={chosen.key} setting={chosen} elsewhere={elsewhere.get(chosen.key)} onChange={change} onRead={put} />}
+      <div class='list'>
+        <Panel title='Settings' actions={<StreamBadge {...stream} />}>
+          {error !== undefined && <Notice kind='error' error={error} />}
+          {isStale && <Notice kind='warning'><p>The database cannot be asked now: the last values hold, and none can be changed until it is back.</p></Notice>}
+          <div class='toolbar' role='search'>
+            <TextField label='Filter' type='search' value={filter.text} onInput={(text) => { setQuery({ text }) }} />
+            <Choice
+              label='Source' value={filter.source} onInput={(source) => { setQuery({ source }) }}
+              choices={[['', 'Any'], ['default', 'Default'], ['environment', 'Environment'], ['store', 'Store']]}
+            />
+          </div>
+          <p class='quiet' role='status'>{rows.length === settings.length ? `${rows.length} settings` : `${rows.length} of ${settings.length} settings`}</p>
+          <Table
+            caption='Settings with their values' rows={rows} rowKey={({ key }) => key} isCurrent={({ key }) => key === chosen?.key}
+            empty={<Empty title='No setting is like that'><p>Take a word out of the filter, or choose another source.</p></Empty>}
+            columns={[
+              {
+                key: 'key',
+                title: 'Setting',
+                render: ({ key, description }) => (
+                  <>
+                    <a id={linkOf(key)} href={hashOf('operate/configuration', { ...query, setting: key })}><code>{key}</code></a>
+                    <div class='quiet'>{description}</div>
+                  </>
+                )
+              },
+              { key: 'value', title: 'Value', render: (setting) => <><code>{shownValue(setting)}</code>{elsewhere.has(setting.key) && <div><Badge tone='warn'>changed elsewhere</Badge></div>}</> },
+              { key: 'source', title: 'Source', render: ({ source }) => <SourceBadge source={source} /> }
+            ]}
           />
-        </div>
-        <p class='quiet' role='status'>{rows.length === settings.length ? `${rows.length} settings` : `${rows.length} of ${settings.length} settings`}</p>
-        <Table
-          caption='Settings with their values' rows={rows} rowKey={({ key }) => key} isCurrent={({ key }) => key === chosen?.key}
-          empty={<Empty title='No setting is like that'><p>Take a word out of the filter, or choose another source.</p></Empty>}
-          columns={[
-            {
-              key: 'key',
-              title: 'Setting',
-              render: ({ key, description }) => (
-                <>
-                  <a href={hashOf('operate/configuration', { ...query, setting: key })}><code>{key}</code></a>
-                  <div class='quiet'>{description}</div>
-                </>
-              )
-            },
-            { key: 'value', title: 'Value', render: (setting) => <><code>{shownValue(setting)}</code>{elsewhere.has(setting.key) && <div><Badge tone='warn'>changed elsewhere</Badge></div>}</> },
-            { key: 'source', title: 'Source', render: ({ source }) => <SourceBadge source={source} /> }
-          ]}
-        />
-      </Panel>
+        </Panel>
+        <Processes />
+      </div>
     </div>
   )
 }
+
+const linkOf = (key: string): string => `setting-${key}`
 
 /** The settings as they are now, and which of them others have changed since the page was opened. */
 function useSettings () {
@@ -106,7 +118,7 @@ function useSettings () {
     setElsewhere((last) => new Map([...last].filter(([key]) => key !== setting.key)))
     put(setting)
   }
-  return { settings, isStale: data?.stale === true, error: error ?? fault, elsewhere, stream, change }
+  return { settings, isStale: data?.stale === true, error: error ?? fault, elsewhere, stream, change, put }
 }
 
 /** By what a change is known again. One that took a setting out of the store has a revision that its answer does not tell. */

@@ -11,6 +11,7 @@ import { Progress } from '../../parts/progress.js'
 import { Table } from '../../parts/table.js'
 import { Value } from '../../parts/value.js'
 import { ProblemError } from '../../problem-error.js'
+import { Done } from './done.js'
 import { isUnlimited } from './offered.js'
 
 /** Milliseconds between two looks at the list. */
@@ -21,8 +22,8 @@ const PAGE = 1000
 export function DeadLetters () {
   const api = useApi()
   const mayRetry = useMay()('events:write') && isUnlimited(useCaller())
-  const { data, error, reload } = useAsk((api, signal) => api.get<DeadLetterListReply>('/events/dead-letters', { query: { limit: PAGE }, signal }), [])
-  useEvery(LOOK, reload)
+  const { data, error, isLoading, reload } = useAsk((api, signal) => api.get<DeadLetterListReply>('/events/dead-letters', { query: { limit: PAGE }, signal }), [])
+  useEvery(LOOK, () => { if (!isLoading) reload() })
   const [isAsking, setAsking] = useState(false)
   const [progress, setProgress] = useState<{ done: number, of: number }>()
   const [said, setSaid] = useState<string>()
@@ -55,7 +56,7 @@ export function DeadLetters () {
       actions={mayRetry && letters.length > 1 && <Button busy={busy === 'all'} onClick={() => { setAsking(true) }}>Retry all</Button>}
     >
       {(error ?? failed) !== undefined && <Notice kind='error' error={error ?? failed} />}
-      {said !== undefined && <Notice kind='success'><p>{said} What fails again comes back here.</p></Notice>}
+      <Done said={said} more='What fails again comes back here.' />
       {busy === 'all' && progress !== undefined && <Progress label='Having them tried again' value={progress.done} max={progress.of} text={`${progress.done} of ${progress.of}`} />}
       {data !== undefined && (
         <Table

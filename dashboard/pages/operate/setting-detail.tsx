@@ -19,10 +19,12 @@ export interface SettingDetailProps {
   elsewhere: SettingChange | undefined
   /** Told of each change that is made here. */
   onChange: (setting: Setting) => void
+  /** Told how it is, where that is news. */
+  onRead: (setting: Setting) => void
 }
 
 /** One setting: what holds and why, how it changes, how it did. */
-export function SettingDetail ({ setting, elsewhere, onChange }: SettingDetailProps) {
+export function SettingDetail ({ setting, elsewhere, onChange, onRead }: SettingDetailProps) {
   const { key, changeable, description, revision, updated_at: at, updated_by: by } = setting
   const isFree = isUnlimited(useCaller())
   const may = useMay()
@@ -49,7 +51,7 @@ export function SettingDetail ({ setting, elsewhere, onChange }: SettingDetailPr
             <p>It holds from the start of the service to its end: set <code>{key}</code> in the environment or in <code>.env</code>, and start again.</p>
           </Notice>
         )}
-        {changeable && isFree && may('config:write') && <SettingEditor setting={setting} onChange={onChange} />}
+        {changeable && isFree && may('config:write') && <SettingEditor setting={setting} onChange={onChange} onRead={onRead} />}
         {changeable && isFree && may('config:delete') && setting.source === 'store' && <SettingRemoval setting={setting} below={explained?.layers?.filter(({ source }) => source !== 'store').at(-1)} onChange={onChange} />}
       </Panel>
       {changeable && <SettingHistory setting={setting} mayRollBack={isFree && may('config:write')} onChange={onChange} />}

@@ -11,8 +11,16 @@ import { shownValue } from './setting-list.js'
 import { parseValue, textOf } from './setting-value.js'
 import { SourceBadge } from './source-badge.js'
 
+export interface SettingEditorProps {
+  setting: Setting
+  /** Told of each change that is made here. */
+  onChange: (setting: Setting) => void
+  /** Told how it is, where that is news. */
+  onRead: (setting: Setting) => void
+}
+
 /** Changes a setting in two steps: a dry run shows what would be, and then it is. */
-export function SettingEditor ({ setting, onChange }: { setting: Setting, onChange: (setting: Setting) => void }) {
+export function SettingEditor ({ setting, onChange, onRead }: SettingEditorProps) {
   const api = useApi()
   const schema = setting.schema ?? {}
   const path = `/config/${encodeURIComponent(setting.key)}`
@@ -21,23 +29,21 @@ export function SettingEditor ({ setting, onChange }: { setting: Setting, onChan
   const [draft, setDraft] = useState(() => textOf(setting.value, schema))
   const [fault, setFault] = useState<string>()
   const [would, setWould] = useState<Setting>()
-  const [theirs, setTheirs] = useState<Setting>()
   const [applied, setApplied] = useState<string>()
   const { run, busy, error, clear } = useDo()
   const isDraft = draft !== textOf(base.value, schema)
-
+  const isBehind = setting.revision !== base.revision || setting.source !== base.source
+  // While a change of one's own is on its way, its news may come before its answer.
+  const theirs = busy === 'apply' ? undefined : isBehind && isDraft ? setting : undefined
   useEffect(() => {
-    if (setting.revision === base.revision && setting.source === base.source) return
-    if (isDraft) setTheirs(setting)
-    else begin(setting)
-  }, [setting])
+    if (isBehind && !isDraft && busy === undefined) begin(setting)
+  }, [isBehind, isDraft, busy])
 
   const begin = (from: Setting, text = textOf(from.value, schema)): void => {
     setBase(from)
     setDraft(text)
     setFault(undefined)
     setWould(undefined)
-    setTheirs(undefined)
   }
   const put = async (value: unknown, from: Setting, isDry: boolean): Promise<Setting | undefined> => {
     try {
@@ -46,7 +52,7 @@ export function SettingEditor ({ setting, onChange }: { setting: Setting, onChan
       if (!(error instanceof ProblemError)) throw error
       if (error.status === 412) {
         setWould(undefined)
-        setTheirs(await api.get<Setting>(path))
+        onRead(await api.get<Setting>(path))
         return undefined
       }
       const said = error.errors.find(({ path }) => path.startsWith('body'))

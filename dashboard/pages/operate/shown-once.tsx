@@ -16,9 +16,13 @@ export interface ShownOnceProps {
 export function ShownOnce ({ title, bearer, note, onDone }: ShownOnceProps) {
   const place = useRef<HTMLDivElement>(null)
   useEffect(() => { place.current?.focus() }, [])
+  const done = (): void => {
+    place.current?.closest<HTMLElement>('[role="tabpanel"]')?.focus()
+    onDone()
+  }
   return (
     <div ref={place} tabIndex={-1} class='once'>
-      <Panel title={title} actions={<Button onClick={onDone}>I have it</Button>}>
+      <Panel title={title} actions={<Button onClick={done}>I have it</Button>}>
         <p role='status'><strong>It is shown this once:</strong> copy it now. {note}</p>
         <Copy text={bearer.secret} label='The new credential' />
         <p>To try it in a shell:</p>

@@ -11,6 +11,7 @@ import { Panel } from '../../parts/panel.js'
 import { Table } from '../../parts/table.js'
 import { TextField } from '../../parts/text-field.js'
 import { useRoute } from '../../route.js'
+import { Done } from './done.js'
 import { KeyFilters, MoreKeys } from './key-list-tools.js'
 import { ALL_KEYS, filterKeys, FIRST_KEYS } from './list-of-keys.js'
 import { scopeText } from './scope-list.js'
@@ -53,8 +54,8 @@ function ValetList ({ round }: { round: number }) {
   const { query } = useRoute()
   const filter = { state: query['state'] ?? '', text: query['text'] ?? '' }
   const [limit, setLimit] = useState(FIRST_KEYS)
-  const { data, error, reload } = useAsk((api, signal) => api.get<ValetKeyListReply>('/valet/tokens', { query: { order: 'newest', limit }, signal }), [limit, round])
-  useEvery(LOOK, reload)
+  const { data, error, isLoading, reload } = useAsk((api, signal) => api.get<ValetKeyListReply>('/valet/tokens', { query: { order: 'newest', limit }, signal }), [limit, round])
+  useEvery(LOOK, () => { if (!isLoading) reload() })
   const [revocation, setRevocation] = useState<Revocation>()
   const [said, setSaid] = useState<string>()
   const { run, busy, error: failed, clear } = useDo()
@@ -77,7 +78,7 @@ function ValetList ({ round }: { round: number }) {
   return (
     <Panel title='Valet keys' busy={data === undefined && error === undefined}>
       {error !== undefined && <Notice kind='error' error={error} />}
-      {said !== undefined && <Notice kind='success'><p>{said}</p></Notice>}
+      <Done said={said} />
       <KeyFilters filter={filter} />
       {data !== undefined && (
         <Table
