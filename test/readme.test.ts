@@ -33,7 +33,7 @@ t.test('every command of the tour works', async (t) => {
 })
 
 t.test('what the documents name is there', async (t) => {
-  for (const name of ['README.md', 'docs/architecture.md', 'docs/adding.md', 'docs/credentials.md', 'CONTRIBUTING.md']) {
+  for (const name of ['README.md', 'docs/architecture.md', 'docs/adding.md', 'docs/credentials.md', 'docs/dashboard.md', 'CONTRIBUTING.md']) {
     const text = read(name)
     const scripts = (JSON.parse(read('package.json')) as { scripts: Record<string, string> }).scripts
     for (const [, script = ''] of text.matchAll(/`npm run ([a-z:]+)/g)) t.hasOwnProp(scripts, script, `${name}: npm run ${script}`)
