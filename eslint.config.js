@@ -21,6 +21,8 @@ export default [
       // A schema and its type share a name.
       '@typescript-eslint/no-redeclare': 'off',
       '@typescript-eslint/no-explicit-any': 'error',
+      // Left with no names, an import would still run the module, and be bundled for browsers.
+      '@typescript-eslint/no-import-type-side-effects': 'error',
       '@typescript-eslint/consistent-type-imports': ['error', { disallowTypeAnnotations: false }]
     }
   }

@@ -9,7 +9,7 @@ import { type Principal, seesKey, seesNamespace } from '../../services/access/pr
 import { checkKey, checkPattern } from '../../services/names.js'
 import { toNewEntry } from '../../services/new-entry.js'
 import { exportCache, type ExportScope } from '../../services/transfer/export.js'
-import { type ImportFormat } from '../../services/transfer/format.js'
+import type { ImportFormat } from '../../services/transfer/format.js'
 import { type ImportedEntry, importInto } from '../../services/transfer/import.js'
 import { Spool } from '../../services/transfer/spool.js'
 import { WHOLE } from './costs.js'

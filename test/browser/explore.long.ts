@@ -90,6 +90,8 @@ void t.test('the page Explore', async (t) => {
     await conflict.getByText('Grace').waitFor()
     t.match(await ask('GET', '/api/cache/get/user:1?namespace=life'), { cache_item: { value: { name: 'Grace' } } }, 'nothing was stored over it')
     t.strictSame(await inspect(page, 'explore-conflict'), [])
+    await page.keyboard.press('Escape')
+    await page.getByRole('dialog', { name: 'Leave what you typed?' }).getByRole('button', { name: 'Cancel' }).click()
     await conflict.getByRole('button', { name: 'Store mine over it' }).click()
     await dialog.getByText('The entry is stored.').waitFor()
     t.equal(await page.evaluate('document.activeElement.textContent'), 'The entry is stored.')
@@ -103,6 +105,7 @@ void t.test('the page Explore', async (t) => {
     await page.getByRole('dialog', { name: 'Delete the entry?' }).getByRole('button', { name: 'Delete' }).click()
     await status(page, 'user:1 is deleted.')
     await page.getByText('No key matches user:*.').waitFor()
+    t.equal(await page.evaluate('document.activeElement.textContent'), 'user:1 is deleted.', 'the row is gone, and the focus is where that is said')
     t.match(await ask('GET', '/api/cache/get/user:1?namespace=life'), { found: false })
 
     await page.getByRole('button', { name: 'New entry' }).click()

@@ -9,6 +9,7 @@ import { Empty } from '../../parts/empty.js'
 import { Notice } from '../../parts/notice.js'
 import { ProblemError } from '../../problem-error.js'
 import { deleteEntry, readEntry } from './entries.js'
+import { useGuard } from './editor-dialog.js'
 import { EntryActions } from './entry-actions.js'
 import { EntryEditor } from './entry-editor.js'
 import { EntryFacts } from './entry-facts.js'
@@ -55,9 +56,10 @@ export function EntryDialog ({ place, name, size, onChanged, onClose }: EntryDia
   // The button that was pressed is gone, and the focus with it.
   useLayoutEffect(() => { if (!isEdited && said_ !== '') status.current?.focus() }, [isEdited])
   const item = data?.item
+  const { leave, question, onTyped } = useGuard(() => { setEdited(false) })
 
   return (
-    <Dialog title={isEdited ? 'Edit entry' : 'Entry'} wide onClose={() => { if (isEdited) setEdited(false); else onClose() }}>
+    <Dialog title={isEdited ? 'Edit entry' : 'Entry'} wide onClose={() => { if (isEdited) leave(); else onClose() }}>
       <p class='explore-name'><bdi>{name}</bdi></p>
       <p class='quiet'>In {said(place)}</p>
       <p class='explore-said' ref={status} role='status' tabIndex={-1}>{said_}</p>
@@ -65,7 +67,7 @@ export function EntryDialog ({ place, name, size, onChanged, onClose }: EntryDia
         ? (
           <EntryEditor
             place={place} form={formOf(item, leftOf(item.ttl, data!.at))} version={item.version} left={item.ttl === 0 ? undefined : timeLeft(leftOf(item.ttl, data!.at))}
-            onStored={() => { view('The entry is stored.') }} onTheirs={() => { view('This is what is there now.') }} onCancel={() => { setEdited(false) }}
+            onStored={() => { view('The entry is stored.') }} onTheirs={() => { view('This is what is there now.') }} onCancel={leave} onTyped={onTyped}
           />
           )
         : (
@@ -88,6 +90,7 @@ export function EntryDialog ({ place, name, size, onChanged, onClose }: EntryDia
             </p>
           </>
           )}
+      {question}
       {isDeleted && item !== undefined && <Delete place={place} item={item} onClose={() => { setDeleted(false) }} onGone={(what) => { onChanged(); onClose(what) }} onOther={() => { setDeleted(false); change('This is what is there now.') }} />}
     </Dialog>
   )

@@ -24,10 +24,12 @@ export interface EntryEditorProps {
   /** Somebody else was quicker, and theirs is to be looked at. */
   onTheirs: (key: string) => void
   onCancel: () => void
+  /** Is told whether something was typed that is not stored. */
+  onTyped: (isChanged: boolean) => void
 }
 
 /** Stores an entry, over nothing but what was seen: whoever was quicker is shown first. */
-export function EntryEditor ({ place, form: initial, version, left, onStored, onTheirs, onCancel }: EntryEditorProps) {
+export function EntryEditor ({ place, form: initial, version, left, onStored, onTheirs, onCancel, onTyped }: EntryEditorProps) {
   const api = useApi()
   const { run, busy, error } = useDo()
   const [form, setForm] = useState(initial)
@@ -59,6 +61,7 @@ export function EntryEditor ({ place, form: initial, version, left, onStored, on
     event.preventDefault()
     void store(isNew ? { absent: true } : { version })
   }
+  useEffect(() => { onTyped(JSON.stringify(form) !== JSON.stringify(initial)) }, [form])
   const { hint } = DATA_TYPES.find(({ type }) => type === form.dataType)!
 
   return (

@@ -1,11 +1,11 @@
+import type { RefObject } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { CacheKeysReply } from '../../../schemas/cache-administration.js'
 import { useAsk, useMay } from '../../context.js'
-import { Dialog } from '../../parts/dialog.js'
 import { setQuery, useRoute } from '../../route.js'
 import { useBackends, type Backends } from './backends.js'
+import { EditorDialog } from './editor-dialog.js'
 import { EntryDialog } from './entry-dialog.js'
-import { EntryEditor } from './entry-editor.js'
 import { EMPTY_FORM } from './entry-form.js'
 import { ExportPanel } from './export-panel.js'
 import { Filters } from './filters.js'
@@ -27,6 +27,7 @@ export default function Explore () {
   const place: Place = { backend: query['backend'], namespace: query['namespace'] ?? namespaces?.[0] ?? DEFAULT_NAMESPACE }
   const { pattern = '' } = query
   const [status, say] = useState('')
+  const line = useRef<HTMLParagraphElement>(null)
   const [round, setRound] = useState(0)
   const change = (): void => { setRound((round) => round + 1) }
   useEffect(() => { rememberNamespace(place.namespace) }, [place.namespace])
@@ -38,8 +39,8 @@ export default function Explore () {
         key={`${place.backend} ${place.namespace} ${pattern}`} place={place} pattern={pattern} backends={backends}
         onChange={({ backend, namespace }, pattern) => { say(''); setQuery({ backend, namespace, pattern, ...FIRST_PAGE, key: undefined }, true); change() }}
       />
-      <p class='explore-said' role='status'>{status}</p>
-      <Entries place={place} pattern={pattern} query={query} backends={backends} round={round} onChanged={change} say={say} />
+      <p class='explore-said' ref={line} role='status' tabIndex={-1}>{status}</p>
+      <Entries line={line} place={place} pattern={pattern} query={query} backends={backends} round={round} onChanged={change} say={say} />
       <div class='panels explore-tools'>
         {may('cache:delete') && <InvalidatePanel place={place} pattern={pattern} backends={backends} onChanged={change} />}
         {may('cache:read') && <ExportPanel place={place} pattern={pattern} backends={backends} />}
@@ -50,6 +51,8 @@ export default function Explore () {
 }
 
 interface EntriesProps {
+  /** Where it is said what was done. */
+  line: RefObject<HTMLParagraphElement | null>
   place: Place
   pattern: string
   query: Readonly<Record<string, string>>
@@ -60,7 +63,7 @@ interface EntriesProps {
   say: (what: string) => void
 }
 
-function Entries ({ place, pattern, query, round, onChanged, say }: EntriesProps) {
+function Entries ({ line, place, pattern, query, round, onChanged, say }: EntriesProps) {
   const may = useMay()
   const mayRead = may('cache:read')
   const [isMaking, setMaking] = useState(false)
@@ -73,8 +76,17 @@ function Entries ({ place, pattern, query, round, onChanged, say }: EntriesProps
     sizes.current = new Map(reply.keys.map(({ key, size }) => [key, size]))
     return { reply, at: Date.now(), place, pattern, before }
   }, [place.backend, place.namespace, pattern, cursor, round, mayRead])
+  // The row that the focus would go back to may be gone with its entry, or never have been there.
+  const wasOpen = useRef(false)
+  const isGone = useRef(false)
+  useEffect(() => {
+    if (wasOpen.current && key === undefined && (isGone.current || document.activeElement === document.body)) line.current?.focus()
+    wasOpen.current = key !== undefined
+    isGone.current = false
+  }, [key])
   const close = (what = ''): void => {
     say(what)
+    isGone.current = what !== ''
     setQuery({ key: undefined }, true)
   }
   return (
@@ -89,14 +101,11 @@ function Entries ({ place, pattern, query, round, onChanged, say }: EntriesProps
           )
         : may('cache:write') && <p><button type='button' class='primary' onClick={() => { say(''); setMaking(true) }}>New entry</button></p>}
       {isMaking && (
-        <Dialog title='New entry' wide onClose={() => { setMaking(false) }}>
-          <p class='quiet'>In {said(place)}</p>
-          <EntryEditor
-            place={place} form={EMPTY_FORM} version={undefined} onCancel={() => { setMaking(false) }}
-            onStored={({ key }) => { setMaking(false); say(`${key} is stored.`); onChanged() }}
-            onTheirs={(key) => { setMaking(false); setQuery({ key }, true) }}
-          />
-        </Dialog>
+        <EditorDialog
+          title='New entry' about={`In ${said(place)}`} place={place} form={EMPTY_FORM} version={undefined} onCancel={() => { setMaking(false) }}
+          onStored={({ key }) => { setMaking(false); say(`${key} is stored.`); onChanged() }}
+          onTheirs={(key) => { setMaking(false); setQuery({ key }, true) }}
+        />
       )}
       {key !== undefined && mayRead && <EntryDialog key={`${place.backend} ${place.namespace} ${key}`} place={place} name={key} size={sizes.current.get(key)} onChanged={onChanged} onClose={close} />}
     </>

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { encode } from '../../../../../services/cache/encoding.js'
-import { type EncodedValue, type Strategy } from '../../../../../services/cache/entry.js'
+import type { EncodedValue, Strategy } from '../../../../../services/cache/entry.js'
 import { DEFAULT_LIMITS } from '../../../../../services/cache/limits.js'
 import { heldMemory } from '../../../../support/heap.js'
 import { setUp, small } from './setup.js'

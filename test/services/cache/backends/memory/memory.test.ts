@@ -1,6 +1,6 @@
 import t from 'tap'
 import { policyOf, sizeOf, STRATEGIES } from '../../../../../services/cache/entry.js'
-import { type Invalidation } from '../../../../../services/cache/ledger.js'
+import type { Invalidation } from '../../../../../services/cache/ledger.js'
 import { DEFAULT_LIMITS, type Limits } from '../../../../../services/cache/limits.js'
 import { Random } from '../../random.js'
 import { type Held, orders } from '../../textbook.js'
