@@ -77,7 +77,7 @@ function Filters ({ filter }: { filter: AuditFilter }) {
   }
   const clear = (): void => { setQuery(auditFilterOf({}) as unknown as Record<string, string>) }
   return (
-    <form class='columns' role='search' onSubmit={submit}>
+    <form class='columns narrow' role='search' onSubmit={submit}>
       <TextField label='Who' hint='As in key:0EXAMPLE' value={draft.principal} onInput={change('principal')} />
       <TextField label='What' hint='As in config.change' value={draft.action} onInput={change('action')} />
       <Choice label='Outcome' value={draft.outcome} onInput={change('outcome')} choices={[['', 'Any'], ['success', 'Success'], ['denied', 'Denied'], ['failure', 'Failure']]} />

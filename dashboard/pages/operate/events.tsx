@@ -69,9 +69,8 @@ function Listener ({ types }: { types: string }) {
         )}
         columns={[
           { key: 'time', title: 'When', render: ({ time }) => <span title={when(time)}>{timeOfDay(time)}</span> },
-          { key: 'type', title: 'Type', render: ({ type }) => <code>{type}</code> },
-          { key: 'subject', title: 'About', render: ({ subject }) => <code>{subject}</code> },
-          { key: 'data', title: 'More', render: (event) => <details><summary>Details</summary><Value value={event} label={`The event ${event.id}`} /></details> }
+          { key: 'type', title: 'Type', render: (event) => <><code>{event.type}</code><details><summary>Details</summary><Value value={event} label={`The event ${event.id}`} /></details></> },
+          { key: 'subject', title: 'About', render: ({ subject }) => <code>{subject}</code> }
         ]}
       />
     </Panel>
