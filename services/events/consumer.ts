@@ -125,7 +125,11 @@ export class Delivery {
    * one. Whoever takes them has them for half a minute.
    */
   async due (limit: number): Promise<{ consumer: string, eventId: string, attempts: number }[]> {
-    const { rows } = await this.#options.database.query<{ consumer: string, event_id: string, attempts: number }>(SQL`
+    const { database } = this.#options
+    // Mostly there is none, and taking none costs ten times as much as seeing that.
+    const { rowCount } = await database.query(SQL`SELECT FROM event_failures WHERE next_attempt_at <= now() LIMIT 1`)
+    if (rowCount === 0) return []
+    const { rows } = await database.query<{ consumer: string, event_id: string, attempts: number }>(SQL`
       UPDATE event_failures SET next_attempt_at = now() + interval '30 seconds', attempts = attempts + 1 WHERE id IN (
         SELECT id FROM event_failures WHERE next_attempt_at <= now() ORDER BY next_attempt_at LIMIT ${limit} FOR UPDATE SKIP LOCKED)
       RETURNING consumer, event_id, attempts`)

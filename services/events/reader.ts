@@ -13,6 +13,8 @@ export class Reader {
   readonly #name: string
   /** In this life of the process. */
   #begun: string | undefined
+  /** Whether there was an event to begin when it was last asked. */
+  #isBusy = true
 
   constructor (database: Database, outbox: Outbox, name: string) {
     this.#database = database
@@ -47,6 +49,8 @@ export class Reader {
    * finish, since something was away, it may begin again without that being counted.
    */
   async begin (): Promise<{ recorded: RecordedEvent, attempts: number } | undefined> {
+    // A transaction is for more than a look.
+    if (!this.#isBusy && !await this.#isBehind()) return undefined
     const begun = await this.#database.transaction(async (transaction) => {
       const place = await this.#lock(transaction)
       if (place === undefined) return undefined
@@ -58,6 +62,7 @@ export class Reader {
       return { recorded, attempts: row?.attempts ?? 1 }
     })
     this.#begun = begun?.recorded.event.id
+    this.#isBusy = begun !== undefined
     return begun
   }
 
@@ -73,6 +78,14 @@ export class Reader {
       WHERE (xid, position) > (coalesce((SELECT xid FROM event_readers WHERE name = ${this.#name}), '0'), coalesce((SELECT position FROM event_readers WHERE name = ${this.#name}), 0))
       ORDER BY xid, position LIMIT 1`)
     return Math.max(0, row?.lag ?? 0)
+  }
+
+  /** Whether anything was recorded behind the place, if only by a transaction that others have still to wait for. */
+  async #isBehind (): Promise<boolean> {
+    const { rowCount } = await this.#database.query(SQL`
+      SELECT FROM event_readers reader JOIN events event ON (event.xid, event.position) > (reader.xid, reader.position)
+      WHERE reader.name = ${this.#name} LIMIT 1`)
+    return rowCount !== 0
   }
 
   async #lock (transaction: Queryable): Promise<EventPosition | undefined> {
