@@ -4,7 +4,9 @@ import { type IncomingMessage, request } from 'node:http'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { createParser } from 'eventsource-parser'
 import t, { type Test } from 'tap'
+import type { LiveSample } from '../schemas/live.js'
 import { eventually } from './support/caches.js'
 import { databaseUrl, redisUrl } from './support/servers.js'
 import { send, type Service, startService } from './support/service.js'
@@ -71,6 +73,29 @@ t.test('several processes on one port', async (t) => {
     const idle = Math.min(...await Promise.all([1, 2, 3].map(sockets)))
     t.ok(idle >= 4, `each has its part of the connections (${idle})`)
     for (const asked of held) asked.destroy()
+  })
+
+  await t.test('how they do is told second by second of all of them together', async (t) => {
+    const gone = new AbortController()
+    const response = await fetch(`${service.url}/metrics/live`, { headers: { 'last-event-id': String(Date.now()) }, signal: gone.signal })
+    const samples: LiveSample[] = []
+    const parser = createParser({ onEvent: ({ data }) => { samples.push(JSON.parse(data) as LiveSample) } })
+    const reading = (async () => {
+      for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) parser.feed(Buffer.from(chunk).toString())
+    })().catch((error: unknown) => { if (!gone.signal.aborted) throw error as Error })
+    await eventually(() => samples.length > 0, 'a first sample', 10_000)
+    const first = samples.length
+    for (let i = 0; i < 60; i++) await get(`${service.url}/health/live`)
+    const count = (): number => Math.round(samples.slice(first).reduce((sum, { requests, seconds }) => sum + requests.per_second * seconds, 0))
+    await eventually(() => count() >= 60, 'all of them', 20_000)
+    t.equal(count(), 60)
+    await eventually(() => samples.at(-1)!.streams === 1, 'the other streams are gone', 20_000)
+    const last = samples.at(-1)!
+    t.match(last, { process: { processes: WORKERS }, parts: { redis: { status: 'up' } }, breakers: { redis: 'closed' } })
+    t.ok(last.process.resident_bytes > WORKERS * 3e7)
+    t.equal(last.backends[0]?.name, 'redis', 'the default one of several processes')
+    gone.abort()
+    await reading
   })
 
   await t.test('share what is cached: redis is the default, and there is no memory', async (t) => {

@@ -32,12 +32,11 @@ export class Contents {
     const processes = reading.sum('larder_processes') ?? 1
     return this.#caches.map(({ name, cache }) => {
       const { maxItems, maxMemory } = cache.limits
-      const isIts = ({ backend: label }: Readonly<Record<string, string>>): boolean => label === name
       if (cache.backend === 'memory') {
         return {
           name,
-          entries: reading.sum('larder_cache_memory_entries', isIts),
-          bytes: reading.sum('larder_cache_memory_bytes', isIts),
+          entries: reading.sum('larder_cache_memory_entries', ['backend', name]),
+          bytes: reading.sum('larder_cache_memory_bytes', ['backend', name]),
           // Each process has a memory, and keeps to the limits, by itself.
           maxItems: maxItems * processes,
           maxMemory: maxMemory * processes

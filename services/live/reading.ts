@@ -1,11 +1,11 @@
-/** One number of a metric, with its labels. */
-export interface Series {
-  labels: Readonly<Record<string, string>>
+/** One number of a metric; its labels as they are written, `{backend="memory",outcome="hit"}`. */
+interface Series {
+  labels: string
   value: number
 }
 
-type Meant = (labels: Series['labels']) => boolean
-const ALL: Meant = () => true
+/** The label that a series must have. */
+export type Having = readonly [label: string, value: string]
 
 /** What is read of a text, which has much more. */
 const METRICS = new Set([
@@ -15,9 +15,8 @@ const METRICS = new Set([
   'larder_streams_open', 'larder_processes', 'process_cpu_seconds_total', 'process_resident_memory_bytes', 'process_start_time_seconds',
   'nodejs_eventloop_lag_p99_seconds'
 ])
-const LABEL = /(\w+)="((?:[^"\\]|\\.)*)"/g
 
-/** What was counted up to a moment, from Prometheus text of one process or of several together. */
+/** What was counted up to a moment, from Prometheus text of one process or of several together. There are thousands of lines: no more is made of one than is asked for. */
 export class Reading {
   /** Milliseconds, never going back. */
   readonly at: number
@@ -33,22 +32,21 @@ export class Reading {
   }
 
   /** Undefined when nobody told of it. */
-  sum (name: string, isMeant = ALL): number | undefined {
-    const meant = this.#of(name).filter(({ labels }) => isMeant(labels))
-    return meant.length === 0 ? undefined : meant.reduce((sum, { value }) => sum + value, 0)
+  sum (name: string, having?: Having): number | undefined {
+    return this.#values(name, having).reduce<number | undefined>((sum, value) => (sum ?? 0) + value, undefined)
   }
 
   /** The same, the highest of them. */
-  highest (name: string, isMeant = ALL): number | undefined {
-    const meant = this.#of(name).filter(({ labels }) => isMeant(labels))
-    return meant.length === 0 ? undefined : Math.max(...meant.map(({ value }) => value))
+  highest (name: string): number | undefined {
+    const values = this.#values(name)
+    return values.length === 0 ? undefined : Math.max(...values)
   }
 
   /** Sums by the value of a label. */
   by (name: string, label: string, join: (a: number, b: number) => number = (a, b) => a + b): Map<string, number> {
     const sums = new Map<string, number>()
     for (const { labels, value } of this.#of(name)) {
-      const key = labels[label] ?? ''
+      const key = valueOf(label, labels)
       const before = sums.get(key)
       sums.set(key, before === undefined ? value : join(before, value))
     }
@@ -56,17 +54,21 @@ export class Reading {
   }
 
   /** A histogram: how many were not above each bound, `Infinity` among them. */
-  histogram (name: string, isMeant = ALL): Map<number, number> {
-    const counts = new Map<number, number>()
+  histogram (name: string, having?: Having): Map<number, number> {
+    const sums = new Map<string, number>()
     for (const { labels, value } of this.#of(`${name}_bucket`)) {
-      if (!isMeant(labels)) continue
-      const bound = labels['le'] === '+Inf' ? Infinity : Number(labels['le'])
-      counts.set(bound, (counts.get(bound) ?? 0) + value)
+      if (!has(labels, having)) continue
+      const bound = valueOf('le', labels)
+      sums.set(bound, (sums.get(bound) ?? 0) + value)
     }
-    return counts
+    return new Map([...sums].map(([bound, count]) => [bound === '+Inf' ? Infinity : Number(bound), count]))
   }
 
   #of (name: string): readonly Series[] { return this.#series.get(name) ?? [] }
+
+  #values (name: string, having?: Having): number[] {
+    return this.#of(name).filter(({ labels }) => has(labels, having)).map(({ value }) => value)
+  }
 
   #take (line: string): void {
     const brace = line.indexOf('{')
@@ -76,10 +78,22 @@ export class Reading {
     const value = Number(line.slice(space + 1))
     // Nothing was measured yet: prom-client writes Nan.
     if (Number.isNaN(value)) return
-    const labels: Record<string, string> = {}
-    if (brace !== -1) for (const [, label, text] of line.slice(brace, space).matchAll(LABEL)) labels[label!] = text!
+    const each = { labels: brace === -1 ? '' : line.slice(brace, space), value }
     const series = this.#series.get(name)
-    if (series === undefined) this.#series.set(name, [{ labels, value }])
-    else series.push({ labels, value })
+    if (series === undefined) this.#series.set(name, [each])
+    else series.push(each)
   }
+}
+
+function has (labels: string, having: Having | undefined): boolean {
+  return having === undefined || valueOf(having[0], labels) === having[1]
+}
+
+/** Empty where there is no such label. Of the labels that are asked for none has a value that needs an escape. */
+function valueOf (label: string, labels: string): string {
+  for (let at = labels.lastIndexOf(`${label}="`); at > 0; at = labels.lastIndexOf(`${label}="`, at - 1)) {
+    const before = labels[at - 1]
+    if (before === '{' || before === ',') return labels.slice(at + label.length + 2, labels.indexOf('"', at + label.length + 2))
+  }
+  return ''
 }

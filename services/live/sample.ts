@@ -2,7 +2,7 @@ import type { LiveBackend, LiveBreaker, LiveSample } from '../../schemas/live.js
 import type { PartHealth } from '../../schemas/health.js'
 import { isoTime } from '../iso-time.js'
 import { percentilesBetween, rounded } from './percentiles.js'
-import type { Reading } from './reading.js'
+import type { Having, Reading } from './reading.js'
 
 /** What is in a cache, and may be. */
 export interface Content {
@@ -30,28 +30,28 @@ const BREAKERS: readonly LiveBreaker[] = ['closed', 'half-open', 'open']
 export function sampleBetween (before: Reading, now: Reading, { time, contents, parts }: Circumstances): LiveSample {
   const seconds = (now.at - before.at) / 1000
   const rate = (count: number): number => rounded(Math.max(0, count) / seconds)
-  const grown = (name: string, isMeant?: Parameters<Reading['sum']>[1]): number => (now.sum(name, isMeant) ?? 0) - (before.sum(name, isMeant) ?? 0)
-  const latency = (name: string, isMeant?: Parameters<Reading['histogram']>[1]) => percentilesBetween(before.histogram(name, isMeant), now.histogram(name, isMeant))
+  const grown = (name: string, having?: Having): number => (now.sum(name, having) ?? 0) - (before.sum(name, having) ?? 0)
+  const latency = (name: string, having?: Having) => percentilesBetween(before.histogram(name, having), now.histogram(name, having))
 
-  const reads = (isMeant?: Parameters<Reading['sum']>[1]) => {
-    const [hits, misses] = [grown('larder_cache_hits_total', isMeant), grown('larder_cache_misses_total', isMeant)]
+  const reads = (having?: Having) => {
+    const [hits, misses] = [grown('larder_cache_hits_total', having), grown('larder_cache_misses_total', having)]
     return {
       hits_per_second: rate(hits),
       misses_per_second: rate(misses),
       hit_rate: hits + misses > 0 ? rounded(hits / (hits + misses) * 100) : null,
-      evictions_per_second: rate(grown('larder_cache_evictions_total', isMeant))
+      evictions_per_second: rate(grown('larder_cache_evictions_total', having))
     }
   }
   const levels = now.by('larder_breaker_state', 'name', Math.max)
   const breakers = Object.fromEntries([...levels].map(([name, level]) => [name, BREAKERS[level] ?? 'open']))
   const backendOf = ({ name, entries, bytes, maxItems, maxMemory }: Content): LiveBackend => ({
     name,
-    ...reads(({ backend }) => backend === name),
+    ...reads(['backend', name]),
     entries: entries ?? null,
     bytes: bytes ?? null,
     max_items: Number.isFinite(maxItems) ? maxItems : null,
     max_memory: Number.isFinite(maxMemory) ? maxMemory : null,
-    latency: latency(OPERATIONS, ({ backend }) => backend === name),
+    latency: latency(OPERATIONS, ['backend', name]),
     breaker: breakers[name] ?? null
   })
 

@@ -49,7 +49,7 @@ void t.test('the page Live in a browser', async (t) => {
     await shows('the latency', async () => await caption('Latency of answers').textContent(), (text) => /p50: [\d.]+ (µs|ms)p95: .*p99: /.test(text))
     await shows('the evictions', async () => await caption('Evictions per second').textContent(), (text) => /All caches: [1-9]\d*(\.\d)?\/s/.test(text))
     await shows('the memory', async () => await caption('Memory against its limit: memory').textContent(), (text) => /Used: [\d.]+ KiBLimit: 100 MiB/.test(text))
-    t.match(await stat('Entries: memory').textContent(), `${LIMIT}of ${LIMIT}`)
+    t.match(await stat('Entries in memory').textContent(), `${LIMIT}of ${LIMIT}`)
     t.equal(await page.getByText('Nothing was asked in the last minutes.').count(), 0)
 
     await shows('the hot key', async () => await page.getByRole('table', { name: 'The keys that are read most' }).locator('tr').first().textContent(), (text) => text.startsWith(`user:${2 * LIMIT - 1}`))
@@ -58,7 +58,7 @@ void t.test('the page Live in a browser', async (t) => {
     t.match(await page.getByRole('table', { name: 'Entries by TTL' }).textContent(), /entries/)
     // What it rests on is a thousand reads.
     const keys = Array.from({ length: LIMIT }, (_, i) => `user:${i}`)
-    for (let i = 0; i < 30; i++) await send(`${url}/api/cache/get-batch`, 'POST', { keys })
+    for (let i = 0; i < 30; i++) t.equal((await send(`${url}/api/cache/get-batch`, 'POST', keys)).status, 200)
     await shows('the sizes', async () => await page.getByRole('region', { name: 'What if it were larger' }).textContent(), (text) => /× 2: [\d.]+ % with 80 entries/.test(text))
 
     await page.getByRole('region', { name: 'Requests per second' }).getByText('Table').click()
@@ -85,7 +85,7 @@ void t.test('the page Live in a browser', async (t) => {
     await page.getByRole('combobox', { name: 'Backend' }).selectOption('redis')
     await page.getByRole('heading', { name: 'What redis is used for' }).waitFor()
     t.match(page.url(), /#\/live\?backend=redis$/)
-    await shows('what is in it', async () => await stat('Entries: redis').textContent(), (text) => text.startsWith('1any'))
+    await shows('what is in it', async () => await stat('Entries in redis').textContent(), (text) => text.startsWith('1any'))
     await page.reload()
     await page.getByRole('heading', { name: 'What redis is used for' }).waitFor()
     await page.getByRole('combobox', { name: 'Backend' }).selectOption('memory')

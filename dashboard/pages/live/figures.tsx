@@ -26,12 +26,12 @@ export function Figures ({ sample, backend }: { sample: LiveSample, backend: Liv
 }
 
 function Memory ({ backend: { name, bytes: used, entries, max_memory: limit, max_items: maxItems } }: { backend: LiveBackend }) {
-  if (used === null || entries === null) return <Stat label={`Memory: ${name}`} value='unknown' hint='it could not be asked yet' />
+  if (used === null || entries === null) return <Stat label={`Bytes in ${name}`} value='unknown' hint='it could not be asked yet' />
   const share = limit === null || limit === 0 ? 0 : used / limit * 100
   return (
     <>
-      <Stat label={`Memory: ${name}`} value={bytes(used)} hint={limit === null ? 'it has no limit of its own' : `${percent(share)} of ${bytes(limit)}`} {...share >= HIGH && { tone: 'warn' }} />
-      <Stat label={`Entries: ${name}`} value={number(entries)} hint={maxItems === null ? 'any number may be' : `of ${number(maxItems)}`} />
+      <Stat label={`Bytes in ${name}`} value={bytes(used)} hint={limit === null ? 'it has no limit of its own' : `${percent(share)} of ${bytes(limit)}`} {...share >= HIGH && { tone: 'warn' }} />
+      <Stat label={`Entries in ${name}`} value={number(entries)} hint={maxItems === null ? 'any number may be' : `of ${number(maxItems)}`} />
     </>
   )
 }

@@ -66,7 +66,7 @@ export default function Live () {
           </div>
         </>
       )}
-      {may('cache:read') && (!mayWatch || chosen !== undefined || state === 'refused') && chosen !== 'app' && <Usage backend={chosen ?? 'memory'} isPaused={isPaused} />}
+      {may('cache:read') && (!mayWatch || chosen !== undefined || state === 'refused') && chosen !== 'app' && <Usage backend={chosen} isPaused={isPaused} />}
       {chosen === 'app' && <p class='quiet'>What the service’s own cache is used for is not kept: choose a backend of the cache API to see hot keys and sizes.</p>}
     </>
   )

@@ -12,16 +12,16 @@ import { Panel } from '../../parts/panel.js'
 const EVERY = 5000
 const KEYS = 10
 
-/** What a backend is used for, as one process sees it. */
-export function Usage ({ backend, isPaused }: { backend: string, isPaused: boolean }) {
+/** What a backend is used for, as one process sees it. @param backend undefined: the default one */
+export function Usage ({ backend, isPaused }: { backend: string | undefined, isPaused: boolean }) {
   const { data, error, reload } = useAsk(async (api, signal) => ({
     of: backend, ...await api.get<CacheAnalyticsReply>('/api/cache/analytics', { query: { backend, limit: KEYS }, signal })
   }), [backend])
   useEvery(isPaused ? undefined : EVERY, reload)
-  const analytics = data?.of === backend ? data.analytics : undefined
+  const analytics = data !== undefined && data.of === backend ? data.analytics : undefined
   return (
     <section aria-labelledby='usage'>
-      <h2 id='usage' class='part'>What {backend} is used for</h2>
+      <h2 id='usage' class='part'>What {backend ?? analytics?.backend ?? 'the cache'} is used for</h2>
       {error !== undefined && <Notice kind='error' error={error} />}
       {analytics === undefined
         ? error === undefined && <p class='quiet'>It is being asked.</p>
