@@ -245,7 +245,16 @@ t.test('several processes on one port, with TLS, and a worker of its own', async
   execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1',
     '-subj', '/CN=localhost', '-keyout', keyFile, '-out', certFile], { stdio: 'ignore' })
   const env = {
-    DATABASE_URL: await databaseUrl(t), REDIS_URL: await redisUrl(t), DATA_DIR: folder, SAMPLE_DATA: 'true', CACHE_DEADLINE: '1000', SHUTDOWN_DELAY: '0', OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url
+    DATABASE_URL: await databaseUrl(t),
+    REDIS_URL: await redisUrl(t),
+    DATA_DIR: folder,
+    SAMPLE_DATA: 'true',
+    CACHE_DEADLINE: '1000',
+    SHUTDOWN_DELAY: '0',
+    OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
+    // Nothing but what callers want to have kept.
+    OTEL_TRACES_SAMPLER: 'parentbased_traceidratio',
+    OTEL_TRACES_SAMPLER_ARG: '0'
   }
   const service: Service = await startService(t, { ...env, WORKERS: '2', WORKER: 'false', TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile })
   await eventually(() => service.log().includes('2 processes serve'), 'all processes', 60_000)
@@ -256,10 +265,12 @@ t.test('several processes on one port, with TLS, and a worker of its own', async
   worker.stdout.setEncoding('utf8').on('data', (chunk: string) => { workersLog += chunk })
   await eventually(() => workersLog.includes('is at work'), 'the worker', 30_000)
 
-  const ask = async (path: string, { method = 'GET', body }: { method?: string, body?: object } = {}): Promise<string> => {
-    const { id, traceparent } = callersTrace()
+  const ids = new Set<string>()
+  const ask = async (path: string, { method = 'GET', body, flags = '01' }: { method?: string, body?: object, flags?: string } = {}): Promise<string> => {
+    const { id, traceparent } = callersTrace(flags)
+    if (flags === '01') ids.add(id)
     const asked = request(`${service.url}${path}`, {
-      method, agent: new Agent({ keepAlive: false, rejectUnauthorized: false }), headers: { traceparent, ...body && { 'content-type': 'application/json' } }
+      method, agent: new Agent({ keepAlive: false, rejectUnauthorized: false }), headers: { ...flags !== '' && { traceparent }, ...body && { 'content-type': 'application/json' } }
     })
     asked.end(body && JSON.stringify(body))
     const [response] = await once(asked, 'response') as [IncomingMessage]
@@ -292,8 +303,10 @@ t.test('several processes on one port, with TLS, and a worker of its own', async
   t.equal(consumer.resource['process.pid'], worker.pid)
   t.same(around(consumer, spans), ['handler', 'request', 'PUT /products/:id'])
 
+  for (const flags of ['', '00']) await ask('/products/1', { method: 'PUT', body: { price: 8 }, flags })
   worker.kill('SIGTERM')
   service.kill('SIGTERM')
   t.same(await ended, [0, null])
   t.same(await service.ended, { code: 0, signal: null })
+  t.same(receiver.spans.filter(({ traceId }) => !ids.has(traceId)), [], 'what no caller wants to have kept is not')
 })
