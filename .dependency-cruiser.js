@@ -10,7 +10,7 @@ const room = (name, comment, path, allowed, exceptions = {}) => ({
   comment,
   severity: 'error',
   from: { path, ...exceptions },
-  to: { path: ['^(config|schemas|services|plugins|routes|dashboard|test|bench|demos|scripts|tools)/', '^[^/]+\\.ts$'], pathNot: allowed }
+  to: { path: ['^(config|schemas|services|plugins|routes|dashboard|test|bench|demos|scripts|tools|clients)/', '^[^/]+\\.ts$'], pathNot: allowed }
 })
 
 export default {
@@ -31,6 +31,7 @@ export default {
       from: { path: '^dashboard/' },
       to: { path: '^schemas/', ...valuesOnly }
     },
+    room('clients', 'Clients speak HTTP, and are used without the service.', '^clients/', ['^clients/']),
     room('demos', 'Demonstrations speak HTTP.', '^demos/', ['^(demos|tools)/']),
     {
       name: 'schemas-are-types-to-services',
@@ -90,7 +91,8 @@ export default {
     {
       name: 'nothing-unresolved',
       severity: 'error',
-      from: {},
+      // What clients import is installed, or generated, by `npm run clients`.
+      from: { pathNot: '^clients/' },
       to: { couldNotResolve: true }
     },
     {

@@ -4,6 +4,7 @@ import type { FastifySchema } from 'fastify'
 import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import { addComponents } from './components.js'
+import { optionalBody, plainSchemas } from './openapi-schemas.js'
 import { REFERENCE_POLICY } from './static.js'
 import { Problem, problems, ref, type ProblemStatus } from '../schemas/common.js'
 
@@ -44,7 +45,7 @@ interface Answer { description: string, headers?: Json, content?: Record<string,
 interface Operation {
   description?: string
   parameters?: Json[]
-  requestBody?: { content: Record<string, Media> }
+  requestBody?: { required?: boolean, content: Record<string, Media> }
   responses: Record<string, Answer>
   security?: Record<string, string[]>[]
   'x-scope'?: string
@@ -161,9 +162,11 @@ function complete (document: Document): Document {
   }
   components.parameters = { ...components.parameters, IdempotencyKey: IDEMPOTENCY_KEY }
   components.securitySchemes = SECURITY_SCHEMES
+  plainSchemas(components.schemas)
   for (const [path, operations] of Object.entries(document.paths ?? {})) {
     for (const [method, operation] of Object.entries(operations)) {
       for (const status of [...always(method, path), ...guarded(operation)]) operation.responses[status] ??= problemAnswer(status)
+      optionalBody(operation.requestBody)
       guard(operation)
       makeRepeatable(operation)
       completeOperation(operation, components.schemas ?? {})

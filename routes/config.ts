@@ -5,10 +5,10 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type {} from '../plugins/config-store.js'
 import type {} from '../plugins/event-streams.js'
-import { problems, ref } from '../schemas/common.js'
+import { lastEventId, messages, problems, ref } from '../schemas/common.js'
 import {
   NewSettingValue, Setting, SettingChangeQuery, SettingConditions, SettingEdits, SettingEditsReply, SettingHistoryQuery, SettingHistoryReply, SettingInstancesReply, SettingParams,
-  SettingQuery, SettingRollback, SettingsReply, SettingWatchQuery, type SettingChange as ChangeReply
+  SettingQuery, SettingRollback, SettingsReply, SettingChange as ChangeReply, SettingWatchQuery
 } from '../schemas/settings.js'
 import { forbidden } from '../services/access/errors.js'
 import type { Principal } from '../services/access/principal.js'
@@ -205,7 +205,8 @@ const config: FastifyPluginAsyncTypebox<ConfigRoutesOptions> = async (app, { env
       description: 'Server-sent events: each change as it takes effect here, with its revision as the id, so that `Last-Event-ID` goes on without a gap.',
       tags,
       querystring: SettingWatchQuery,
-      response: { 200: { description: 'A stream of `setting` events', content: { 'text/event-stream': { schema: { type: 'string' } } } }, ...problems(400, 410, 503) }
+      headers: lastEventId,
+      response: { 200: messages(ChangeReply, 'A stream of messages named `setting`'), ...problems(400, 406, 410, 503) }
     }
   }, async (request, reply) => {
     const given = request.headers['last-event-id'] ?? request.query.since

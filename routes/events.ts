@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { messageText } from '../plugins/event-streams.js'
 import type {} from '../plugins/events.js'
-import { Message, problems, ref } from '../schemas/common.js'
-import { DeadLetterListReply, DeadLetterParams, DeadLetterQuery, Event as EventReply, EventQuery, NewEvent } from '../schemas/events.js'
+import { lastEventId, Message, messages, problems, ref } from '../schemas/common.js'
+import { DeadLetterListReply, DeadLetterParams, DeadLetterQuery, Event as EventReply, EventQuery, NewEvent, StreamedEvent } from '../schemas/events.js'
 import { checkNamespaceReach } from '../services/access/access.js'
 import { type Principal, seesNamespace } from '../services/access/principal.js'
 import { permissionIndex } from '../services/access/scopes.js'
@@ -40,7 +40,8 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
         'where that event is not kept any more, the stream begins with one named `gap`. Events of resources that the credential may not read, and what was published in namespaces that it does not reach, are left out.',
       tags,
       querystring: EventQuery,
-      response: { 200: { description: 'A stream of events', content: { 'text/event-stream': { schema: { type: 'string' } } } }, ...problems(400, 503) }
+      headers: lastEventId,
+      response: { 200: messages(StreamedEvent, 'A stream of events'), ...problems(400, 406, 503) }
     }
   }, async (request, reply) => {
     const { types } = request.query

@@ -1,8 +1,7 @@
-import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { messageText } from '../plugins/event-streams.js'
 import type {} from '../plugins/live.js'
-import { problems, ref } from '../schemas/common.js'
+import { lastEventId, messages, problems } from '../schemas/common.js'
 import { LiveSample } from '../schemas/live.js'
 import { InvalidInputError } from '../services/errors.js'
 import type { Taken } from '../services/live/sampler.js'
@@ -29,12 +28,10 @@ const live: FastifyPluginAsyncTypebox = async (app) => {
       description: 'Server-sent events named `sample`: those of the last five minutes, then one a second. While nobody listens one in ten seconds is taken, which leaves out what ' +
         'others would have to be asked for. `Last-Event-ID` goes on after a sample. Where several processes serve together (`WORKERS`) everything is of all of them, but `parts`. ' +
         'Without metrics (`CACHE_METRICS_ENABLED=false`) this does not exist.',
+      headers: lastEventId,
       response: {
-        200: {
-          description: 'A stream of `sample` events: the data of each is a LiveSample',
-          content: { 'text/event-stream': { schema: Type.Unsafe<string>({ type: 'string', contentMediaType: 'application/json', contentSchema: ref(LiveSample) }) } }
-        },
-        ...problems(400, 503)
+        200: messages(LiveSample, 'A stream of messages named `sample`'),
+        ...problems(400, 406, 503)
       }
     }
   }, async (request, reply) => {

@@ -96,6 +96,22 @@ export const nextCursor = Type.Optional(Type.String({
   description: 'Give it back as `cursor` to get the next page; absent on the last one', examples: ['bzoxMDA']
 }))
 
+/** Headers of a stream of messages, for the document. */
+export const lastEventId = Type.Object({
+  'last-event-id': Type.Optional(Type.String({ description: 'Go on after the message with this id' }))
+})
+
+/**
+ * The 200 of a stream of server-sent events. The document has no words for such streams: by the custom that generators of clients follow, the schema is that of
+ * the `data` of each message.
+ */
+export function messages<S extends TSchema> (schema: S, description: string): TUnsafe<Static<S>> {
+  return {
+    description: `${description}. Each message has as its \`data\`, on one line of JSON, what the schema says`,
+    content: { 'text/event-stream': { schema: ref(schema) } }
+  } as unknown as TUnsafe<Static<S>>
+}
+
 /** A moment: ISO 8601 in UTC. */
 export const timestamp = (description: string) =>
   Type.String({ format: 'date-time', description, examples: ['2026-01-31T12:00:00.000Z'] })

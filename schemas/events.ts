@@ -36,6 +36,19 @@ export const Event = Type.Object({
 }, { $id: 'Event', additionalProperties: false, description: 'Something that happened, as a CloudEvent 1.0', examples: [example] })
 export type Event = Static<typeof Event>
 
+export const EventGap = Type.Object({ reason: Type.String({ description: 'Why' }) }, {
+  $id: 'EventGap',
+  additionalProperties: false,
+  description: 'Said by a message named `gap`: events may have been missed',
+  examples: [{ reason: 'The event in Last-Event-ID is not kept any more' }]
+})
+export type EventGap = Static<typeof EventGap>
+
+export const StreamedEvent = Type.Union([ref(Event), ref(EventGap)], {
+  $id: 'StreamedEvent', description: 'What a message of the stream carries', examples: [example]
+})
+export type StreamedEvent = Static<typeof StreamedEvent>
+
 export const NewEvent = Type.Object({
   channel: Type.String({ pattern: '^[A-Za-z][A-Za-z0-9_-]{0,63}$', description: 'What it is about; the first part of its type', examples: ['kitchen'] }),
   namespace: Type.Optional(Type.String({ pattern: NAMESPACE, default: 'default', description: 'Credentials that are limited to other namespaces do not hear of it', examples: ['shop'] })),
