@@ -152,7 +152,7 @@ void t.test('the page Compare', async (t) => {
     await page.unrouteAll({ behavior: 'ignoreErrors' })
   })
 
-  await t.test('the cache is cleared once that is confirmed', async () => {
+  await t.test('the cache is cleared once that is confirmed', async (t) => {
     await statistics.getByRole('button', { name: 'Clear the cache' }).click()
     const dialog = page.getByRole('dialog', { name: 'Clear the cache of the samples?' })
     await dialog.getByRole('button', { name: 'Clear the cache' }).click()
@@ -160,6 +160,8 @@ void t.test('the page Compare', async (t) => {
     await seen(statistics, 'Entries', /^0/)
     await loads.getByRole('button', { name: 'Load Products' }).click()
     await loads.getByRole('status').filter({ hasText: 'came from the database' }).waitFor()
+    await statistics.getByText(/^Cleared: /).waitFor({ state: 'detached' })
+    t.equal(await products.getByText('was deleted').count(), 0, 'what was done before is not said any more')
   })
 
   await t.test('whoever may only read is offered nothing else', async (t) => {

@@ -8,6 +8,7 @@ import { Panel } from '../../parts/panel.js'
 import { Table, type Column } from '../../parts/table.js'
 import { DeleteDialog } from './delete-dialog.js'
 import { EditDialog } from './edit-dialog.js'
+import type { Change } from './use-shelf.js'
 
 export interface ProductsPanelProps {
   products: readonly Product[]
@@ -15,8 +16,10 @@ export interface ProductsPanelProps {
   mayAdd: boolean
   mayEdit: (product: Product) => boolean
   mayDelete: (product: Product) => boolean
-  /** Loads the list again, and says how it came. */
-  onChanged: (why: string) => Promise<string>
+  /** So many times the list was asked for. */
+  asked: number
+  /** Loads it again, and says how it came. */
+  onChanged: (why: string) => Promise<Change>
 }
 
 /** Rows that are shown at first, and with each press of the button. */
@@ -24,19 +27,19 @@ const STEP = 100
 const price = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 })
 
 /** The products as they were loaded last, to be changed and deleted. */
-export function ProductsPanel ({ products, isCut, mayAdd, mayEdit, mayDelete, onChanged }: ProductsPanelProps) {
+export function ProductsPanel ({ products, isCut, mayAdd, mayEdit, mayDelete, asked, onChanged }: ProductsPanelProps) {
   const [deed, setDeed] = useState<{ what: 'edit' | 'delete', product: Product }>()
-  const [outcome, setOutcome] = useState<ComponentChildren>('')
+  const [outcome, setOutcome] = useState<Change & { what: ComponentChildren }>()
   const [shown, setShown] = useState(STEP)
   const status = useRef<HTMLParagraphElement>(null)
   // The button that led to it may be gone with its row.
-  useEffect(() => { if (outcome !== '') status.current?.focus() }, [outcome])
+  useEffect(() => { if (outcome !== undefined) status.current?.focus() }, [outcome])
 
   const close = (): void => { setDeed(undefined) }
   const done = (why: string, what: ComponentChildren): void => {
     close()
-    setOutcome('')
-    void onChanged(why).then((said) => { setOutcome(<>{what} {said}</>) })
+    setOutcome(undefined)
+    void onChanged(why).then((change) => { setOutcome({ ...change, what }) })
   }
   const columns: Column<Product>[] = [
     { key: 'id', title: 'Id', align: 'end' },
@@ -65,7 +68,7 @@ export function ProductsPanel ({ products, isCut, mayAdd, mayEdit, mayDelete, on
   )
   return (
     <Panel title={`Products (${number(products.length)})`}>
-      <p role='status' class='outcome' tabIndex={-1} ref={status}>{outcome}</p>
+      <p role='status' class='outcome' tabIndex={-1} ref={status}>{outcome?.number === asked && <>{outcome.what} {outcome.said}</>}</p>
       <div class='products'>
         <Table caption='Products' columns={columns} rows={products.slice(0, shown)} rowKey={({ id }) => String(id)} empty={empty} />
       </div>

@@ -17,14 +17,15 @@ export function StatisticsPanel ({ acts, mayClear }: { acts: number, mayClear: b
   const { data, error, reload } = useAsk(async (api, signal) => await api.get<CacheAsideStatistics>('/cache/stats', { signal }), [acts])
   const { run, busy, error: refusal, clear } = useDo()
   const [isAsking, setAsking] = useState(false)
-  const [outcome, setOutcome] = useState('')
+  const [outcome, setOutcome] = useState<{ acts: number, text: string }>()
   useEvery(EVERY, reload)
 
   const empty = async (): Promise<void> => {
     const reply = await run('clear', async () => await api.post<CacheClearedReply>('/cache/clear'))
     if (reply === undefined) return
     setAsking(false)
-    setOutcome(`Cleared: the cache dropped ${reply.cleared === 1 ? 'one entry' : `${number(reply.cleared)} entries`}. What is asked for next comes from the database.`)
+    const gone = reply.cleared === 1 ? 'one entry' : `${number(reply.cleared)} entries`
+    setOutcome({ acts, text: `Cleared: the cache dropped ${gone}. What is asked for next comes from the database.` })
     reload()
   }
   const ask = (): void => {
@@ -35,7 +36,7 @@ export function StatisticsPanel ({ acts, mayClear }: { acts: number, mayClear: b
     <Panel title='Cache statistics' actions={mayClear && <Button kind='danger' onClick={ask}>Clear the cache</Button>}>
       {error !== undefined && <Notice kind='error' error={error} />}
       {data !== undefined && <Figures {...data} />}
-      <p role='status' class='outcome'>{outcome}</p>
+      <p role='status' class='outcome'>{outcome?.acts === acts ? outcome.text : ''}</p>
       <p class='quiet'>Of items, products and recipes together, in the process that answers, since it was started.</p>
       {isAsking && (
         <Confirm title='Clear the cache of the samples?' confirm='Clear the cache' danger busy={busy !== undefined} error={refusal} onConfirm={() => { void empty() }} onClose={() => { setAsking(false) }}>

@@ -27,8 +27,16 @@ export interface Shelf {
   readonly loads: readonly Load[]
   readonly isLoading: boolean
   readonly error: Error | undefined
-  /** Undefined where it failed, which `error` says then. */
-  readonly load: (why: string, options?: { isPast?: boolean }) => Promise<Load | undefined>
+  /** Of the last question, whether or not it is answered. */
+  readonly asked: number
+  /** The load is undefined where it failed, which `error` says then. */
+  readonly load: (why: string, options?: { isPast?: boolean }) => Promise<{ number: number, load: Load | undefined }>
+}
+
+/** What is said of a change, until the list is asked for again. */
+export interface Change {
+  readonly number: number
+  readonly said: string
 }
 
 const KEPT = 8
@@ -37,11 +45,11 @@ const KEPT = 8
 export function useShelf (): Shelf {
   const api = useApi()
   const asked = useRef(0)
-  const [state, setState] = useState<Omit<Shelf, 'load'>>({ products: undefined, isCut: false, loads: [], isLoading: false, error: undefined })
+  const [state, setState] = useState<Omit<Shelf, 'load'>>({ products: undefined, isCut: false, loads: [], isLoading: false, error: undefined, asked: 0 })
 
-  const load = useCallback(async (why: string, { isPast = false } = {}): Promise<Load | undefined> => {
+  const load = useCallback(async (why: string, { isPast = false } = {}): Promise<{ number: number, load: Load | undefined }> => {
     const number = ++asked.current
-    setState((last) => ({ ...last, isLoading: true, error: undefined }))
+    setState((last) => ({ ...last, isLoading: true, error: undefined, asked: number }))
     try {
       const { body, headers, seconds } = await api.ask<ProductListReply>('GET', '/products', { query: { nocache: isPast || undefined } })
       const load: Load = {
@@ -50,12 +58,12 @@ export function useShelf (): Shelf {
       setState((last) => {
         const loads = [load, ...last.loads].slice(0, KEPT)
         // An answer that a later question has overtaken is history alone.
-        return number < asked.current ? { ...last, loads } : { products: body.products, isCut: body.next_cursor !== undefined, loads, isLoading: false, error: undefined }
+        return number < asked.current ? { ...last, loads } : { ...last, loads, products: body.products, isCut: body.next_cursor !== undefined, isLoading: false }
       })
-      return load
+      return { number, load }
     } catch (error) {
       if (number === asked.current) setState((last) => ({ ...last, isLoading: false, error: error as Error }))
-      return undefined
+      return { number, load: undefined }
     }
   }, [api])
   return { ...state, load }
