@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest, RouteOptions, onRequestHookHandler, 
 import fp from 'fastify-plugin'
 import type { Cluster, Redis } from 'ioredis'
 import type { Sample } from '../services/metrics.js'
+import { setLimitLines } from '../services/header-lines.js'
 import { Buckets } from '../services/limits/buckets.js'
 import { CostError, tooManyRequests } from '../services/limits/errors.js'
 import type { Decision } from '../services/limits/gcra.js'
@@ -180,6 +181,7 @@ export default fp<RateLimitOptions>(async function rateLimit (app, { requests, f
 
   function told (reply: FastifyReply, quota: Quota, decision: Decision): Error | undefined {
     if (!decision.isAllowed) return refusal(quota, decision)
+    if (setLimitLines(reply.raw, quota.lines(decision))) return undefined
     reply.header('ratelimit-policy', quota.policyHeader)
     reply.header('ratelimit', quota.header(decision))
     return undefined

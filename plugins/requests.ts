@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http'
 import fp from 'fastify-plugin'
 import createError from '@fastify/error'
 import type { FastifyReply, FastifyRequest, RouteOptions, onResponseHookHandler } from 'fastify'
+import { HeaderLines } from '../services/header-lines.js'
 import '../services/tick-shape.js' // makes every request cheaper
 import type {} from './metrics.js'
 import type {} from './access-log.js'
@@ -64,11 +65,10 @@ export default fp<RequestsOptions>(async function requests (app, { constantHeade
   app.setChildLoggerFactory((logger) => logger)
 
   app.decorate('constantHeaders', constantHeaders)
-  const constants = Object.entries(constantHeaders)
+  const lines = new HeaderLines(constantHeaders)
 
   app.addHook('onRequest', (request, reply, done) => {
-    reply.header('x-request-id', request.id)
-    for (let i = 0; i < constants.length; i++) reply.header(constants[i]![0], constants[i]![1])
+    if (!lines.frame(reply.raw, request.id)) reply.header('x-request-id', request.id).headers(constantHeaders)
     const raw = request.raw
     const fault = faultInHeaders(raw) ?? (raw.url!.includes('?') ? faultInQuery(request) : undefined) ??
       (raw.headers['request-timeout'] === undefined ? undefined : app.beginDeadline?.(request, reply))

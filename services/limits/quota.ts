@@ -33,6 +33,7 @@ export class Quota {
   readonly #counted: readonly string[]
   readonly #heads: readonly string[]
   readonly #prefix: string
+  readonly #policyLine: string
   #isOver = false
 
   constructor (scope: string, rates: readonly Rate[], { prefix = '', buckets = new Buckets(), refusals = new Map<string, number>() }: QuotaOptions = {}) {
@@ -41,6 +42,7 @@ export class Quota {
     this.policies = rates.map(({ quota, window, name }) => ({ quota, window, name: prefix + name, interval: window / quota }))
     this.buckets = buckets
     this.policyHeader = this.policies.map(({ name, quota, window }) => `"${name}";q=${quota};w=${Math.max(1, Math.ceil(window / 1000))}`).join(', ')
+    this.#policyLine = `ratelimit-policy: ${this.policyHeader}\r\nratelimit: `
     this.largestCost = Math.min(...rates.map(({ quota }) => quota))
     this.#prefix = prefix
     this.refusals = refusals
@@ -70,6 +72,11 @@ export class Quota {
   refuse ({ violated }: Decision): void {
     const name = this.#counted[violated]!
     this.refusals.set(name, (this.refusals.get(name) ?? 0) + 1)
+  }
+
+  /** Both headers as lines. */
+  lines (decision: Decision): string {
+    return `${this.#policyLine}${this.header(decision)}\r\n`
   }
 
   /** The header RateLimit: what is left, and in how many seconds there is more. */
