@@ -4,7 +4,7 @@ import { auditFilterOf, auditQuery, withNewest } from '../../dashboard/pages/ope
 import { curlLine } from '../../dashboard/pages/operate/curl.js'
 import { filterKeys } from '../../dashboard/pages/operate/list-of-keys.js'
 import { EMPTY_API_KEY_FORM, EMPTY_VALET_FORM, faultsIn, newApiKey, newValetKey } from '../../dashboard/pages/operate/new-key.js'
-import { offeredTabs } from '../../dashboard/pages/operate/offered.js'
+import { mayMakeApiKeys, offeredTabs, valetPermissions } from '../../dashboard/pages/operate/offered.js'
 import { heard, NOTHING_HEARD, paused, resumed, type Listened } from '../../dashboard/pages/operate/recent.js'
 import { scopeGroups, scopeText, toggled } from '../../dashboard/pages/operate/scope-list.js'
 import { changedSetting, changeText, filterSettings, historyLines, shownValue, valueText, withSetting } from '../../dashboard/pages/operate/setting-list.js'
@@ -94,6 +94,10 @@ t.test('what a credential may not see is not offered', async (t) => {
   t.strictSame(offered(['config:read', 'audit:read', 'valet:read'], { namespaces: ['shop'] }), ['valet', 'audit'])
   t.strictSame(offered(['config:read', 'audit:read', 'valet:read', 'keys:read'], { resources: ['items/7', 'keys/*'] }), ['valet', 'keys'])
   t.strictSame(offered(['cache:read']), [])
+  t.strictSame(offered(['keys:write'], { kind: 'valet_key' }), [], 'a valet key makes no API keys')
+  t.strictSame([mayMakeApiKeys({ ...caller, permissions: ['keys:write'] }), mayMakeApiKeys({ ...caller, permissions: ['keys:write'], resources: ['keys/*'] })], [true, false])
+  t.strictSame(valetPermissions({ kind: 'local', permissions: ['cache:read'] }), ['cache:read', 'recipes:read', 'recipes:write', 'recipes:delete'])
+  t.strictSame(valetPermissions({ kind: 'api_key', permissions: ['cache:read'] }), ['cache:read'])
 })
 
 t.test('a line for a shell uses the credential for what it may do', async (t) => {

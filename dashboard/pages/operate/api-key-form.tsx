@@ -12,8 +12,10 @@ import { ScopeChoice } from './scope-choice.js'
 /** Creates API keys: no more than their creator holds is offered. */
 export function ApiKeyForm ({ onCreate }: { onCreate: (issued: IssuedApiKey) => void }) {
   const api = useApi()
-  const { permissions } = useCaller()
-  const [form, setForm] = useState(EMPTY_API_KEY_FORM)
+  const { permissions, namespaces } = useCaller()
+  // Who is bound to namespaces has to name those of the new key, among their own.
+  const blank = { ...EMPTY_API_KEY_FORM, namespaces: namespaces?.join(', ') ?? '' }
+  const [form, setForm] = useState(blank)
   const [faults, setFaults] = useState<Record<string, string>>({})
   const { run, busy, error, clear } = useDo()
   const change = (field: keyof Form) => (value: string): void => { setForm((last) => ({ ...last, [field]: value })) }
@@ -21,7 +23,7 @@ export function ApiKeyForm ({ onCreate }: { onCreate: (issued: IssuedApiKey) => 
   const create = async (body: NewApiKey): Promise<void> => {
     try {
       onCreate(await api.post<IssuedApiKey>('/keys', { body }))
-      setForm(EMPTY_API_KEY_FORM)
+      setForm(blank)
     } catch (error) {
       if (error instanceof ProblemError) setFaults(faultsIn(error.errors))
       throw error
@@ -50,7 +52,7 @@ export function ApiKeyForm ({ onCreate }: { onCreate: (issued: IssuedApiKey) => 
             error={faults['forbid']} onChange={(forbid) => { setForm((last) => ({ ...last, forbid })) }}
           />
           <div class='columns'>
-            <TextField label='Namespaces' hint='Of the cache, with commas. Empty: those that you reach.' value={form.namespaces} onInput={change('namespaces')} error={faults['namespaces']} />
+            <TextField label='Namespaces' hint={namespaces === null ? 'Of the cache, with commas. Empty: all.' : 'Of the cache, with commas, among those that you reach.'} value={form.namespaces} onInput={change('namespaces')} error={faults['namespaces']} />
             <TextField label='Rate limit' hint='As in 100/minute. Empty: what RATE_LIMITS says.' value={form.rateLimit} onInput={change('rateLimit')} error={faults['rate_limit']} />
             <TextField label='Time to live' hint='As in 12 h or 90 d. Empty: for ever, unless it expires at a time.' value={form.ttl} onInput={change('ttl')} error={faults['ttl']} />
             <TextField label='Expires at' type='datetime-local' hint='In place of a time to live.' value={form.expiresAt} onInput={change('expiresAt')} error={faults['expires_at']} />

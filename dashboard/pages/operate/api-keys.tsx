@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks'
 import type { ApiKey, ApiKeyListReply, IssuedApiKey } from '../../../schemas/keys.js'
-import { useApi, useAsk, useDo, useEvery, useMay } from '../../context.js'
+import { useApi, useAsk, useCaller, useDo, useEvery, useMay } from '../../context.js'
 import { ago, when } from '../../format.js'
 import { Badge, type Tone } from '../../parts/badge.js'
 import { Button } from '../../parts/button.js'
@@ -15,6 +15,7 @@ import { ApiKeyRotation } from './api-key-rotation.js'
 import { Done } from './done.js'
 import { KeyFilters, MoreKeys } from './key-list-tools.js'
 import { ALL_KEYS, filterKeys, FIRST_KEYS } from './list-of-keys.js'
+import { mayMakeApiKeys } from './offered.js'
 import { scopeText } from './scope-list.js'
 import { ShownOnce } from './shown-once.js'
 
@@ -25,6 +26,7 @@ const TONES: Record<ApiKey['status'], Tone> = { live: 'good', expired: 'quiet', 
 /** API keys: created, shown, rotated, revoked. */
 export function ApiKeys () {
   const may = useMay()
+  const mayMake = mayMakeApiKeys(useCaller())
   const [issued, setIssued] = useState<IssuedApiKey>()
   const [round, setRound] = useState(0)
   const onIssue = (key: IssuedApiKey): void => {
@@ -39,7 +41,7 @@ export function ApiKeys () {
           note={issued.expires_at === null ? 'It does not expire.' : `It expires ${when(issued.expires_at)}.`} onDone={() => { setIssued(undefined) }}
         />
       )}
-      {may('keys:write') && <ApiKeyForm onCreate={onIssue} />}
+      {mayMake && <ApiKeyForm onCreate={onIssue} />}
       {may('keys:read') && <KeyList round={round} onRotate={onIssue} />}
     </>
   )
@@ -48,6 +50,7 @@ export function ApiKeys () {
 function KeyList ({ round, onRotate }: { round: number, onRotate: (issued: IssuedApiKey) => void }) {
   const api = useApi()
   const may = useMay()
+  const mayMake = mayMakeApiKeys(useCaller())
   const { query } = useRoute()
   const filter = { state: query['state'] ?? '', text: query['text'] ?? '' }
   const [limit, setLimit] = useState(FIRST_KEYS)
@@ -70,7 +73,7 @@ function KeyList ({ round, onRotate }: { round: number, onRotate: (issued: Issue
   }
   const actions = (key: ApiKey) => key.status === 'live' && (
     <p class='actions'>
-      {may('keys:write') && key.successor === null && <Button kind='quiet' label={`Rotate the API key ${key.name ?? key.id}`} onClick={() => { setRotated(key) }}>Rotate</Button>}
+      {mayMake && key.successor === null && <Button kind='quiet' label={`Rotate the API key ${key.name ?? key.id}`} onClick={() => { setRotated(key) }}>Rotate</Button>}
       {may('keys:delete') && <Button kind='danger' label={`Revoke the API key ${key.name ?? key.id}`} onClick={() => { setRevoked(key) }}>Revoke</Button>}
     </p>
   )
@@ -83,7 +86,7 @@ function KeyList ({ round, onRotate }: { round: number, onRotate: (issued: Issue
         <Table
           caption='API keys that were created, the newest first' rows={rows} rowKey={({ id }) => id}
           empty={keys.length === 0
-            ? <Empty title='There are no API keys'><p>{may('keys:write') ? 'Create one above, or with POST /keys.' : 'Whoever holds keys:write creates them.'}</p></Empty>
+            ? <Empty title='There are no API keys'><p>{mayMake ? 'Create one above, or with POST /keys.' : 'Whoever holds keys:write creates them.'}</p></Empty>
             : <Empty title='No API key is like that'><p>Take a word out of the filter, or choose another state.</p></Empty>}
           columns={[
             { key: 'status', title: 'State', render: ({ status }) => <Badge tone={TONES[status]}>{status}</Badge> },
@@ -92,7 +95,7 @@ function KeyList ({ round, onRotate }: { round: number, onRotate: (issued: Issue
             { key: 'created_at', title: 'Created', render: ({ created_at: at, created_by: by }) => <><span title={when(at)}>{ago(at)}</span><div class='quiet'>{by}</div></> },
             { key: 'last_used_at', title: 'Last used', render: ({ last_used_at: at }) => at === null ? 'never' : <span title={when(at)}>{ago(at)}</span> },
             { key: 'expires_at', title: 'Ends', render: (key) => <Life of={key} /> },
-            ...may('keys:write') || may('keys:delete') ? [{ key: 'actions', title: 'Rotate, revoke', render: actions }] : []
+            ...mayMake || may('keys:delete') ? [{ key: 'actions', title: 'Rotate, revoke', render: actions }] : []
           ]}
         />
       )}

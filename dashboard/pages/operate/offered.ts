@@ -9,7 +9,7 @@ export function offeredTabs (caller: Caller): TabId[] {
   const offered: [TabId, boolean][] = [
     ['configuration', isFree && may('config:read')],
     ['valet', may('valet:read') || may('valet:issue')],
-    ['keys', reaches(caller, 'keys') && (may('keys:read') || may('keys:write'))],
+    ['keys', reaches(caller, 'keys') && (may('keys:read') || mayMakeApiKeys(caller))],
     ['audit', reaches(caller, 'audit') && may('audit:read')],
     ['events', reaches(caller, 'events') && (may('events:read') || may('events:write'))],
     ['dead-letters', reaches(caller, 'events') && may('events:read')],
@@ -25,4 +25,14 @@ export function isUnlimited ({ namespaces, resources }: Pick<Caller, 'namespaces
 
 function reaches ({ resources }: Caller, resource: string): boolean {
   return resources === null || resources.some((pattern) => pattern === '*' || pattern === `${resource}/*`)
+}
+
+/** What valet keys of the caller may permit. In development local callers may hand out what they may not use: recipes are guarded, to show how. */
+export function valetPermissions ({ kind, permissions }: Pick<Caller, 'kind' | 'permissions'>): string[] {
+  return [...permissions, ...(kind === 'local' ? ['recipes:read', 'recipes:write', 'recipes:delete'].filter((permission) => !permissions.includes(permission)) : [])]
+}
+
+/** Whether the caller may make API keys, which outlive a valet key and know nothing of resources. */
+export function mayMakeApiKeys ({ kind, permissions, resources }: Pick<Caller, 'kind' | 'permissions' | 'resources'>): boolean {
+  return permissions.includes('keys:write') && kind !== 'valet_key' && resources === null
 }

@@ -7,12 +7,13 @@ import { Panel } from '../../parts/panel.js'
 import { TextField } from '../../parts/text-field.js'
 import { ProblemError } from '../../problem-error.js'
 import { EMPTY_VALET_FORM, faultsIn, newValetKey, type ValetForm as Form } from './new-key.js'
+import { valetPermissions } from './offered.js'
 import { ScopeChoice } from './scope-choice.js'
 
 /** Issues valet keys: no more than the issuer holds is offered. */
 export function ValetForm ({ onIssue }: { onIssue: (issued: ValetKeyReply) => void }) {
   const api = useApi()
-  const { permissions } = useCaller()
+  const permissions = valetPermissions(useCaller())
   const [form, setForm] = useState(EMPTY_VALET_FORM)
   const [faults, setFaults] = useState<Record<string, string>>({})
   const { run, busy, error, clear } = useDo()
@@ -39,7 +40,7 @@ export function ValetForm ({ onIssue }: { onIssue: (issued: ValetKeyReply) => vo
       <p class='quiet'>A token for minutes that permits a part of what you may do. Hand it to whoever needs just that.</p>
       <form onSubmit={submit} noValidate>
         <ScopeChoice
-          legend='Scopes' hint='Those that you hold yourself.' permissions={permissions} chosen={form.scopes} error={faults['scopes']}
+          legend='Scopes' hint='Those that you may hand out.' permissions={permissions} chosen={form.scopes} error={faults['scopes']}
           onChange={(scopes) => { setForm((last) => ({ ...last, scopes })) }}
         />
         <div class='columns'>
