@@ -20,7 +20,7 @@ export default {
     room('engine', 'The cache engine knows itself.', '^services/cache/', ['^services/cache/']),
     room('plugins', 'Plugins know services, schemas, each other, and the type of the configuration.', '^plugins/', ['^(plugins|services|schemas|config)/']),
     room('routes', 'Routes know plugins, services and schemas.', '^routes/', ['^(routes|plugins|services|schemas)/']),
-    room('config', 'The configuration knows schemas, and how keys and rates are written.', '^config(/|\\.ts$)', ['^config(/|\\.ts$)', '^schemas/', '^services/cache/codec/key-source\\.ts$', '^services/limits/rates\\.ts$']),
+    room('config', 'The configuration knows schemas, and how keys, rates and addresses are written.', '^config(/|\\.ts$)', ['^config(/|\\.ts$)', '^schemas/', '^services/cache/codec/key-source\\.ts$', '^services/limits/rates\\.ts$', '^services/access/address-list\\.ts$']),
     room('server', 'The process knows the application, the configuration, how it ends, and the other processes.', entry('server'), [entry('app'), '^config(/|\\.ts$)', entry('life'), '^services/processes/']),
     room('tools', 'What starts servers knows none of the sources.', '^tools/', ['^tools/']),
     room('dashboard', 'The dashboard knows the schemas of what it asks for.', '^dashboard/', ['^(dashboard|schemas)/']),

@@ -39,6 +39,7 @@ import settings from './plugins/settings.js'
 import assets from './plugins/static.js'
 import tracePlugin, { openTracing } from './plugins/tracing.js'
 import valetKey from './plugins/valet-key.js'
+import webhooks from './plugins/webhooks.js'
 import routes from './routes/index.js'
 import { fittingLimits } from './services/quotas.js'
 import type { Tracing } from './services/tracing/tracing.js'
@@ -115,6 +116,7 @@ async function compose (app: FastifyInstance, config: Config, { logger, totals }
   await app.register(responseCache) // for routes that say so
   await app.register(settings, { initial: initialSettings(config) }) // what is stored wins over the environment
   await app.register(events, { worker: config.worker, claimAfter: config.eventClaimAfter * 1000 })
+  await app.register(webhooks, { ...config.webhooks, worker: config.worker, secrets: config.valet.secrets, dataDir: config.dataDir })
   await app.register(live, { totals }) // reads what all of the above count
 
   const { maxKeyLength, maxImportSize } = config.cache

@@ -3,7 +3,7 @@ import { parseEnv } from 'node:util'
 import { checkBackend } from './config/backend.js'
 import { ConfigError, reason } from './config/fault.js'
 import { misspelt } from './config/misspelt.js'
-import { hostOf, originsOf, proxiesOf, ratesOf, type TlsFiles, tlsFiles } from './config/network.js'
+import { hostOf, originsOf, proxiesOf, ratesOf, type TlsFiles, tlsFiles, webhooksOf } from './config/network.js'
 import { type AccessConfig, accessOf, type AtRestConfig, atRestOf, type ValetConfig, valetOf } from './config/secrets.js'
 import { databaseOf, type RedisConfig, redisOf } from './config/servers.js'
 import { shareBetweenProcesses } from './config/processes.js'
@@ -42,6 +42,8 @@ export interface Config {
     delay: number
     concurrency: number
   }
+  /** Whom events may be sent to. */
+  webhooks: { hosts: string[], addresses: string[] }
   /** Addresses and networks whose `X-Forwarded-For` is believed. */
   trustedProxies: string[]
   /** For CORS; empty allows none. */
@@ -139,6 +141,7 @@ export function loadConfig (env: Given = readEnvironment()): Config {
     rateLimits: { requests: ratesOf('RATE_LIMITS', values), failedLogins: ratesOf('FAILED_LOGIN_LIMITS', values) },
     overload: { delay: values.OVERLOAD_DELAY, concurrency: values.MAX_CONCURRENT_REQUESTS },
     trustedProxies: proxiesOf(values),
+    webhooks: webhooksOf(values),
     allowedOrigins: originsOf(values),
     dataDir: values.DATA_DIR,
     ...(databaseUrl !== undefined && { databaseUrl }),

@@ -3,6 +3,7 @@ import { BlockList, isIP } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import type { Environment } from '../schemas/config.js'
 import { parseRates, type Rate, RateTextError } from '../services/limits/rates.js'
+import { isAddressRange } from '../services/access/address-list.js'
 import { ConfigError, reason } from './fault.js'
 
 /** Paths of PEM files. */
@@ -46,6 +47,17 @@ export function proxiesOf ({ TRUSTED_PROXIES = '' }: Environment): string[] {
     }
     return proxy
   })
+}
+
+export function webhooksOf ({ WEBHOOK_HOSTS = '', WEBHOOK_ADDRESSES = '' }: Environment): { hosts: string[], addresses: string[] } {
+  const list = (text: string): string[] => text.split(',').map((part) => part.trim()).filter((part) => part !== '')
+  const hosts = list(WEBHOOK_HOSTS)
+  const noHost = hosts.find((host) => host !== '*' && (isIP(host) !== 0 || !/^(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/i.test(host)))
+  if (noHost !== undefined) throw new ConfigError('WEBHOOK_HOSTS', `WEBHOOK_HOSTS must list names of hosts, like hooks.example.com,*.example.org, not ${JSON.stringify(noHost)}: addresses stand in WEBHOOK_ADDRESSES.`)
+  const addresses = list(WEBHOOK_ADDRESSES)
+  const noAddress = addresses.find((address) => !isAddressRange(address))
+  if (noAddress !== undefined) throw new ConfigError('WEBHOOK_ADDRESSES', `WEBHOOK_ADDRESSES must list addresses and networks, like 10.1.2.0/24,192.0.2.7, not ${JSON.stringify(noAddress)}.`)
+  return { hosts, addresses }
 }
 
 export function originsOf ({ ALLOWED_ORIGINS = '', CACHE_AUTH_ENABLED }: Environment): string[] {

@@ -5,16 +5,12 @@ import { lastEventId, Message, messages, problems, ref } from '../schemas/common
 import { DeadLetterListReply, DeadLetterParams, DeadLetterQuery, Event as EventReply, EventQuery, NewEvent, StreamedEvent } from '../schemas/events.js'
 import { checkNamespaceReach } from '../services/access/access.js'
 import { type Principal, seesNamespace } from '../services/access/principal.js'
-import { permissionIndex } from '../services/access/scopes.js'
 import { InvalidInputError, UnsupportedHereError } from '../services/errors.js'
 import type { Event } from '../services/events/event.js'
 import { MAX_TYPE_PATTERNS, typeFilter } from '../services/events/feed.js'
+import { kindOf, KNOWN_TO, mayKnowKind } from '../services/events/kinds.js'
 
 const tags = ['Events']
-
-/** The scope whose holders may know of events of a type, by the first part of the type. What is published here is known to all who listen in its namespace. */
-const KNOWN_TO = new Map([['item', 'items'], ['product', 'products'], ['recipe', 'recipes'], ['user', 'users'], ['post', 'posts']]
-  .map(([kind, resource]) => [kind, permissionIndex(`${resource}:read`)!] as const))
 
 const DEFAULT = 'default'
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
@@ -105,6 +101,21 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     }
   })
 
+  app.delete('/dead-letters/:id', {
+    config: { scope: 'events:delete', touches: 'everything', audit: 'event.give-up' },
+    schema: {
+      operationId: 'deleteDeadLetter',
+      summary: 'Give an event up for good',
+      description: 'The consumer that gave it up never gets it again; listeners and webhooks are not concerned.',
+      tags,
+      params: DeadLetterParams,
+      response: { 200: ref(Message), ...problems(404, 503) }
+    }
+  }, async ({ params: { id } }) => {
+    await deadLetters.remove(id)
+    return { message: 'The dead letter is removed' }
+  })
+
   app.post('/dead-letters/:id/retry', {
     config: { scope: 'events:write', touches: 'everything', audit: 'event.retry' },
     schema: {
@@ -122,11 +133,10 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
   })
 }
 
-/** In development the local caller could read the thing itself with a valet key of its own making. */
 function mayKnow (principal: Principal, { type, subject }: Pick<Event, 'type' | 'subject'>): boolean {
-  const needed = KNOWN_TO.get(type.slice(0, type.indexOf('.')))
-  if (needed === undefined) return principal.resources === undefined && seesNamespace(principal, namespaceOf(subject))
-  return principal.kind === 'local' || (principal.scopes.holds(needed) && (principal.resources === undefined || principal.resources.covers(subject)))
+  const kind = kindOf(type)
+  if (kind === undefined) return principal.resources === undefined && seesNamespace(principal, namespaceOf(subject))
+  return mayKnowKind(principal, kind) && (principal.kind === 'local' || principal.resources === undefined || principal.resources.covers(subject))
 }
 
 /** No subject of a resource has three parts. */

@@ -19,6 +19,7 @@ import recipes from './recipes.js'
 import responseCache from './response-cache.js'
 import users from './users.js'
 import valet from './valet.js'
+import webhooks from './webhooks.js'
 import wellKnown from './well-known.js'
 
 export interface RoutesOptions {
@@ -44,6 +45,7 @@ export default async function routes (app: FastifyInstance, options: RoutesOptio
   await app.register(audit, { prefix: '/audit' })
   await app.register(authz, { prefix: '/authz' })
   await app.register(events, { prefix: '/events' })
+  await app.register(webhooks, { prefix: '/webhooks' })
   await app.register(config, { prefix: '/config', environment: options.environment })
   await app.register(metrics, { prefix: '/metrics' })
   await app.register(live, { prefix: '/metrics/live' })

@@ -109,6 +109,9 @@ export const Environment = Type.Object({
   FAILED_LOGIN_LIMITS: text({ group: 'Security', default: '60/minute', examples: ['60/minute'], description: 'Credentials that do not hold which one address may present, and which may be presented of one key. What was valid lately is let through.' }),
   TRUSTED_PROXIES: Type.Optional(text({ group: 'Security', examples: ['10.0.0.0/8,192.0.2.7'], description: 'Addresses and networks of the proxies in front, separated by commas: what they say in `X-Forwarded-For` is believed. Nobody else is.' })),
 
+  WEBHOOK_HOSTS: Type.Optional(text({ group: 'Security', examples: ['hooks.example.com,*.example.org'], description: 'Hosts that events may be sent to over HTTPS (`POST /webhooks`), separated by commas; `*.example.org` is all under it, `*` any that is public. Absent: nothing is sent.' })),
+  WEBHOOK_ADDRESSES: Type.Optional(text({ group: 'Security', examples: ['10.1.2.0/24'], description: 'Addresses and networks that events may be sent to although they are not public, over plain HTTP as well, separated by commas.' })),
+
   WORKERS: whole(1, 1024, { group: 'Processes', default: 1, description: 'Processes that serve on the one port. More than one needs `REDIS_URL` and `DATABASE_URL`; the default backend is `redis` then, and there is no `memory` or `file` backend, as each process would have its own.' }),
   SHUTDOWN_DELAY: Type.Number({ minimum: 0, maximum: 300, group: 'Processes', default: 1, description: 'Seconds for which the service still answers after SIGTERM, with 503 at `/health/ready`, so that whoever sends requests here has time to see it. SIGINT does not wait.' }),
   WORKER: flag({ group: 'Processes', default: true, description: 'Do in this process what is to be done about events. Without, `npm run worker` does it in another.' }),

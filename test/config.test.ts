@@ -45,6 +45,7 @@ t.test('an empty environment', async (t) => {
     },
     overload: { delay: 1000, concurrency: 10_000 },
     trustedProxies: [],
+      webhooks: { hosts: [], addresses: [] },
     allowedOrigins: [],
     dataDir: './data',
     cache: {
@@ -200,6 +201,8 @@ t.test('what does not validate is refused in one line that names it', async (t) 
     [{ FAILED_LOGIN_LIMITS: 'none' }, 'FAILED_LOGIN_LIMITS', /like 10\/hour/],
     ...['true', '1', '2', 'loopback', '10.0.0.0/33', '10.0.0.0/0', '::/0', '10.0.0.1/8/8', 'proxy.example', '10.0.0.1, 300.1.1.1']
       .map((text): [Record<string, string>, string, RegExp] => [{ TRUSTED_PROXIES: text }, 'TRUSTED_PROXIES', /must list addresses and networks/]),
+    ...['https://example.com', '10.0.0.1', 'a b', '*.*.example.org'].map((text): [Record<string, string>, string, RegExp] => [{ WEBHOOK_HOSTS: text }, 'WEBHOOK_HOSTS', /must list names of hosts/]),
+    ...['example.com', '10.0.0.0/33', '10.0.0'].map((text): [Record<string, string>, string, RegExp] => [{ WEBHOOK_ADDRESSES: text }, 'WEBHOOK_ADDRESSES', /must list addresses and networks/]),
     // Wrong type, word or range.
     [{ PORT: 'http' }, 'PORT', /whole number from 0 to 65535, not "http"/],
     [{ PORT: '65536' }, 'PORT', /65535/],

@@ -48,10 +48,22 @@ export class DeadLetters {
     await this.#database.transaction(async (transaction) => {
       const { rowCount } = await transaction.query(SQL`
         UPDATE event_failures SET attempts = 0, next_attempt_at = now() WHERE id = ${id}::bigint AND next_attempt_at IS NULL`)
-      if (rowCount === 0) throw new NotFoundError(`There is no dead letter ${id}: GET /events/dead-letters lists those there are.`)
+      if (rowCount === 0) throw missing(id)
       await recording?.(transaction)
     })
   }
+
+  /** Gives it up for good: its consumer counts it as done. @throws NotFoundError when it is no dead letter (any more) */
+  async remove (id: string): Promise<void> {
+    const { rowCount } = await this.#database.query(SQL`
+      WITH removed AS (DELETE FROM event_failures WHERE id = ${id}::bigint AND next_attempt_at IS NULL RETURNING consumer, event_id)
+      INSERT INTO event_inbox (consumer, event_id) SELECT consumer, event_id FROM removed ON CONFLICT DO NOTHING`)
+    if (rowCount === 0) throw missing(id)
+  }
+}
+
+function missing (id: string): Error {
+  return new NotFoundError(`There is no dead letter ${id}: GET /events/dead-letters lists those there are.`)
 }
 
 interface Row {

@@ -102,6 +102,7 @@ t.test('one process, without Redis', async (t) => {
     }
     t.equal((await send('GET /events/dead-letters')).json<{ dead_letters: unknown[] }>().dead_letters.length, 0)
     t.equal((await send('POST /events/dead-letters/1/retry')).statusCode, 404)
+    t.equal((await send('DELETE /events/dead-letters/1')).statusCode, 404)
   })
 
   await t.test('a listener hears of what its credential may read alone', async (t) => {

@@ -134,6 +134,14 @@ t.test('events', async (t) => {
       return (await effects(database, 'failing')).includes(poison.id)
     })
     t.strictSame((await letters.list({})).letters, [])
+
+    const hopeless = await record('poison')
+    await delivery.fail('failing', hopeless, new Error('hopeless'), { isFinal: true })
+    const { letters: [given] } = await letters.list({})
+    await letters.remove(given?.id ?? '')
+    t.strictSame((await letters.list({})).letters, [])
+    t.equal(await delivery.deliver(cured, hopeless), 'done before', 'what a person has given up does not come again')
+    await t.rejects(letters.remove(given?.id ?? ''), { code: 'ERR_NOT_FOUND' })
   })
 
   await t.test('a fault of the database is no fault of the event', async (t) => {

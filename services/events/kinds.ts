@@ -1,0 +1,18 @@
+import type { Principal } from '../access/principal.js'
+import { type Permission, permissionIndex } from '../access/scopes.js'
+
+/** The permission whose holders may know of events of a kind, the first part of their type. What is published is known to all who listen in its namespace. */
+export const KNOWN_TO: ReadonlyMap<string, Permission> = new Map([
+  ['item', 'items:read'], ['product', 'products:read'], ['recipe', 'recipes:read'], ['user', 'users:read'], ['post', 'posts:read']
+])
+
+/** Of what resource the type tells; undefined: it was published. */
+export function kindOf (type: string): string | undefined {
+  const kind = type.slice(0, type.indexOf('.'))
+  return KNOWN_TO.has(kind) ? kind : undefined
+}
+
+/** In development the local caller could read the thing itself with a valet key of its own making. */
+export function mayKnowKind (principal: Principal, kind: string): boolean {
+  return principal.kind === 'local' || principal.scopes.holds(permissionIndex(KNOWN_TO.get(kind)!)!)
+}
