@@ -45,7 +45,7 @@ t.test('an empty environment', async (t) => {
     },
     overload: { delay: 1000, concurrency: 10_000 },
     trustedProxies: [],
-      webhooks: { hosts: [], addresses: [] },
+    webhooks: { hosts: [], addresses: [] },
     allowedOrigins: [],
     dataDir: './data',
     cache: {
