@@ -8,7 +8,7 @@ type Part = NonNullable<LiveSample['parts']>[string] & { name: string }
 
 const STATUSES: Record<Part['status'], readonly [Tone, string]> = { up: ['good', 'up'], down: ['bad', 'down'], disabled: ['quiet', 'not configured'] }
 const BREAKERS: Record<LiveBreaker, readonly [Tone, string]> = {
-  closed: ['good', 'closed: it is asked'], 'half-open': ['warn', 'half-open: it is being tried'], open: ['bad', 'open: it is left alone']
+  closed: ['good', 'closed'], 'half-open': ['warn', 'half-open: it is tried'], open: ['bad', 'open: left alone']
 }
 
 function State ({ of: [tone, words] }: { of: readonly [Tone, string] }) {
