@@ -8,7 +8,7 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startMemcached, startPostgres, startRedis } from '../../tools/servers/launch.js'
-import { addressVariables, locate, serverNames, ServersMissingError, type Location, type ServerName } from '../../tools/servers/locate.js'
+import { addressVariables, locate, serverNames, ServersMissingError, type Location, type SharedServerName } from '../../tools/servers/locate.js'
 import { machine } from '../../tools/servers/machine.js'
 import { kill, type ServerProcess } from '../../tools/servers/server-process.js'
 
@@ -41,7 +41,7 @@ try {
   await Promise.all(started.map((server) => server.dispose()))
 }
 
-async function start (name: ServerName, location: Location): Promise<void> {
+async function start (name: SharedServerName, location: Location): Promise<void> {
   if (location.kind === 'address') return
   const server = await launchers[name](location)
   started.push(server)

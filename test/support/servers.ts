@@ -7,9 +7,9 @@ import { setTimeout } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import t from 'tap'
-import { busPort, startMemcached as launchMemcached, startPostgres as launchPostgres, startRedis as launchRedis, startSentinel as launchSentinel } from '../../tools/servers/launch.js'
+import { busPort, startMemcached as launchMemcached, startPrometheus as launchPrometheus, startPostgres as launchPostgres, startRedis as launchRedis, startSentinel as launchSentinel } from '../../tools/servers/launch.js'
 import type { RedisOptions, Startable } from '../../tools/servers/launch.js'
-import { addressVariables, locate, type ServerName } from '../../tools/servers/locate.js'
+import { addressVariables, locate, type ServerName, type SharedServerName } from '../../tools/servers/locate.js'
 import { machine } from '../../tools/servers/machine.js'
 import type { ServerProcess } from '../../tools/servers/server-process.js'
 
@@ -60,7 +60,7 @@ export async function memcachedUrl (owner: Owner): Promise<string> {
  * URL of the server that all test files share, for tests that keep to keys and channels of their own.
  * PostgreSQL's is the address of its maintenance database: create nothing there.
  */
-export async function sharedUrl (name: ServerName): Promise<string> {
+export async function sharedUrl (name: SharedServerName): Promise<string> {
   const url = process.env[addressVariables[name]]
   if (url) return url
   let starting = shared.get(name)
@@ -149,15 +149,20 @@ export async function startMemcached (owner: Owner, args: string[] = []): Promis
   return owned(owner, await launchMemcached(await startable('memcached'), args))
 }
 
+/** A Prometheus of its own. @param files its configuration, `prometheus.yml`, and what that names beside it */
+export async function startPrometheus (owner: Owner, files: Readonly<Record<string, string>>): Promise<ServerProcess> {
+  return owned(owner, await launchPrometheus(await startable('prometheus'), files))
+}
+
 const launchers = {
   postgres: startPostgres,
   redis: async (owner: Owner) => await startRedis(owner),
   memcached: async (owner: Owner) => await startMemcached(owner)
 }
-const shared = new Map<ServerName, Promise<ServerProcess>>()
+const shared = new Map<SharedServerName, Promise<ServerProcess>>()
 
 /** An address somebody gave, as against one of `npm test`'s own servers. */
-function givenUrl (name: ServerName): string | undefined {
+function givenUrl (name: SharedServerName): string | undefined {
   return process.env[startedHere]?.split(' ').includes(name) ? undefined : process.env[addressVariables[name]] || undefined
 }
 

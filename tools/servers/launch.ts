@@ -135,6 +135,28 @@ export function startMemcached (location: Startable, more: string[] = []): Promi
   })
 }
 
+/** @param files its configuration, `prometheus.yml`, and what that names beside it */
+export function startPrometheus (location: Startable, files: Readonly<Record<string, string>>): Promise<ServerProcess> {
+  return ServerProcess.start({
+    name: 'prometheus',
+    url: (port) => `http://127.0.0.1:${port}`,
+    async prepare (folder) {
+      for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text, { mode: 0o644 })
+    },
+    async answers (port) {
+      const response = await fetch(`http://127.0.0.1:${port}/-/ready`, { signal: AbortSignal.timeout(1000) })
+      await response.arrayBuffer()
+      return response.ok
+    },
+    ...run(location, 9090, {
+      arguments: (inside, port, folder) => {
+        if (inside) throw new Error('Prometheus is started from a program alone.')
+        return [`--config.file=${join(folder, 'prometheus.yml')}`, `--storage.tsdb.path=${join(folder, 'data')}`, `--web.listen-address=127.0.0.1:${port}`]
+      }
+    })
+  })
+}
+
 /** The command for a program on this machine, or for the same server in a container. */
 function run (location: Startable, innerPort: number, how: {
   arguments (inside: boolean, port: number, folder: string): string[]

@@ -1,5 +1,8 @@
+/** Those that `npm test` starts for all of its files. */
+export const serverNames = ['postgres', 'redis', 'memcached'] as const
+export type SharedServerName = typeof serverNames[number]
 /** A server that tests and demonstrations need. */
-export type ServerName = 'postgres' | 'redis' | 'memcached'
+export type ServerName = SharedServerName | 'prometheus'
 
 /** Where a server comes from: an address somebody gave, programs on this machine, or a container image. */
 export type Location =
@@ -20,13 +23,12 @@ export interface Probes {
   dockerAnswers (): boolean
 }
 
-export const serverNames: readonly ServerName[] = ['postgres', 'redis', 'memcached']
 export const addressVariables: Readonly<Record<ServerName, string>> = {
-  postgres: 'TEST_DATABASE_URL', redis: 'TEST_REDIS_URL', memcached: 'TEST_MEMCACHED_URL'
+  postgres: 'TEST_DATABASE_URL', redis: 'TEST_REDIS_URL', memcached: 'TEST_MEMCACHED_URL', prometheus: 'TEST_PROMETHEUS_URL'
 }
-const packages: Readonly<Record<ServerName, string>> = { postgres: 'postgresql', redis: 'redis-server', memcached: 'memcached' }
+const packages: Readonly<Record<ServerName, string>> = { postgres: 'postgresql', redis: 'redis-server', memcached: 'memcached', prometheus: 'prometheus' }
 const images: Readonly<Record<ServerName, string>> = {
-  postgres: 'postgres:18-alpine', redis: 'valkey/valkey:8.1-alpine', memcached: 'memcached:1.6-alpine'
+  postgres: 'postgres:18-alpine', redis: 'valkey/valkey:8.1-alpine', memcached: 'memcached:1.6-alpine', prometheus: 'prom/prometheus:v2.53.5'
 }
 
 /** No way was found to run some servers: the message says what to do, and the run stops with it. */

@@ -6,7 +6,7 @@ import type { Probes, ServerName } from './locate.js'
 const debianPostgres = '/usr/lib/postgresql'
 const servicePolicy = '/usr/sbin/policy-rc.d'
 const programs: Readonly<Record<ServerName, readonly string[]>> = {
-  postgres: ['initdb'], redis: ['redis-server', 'valkey-server'], memcached: ['memcached']
+  postgres: ['initdb'], redis: ['redis-server', 'valkey-server'], memcached: ['memcached'], prometheus: ['prometheus']
 }
 
 /** The probes of the machine the tests run on. */
