@@ -53,3 +53,14 @@ t.test('each alert is tried by promtool', async (t) => {
   for (const { alert, labels: { severity } } of alerts) t.match(text, `alertname="${alert}", severity="${severity}"`)
   t.match(alertsText, /^groups:$/m)
 })
+
+t.test('what the pages for operators link to is there', async (t) => {
+  const page = (name: string): string => readFileSync(new URL(`../docs/${name}`, import.meta.url), 'utf8')
+  const anchors = (text: string): Set<string> => new Set([...text.matchAll(/^#+ (.+)$/gm)].map(([, heading]) => heading!.toLowerCase().replace(/[^\w\- ]/g, '').replaceAll(' ', '-')))
+  for (const from of ['operations.md', 'alerts.md']) {
+    for (const [link, to, anchor] of page(from).matchAll(/\]\(([\w./-]*)(?:#([\w-]+))?\)/g)) {
+      const text = page(to === '' ? from : to!)
+      if (anchor !== undefined) t.ok(anchors(text).has(anchor), `${from}: ${link}`)
+    }
+  }
+})
