@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { PROBLEM_BY_STATUS, PROBLEMS, type ProblemSlug } from '../schemas/problems.js'
 import type { Problem, ValidationIssue } from '../schemas/common.js'
+import { setAnswerLines } from '../services/header-lines.js'
 import type {} from './rate-limit.js'
 import { requestId } from './requests.js'
 import { leaveUnread } from './unread-body.js'
@@ -233,6 +234,7 @@ function send (
   request: FastifyRequest, reply: FastifyReply, status: number, slug: string, detail: string, errors?: ValidationIssue[], members?: Record<string, unknown>
 ): FastifyReply {
   // The failed operation may have described the answer that it meant to give.
+  setAnswerLines(reply.raw, '')
   for (const name of ['etag', 'last-modified', 'age', 'cache-status', 'content-encoding', 'content-disposition']) reply.removeHeader(name)
   return reply.code(status).header('content-type', CONTENT_TYPE).header('cache-control', 'no-store')
     .send(JSON.stringify({ ...problem(request.id, status, slug, detail, errors), ...members }))

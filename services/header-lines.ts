@@ -8,6 +8,7 @@ interface Framed extends ServerResponse {
   headerLines?: HeaderLines
   requestId?: string
   limitLines?: string
+  answerLines?: string
 }
 
 const node = ServerResponse.prototype as unknown as Partial<Framed>
@@ -49,6 +50,7 @@ export class HeaderLines {
     framed.headerLines = this
     framed.requestId = requestId
     framed.limitLines = ''
+    framed.answerLines = ''
     framed._storeHeader = storeFramed
     return true
   }
@@ -75,11 +77,22 @@ export function setLimitLines (answer: ServerResponse, lines: string): boolean {
   return true
 }
 
+/**
+ * Puts headers of this answer alone among the lines, in place of those that were put there before; false when the answer has none. They
+ * are not looked at any more: nothing that anybody sent is to be in them.
+ */
+export function setAnswerLines (answer: ServerResponse, lines: string): boolean {
+  const framed = answer as Framed
+  if (framed.answerLines === undefined) return false
+  framed.answerLines = lines
+  return true
+}
+
 function storeFramed (this: Framed, firstLine: string, headers: Headers): void {
-  const { headerLines, requestId, limitLines } = this
+  const { headerLines, requestId, limitLines, answerLines } = this
   // A refusal says itself what is left.
   const limits = headers !== undefined && 'ratelimit' in headers ? '' : limitLines!
-  storeHeader!.call(this, `${firstLine}x-request-id: ${requestId!}\r\n${headerLines!.besides(headers)}${limits}`, headers)
+  storeHeader!.call(this, `${firstLine}x-request-id: ${requestId!}\r\n${headerLines!.besides(headers)}${limits}${answerLines!}`, headers)
 }
 
 function isList (headers: Exclude<Headers, undefined>): headers is readonly unknown[] {

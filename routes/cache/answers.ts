@@ -3,6 +3,7 @@ import type { CacheSetReply } from '../../schemas/cache.js'
 import { cacheItemText, secondsLeft } from '../../services/cache-item.js'
 import type { LeasedRead } from '../../services/cache/cache.js'
 import type { EncodedValue, Entry } from '../../services/cache/entry.js'
+import { setAnswerLines } from '../../services/header-lines.js'
 import { entityTag, isNotModified } from '../../services/preconditions.js'
 
 /** Entries change under any HTTP cache on the way: it has to ask each time, with the ETag. */
@@ -35,16 +36,18 @@ export function setReply (entry: Entry, backend: CacheSetReply['backend']): Cach
 export function sendEntry (
   request: FastifyRequest, reply: FastifyReply, key: string, entry: Entry | undefined, backend: string, before = FOUND
 ): FastifyReply {
-  reply.header('cache-control', NO_CACHE)
   if (entry === undefined) {
+    reply.header('cache-control', NO_CACHE)
     reply.header('cache-status', 'larder; fwd=miss')
     return sendJsonText(reply, `{"success":true,"found":false,"key":${JSON.stringify(key)},"message":"No such entry"}`)
   }
   const now = entry.accessedAt
   const left = entry.expiresAt === Infinity ? '' : `; ttl=${Math.floor((entry.expiresAt - now) / 1000)}`
-  reply.header('cache-status', `larder; hit${left}`)
-  reply.header('etag', entityTag(entry.version))
-  reply.header('age', Math.max(0, Math.floor((now - entry.createdAt) / 1000)))
+  const age = Math.max(0, Math.floor((now - entry.createdAt) / 1000))
+  const tag = entityTag(entry.version)
+  if (!setAnswerLines(reply.raw, `cache-control: ${NO_CACHE}\r\ncache-status: larder; hit${left}\r\netag: ${tag}\r\nage: ${age}\r\n`)) {
+    reply.headers({ 'cache-control': NO_CACHE, 'cache-status': `larder; hit${left}`, etag: tag, age })
+  }
   const noneMatch = request.headers['if-none-match']
   if (noneMatch !== undefined && isNotModified(noneMatch, entry.version)) return reply.code(304).send()
   return sendJsonText(reply, cacheItemText(entry, backend, now, before, '}'))

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, get, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
-import { HeaderLines, setLimitLines } from '../../services/header-lines.js'
+import { HeaderLines, setAnswerLines, setLimitLines } from '../../services/header-lines.js'
 
 const CONSTANTS = { 'X-Frame-Options': 'DENY', 'referrer-policy': 'no-referrer' }
 const LIMITS = 'ratelimit-policy: "per-minute";q=2\r\nratelimit: "per-minute";r=1;t=30\r\n'
@@ -31,6 +31,14 @@ t.test('the lines stand in front of what the answer has itself', async (t) => {
     t.ok(setLimitLines(response, LIMITS))
     response.writeHead(200, { etag: '"1"' }).end('{}')
   }), ['x-request-id: id-1', 'X-Frame-Options: DENY', 'referrer-policy: no-referrer', 'ratelimit-policy: "per-minute";q=2', 'ratelimit: "per-minute";r=1;t=30', 'etag: "1"'])
+})
+
+t.test('an answer that turns into another one says nothing of the first', async (t) => {
+  t.strictSame(await linesOf(t, (response) => {
+    t.ok(setAnswerLines(response, 'etag: "1"\r\nage: 3\r\n'))
+    t.ok(setAnswerLines(response, 'etag: "2"\r\n'))
+    response.end()
+  }), ['x-request-id: id-1', 'X-Frame-Options: DENY', 'referrer-policy: no-referrer', 'etag: "2"'])
 })
 
 t.test('without limits there is nothing about them', async (t) => {
