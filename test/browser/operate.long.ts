@@ -255,7 +255,7 @@ void t.test('the page where a service is operated', async (t) => {
     t.equal(await row(page, 'product.created').count(), 0)
   })
 
-  await t.test('a dead letter is tried again', async (t) => {
+  await t.test('a dead letter is tried again, or given up for good', async (t) => {
     await page.getByRole('tab', { name: 'Live events' }).press('ArrowRight')
     await page.getByRole('tab', { name: 'Dead letters', selected: true }).waitFor()
     await page.getByText('There are no dead letters').waitFor()
@@ -263,7 +263,7 @@ void t.test('the page where a service is operated', async (t) => {
     await client.connect()
     t.teardown(async () => { await client.end() })
     // As the delivery leaves an event whose attempts have all failed.
-    const { rows } = await client.query<{ id: string }>('SELECT id FROM events ORDER BY position LIMIT 3')
+    const { rows } = await client.query<{ id: string }>('SELECT id FROM events ORDER BY position LIMIT 4')
     const setAside = async (id: string): Promise<void> => {
       await client.query('DELETE FROM event_inbox WHERE event_id = $1 AND consumer = $2', [id, 'cache'])
       await client.query('INSERT INTO event_failures (consumer, event_id, attempts, error, next_attempt_at) VALUES ($1, $2, 5, $3, NULL)', ['cache', id, 'The cache was away'])
@@ -271,10 +271,14 @@ void t.test('the page where a service is operated', async (t) => {
     const handled = async (): Promise<number | null> => (await client.query('SELECT FROM event_inbox WHERE consumer = $1 AND event_id = ANY($2)', ['cache', rows.map(({ id }) => id)])).rowCount
     await eventually(async () => await handled() === rows.length, 'what is to be done is done', 20_000)
     for (const { id } of rows) await setAside(id)
-    await eventually(async () => await row(page, 'The cache was away').count() === 3, 'the letters', 10_000)
+    await eventually(async () => await row(page, 'The cache was away').count() === 4, 'the letters', 10_000)
     t.strictSame(await inspect(page, 'operate-dead-letters'), [])
     await row(page, 'The cache was away').first().getByRole('button', { name: /^Retry/ }).click()
     await page.getByText('is tried again by cache').waitFor()
+    await eventually(async () => await row(page, 'The cache was away').count() === 3, 'one less')
+    await row(page, 'The cache was away').last().getByRole('button', { name: /^Remove/ }).click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Remove it' }).click()
+    await page.getByText('is given up for good by cache').waitFor()
     await eventually(async () => await row(page, 'The cache was away').count() === 2, 'one less')
     await page.getByRole('button', { name: 'Retry all' }).click()
     await page.getByRole('dialog').getByRole('button', { name: 'Retry them' }).click()

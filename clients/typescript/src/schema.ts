@@ -1214,6 +1214,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/events/dead-letters/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Give an event up for good
+         * @description The consumer that gave it up never gets it again; listeners and webhooks are not concerned.
+         *
+         *     Needs the scope `events:delete`.
+         */
+        delete: operations["deleteDeadLetter"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/events/dead-letters/{id}/retry": {
         parameters: {
             query?: never;
@@ -1230,6 +1252,126 @@ export interface paths {
          *     Needs the scope `events:write`.
          */
         post: operations["retryDeadLetter"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List webhooks
+         * @description Needs the scope `events:read`.
+         */
+        get: operations["listWebhooks"];
+        put?: never;
+        /**
+         * Have events sent over HTTP
+         * @description Each event is posted as it is, signed as Standard Webhooks 1.0.0 has it (`webhook-id`, `webhook-timestamp`, `webhook-signature`), until the receiver answers with 2xx: ten attempts over three days. 410 disables the webhook, and with `Retry-After` a receiver that is busy has itself left alone. An event may come more than once, under the same `webhook-id`, and later than one after it. Events of resources that the maker may not read are left out.
+         *
+         *     Needs the scope `events:write`.
+         */
+        post: operations["createWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a webhook
+         * @description Needs the scope `events:read`.
+         */
+        get: operations["getWebhook"];
+        /**
+         * Change, pause or resume a webhook
+         * @description Needs the scope `events:write`.
+         */
+        put: operations["changeWebhook"];
+        post?: never;
+        /**
+         * Remove a webhook
+         * @description What was still to be sent is not.
+         *
+         *     Needs the scope `events:delete`.
+         */
+        delete: operations["deleteWebhook"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{id}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give a webhook a new secret
+         * @description The one before signs as well for a day, so that the receiver can change over.
+         *
+         *     Needs the scope `events:write`.
+         */
+        post: operations["rotateWebhookSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what was sent, and what became of it
+         * @description Needs the scope `events:read`.
+         */
+        get: operations["listWebhookDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/{id}/deliveries/{delivery}/resend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Have an event sent again
+         * @description From the first attempt on, whatever became of it.
+         *
+         *     Needs the scope `events:write`.
+         */
+        post: operations["resendWebhookDelivery"];
         delete?: never;
         options?: never;
         head?: never;
@@ -5919,6 +6061,262 @@ export interface components {
             };
         };
         /**
+         * @description The webhooks there are, the oldest first
+         * @example {
+         *       "webhooks": [
+         *         {
+         *           "id": "0198c2a4-7d3f-4c11-9c5e-2f6f0f8a1b2c",
+         *           "url": "https://hooks.example.com/larder",
+         *           "types": "recipe.*",
+         *           "description": "Search index",
+         *           "state": "active",
+         *           "created_by": "key:0198c2a4-7d3f-7c11-9c5e-2f6f0f8a1b2c",
+         *           "created_at": "2026-01-31T12:00:00.000Z",
+         *           "updated_at": "2026-01-31T12:00:00.000Z"
+         *         }
+         *       ]
+         *     }
+         */
+        WebhookListReply: {
+            webhooks: components["schemas"]["Webhook"][];
+        };
+        /**
+         * @description Somewhere that events are sent to
+         * @example {
+         *       "id": "0198c2a4-7d3f-4c11-9c5e-2f6f0f8a1b2c",
+         *       "url": "https://hooks.example.com/larder",
+         *       "types": "recipe.*",
+         *       "description": "Search index",
+         *       "state": "active",
+         *       "created_by": "key:0198c2a4-7d3f-7c11-9c5e-2f6f0f8a1b2c",
+         *       "created_at": "2026-01-31T12:00:00.000Z",
+         *       "updated_at": "2026-01-31T12:00:00.000Z"
+         *     }
+         */
+        Webhook: {
+            /**
+             * Format: uuid
+             * @description Of the webhook
+             * @example 0198c2a4-7d3f-4c11-9c5e-2f6f0f8a1b2c
+             */
+            id: string;
+            /**
+             * @description Where events are posted: https, at a host that `WEBHOOK_HOSTS` names, without a credential
+             * @example https://hooks.example.com/larder
+             */
+            url: string;
+            /** @description Only events of these types, separated by commas, `*` for any run of characters; null: all */
+            types: string | null;
+            /**
+             * @description For people
+             * @example Search index
+             */
+            description: string;
+            /**
+             * @description `disabled`: nothing is sent until it is made active again
+             * @enum {string}
+             */
+            state: "active" | "paused" | "disabled";
+            /** @description Why it is disabled */
+            reason?: string;
+            /**
+             * @description It gets events that this caller might know of as it was made; when their API key ends, so does the webhook
+             * @example administrator
+             */
+            created_by: string;
+            /**
+             * Format: date-time
+             * @description When it was made
+             * @example 2026-01-31T12:00:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it was last changed
+             * @example 2026-01-31T12:00:00.000Z
+             */
+            updated_at: string;
+        };
+        /**
+         * @description A webhook with its new secret
+         * @example {
+         *       "id": "0198c2a4-7d3f-4c11-9c5e-2f6f0f8a1b2c",
+         *       "url": "https://hooks.example.com/larder",
+         *       "types": "recipe.*",
+         *       "description": "Search index",
+         *       "state": "active",
+         *       "created_by": "key:0198c2a4-7d3f-7c11-9c5e-2f6f0f8a1b2c",
+         *       "created_at": "2026-01-31T12:00:00.000Z",
+         *       "updated_at": "2026-01-31T12:00:00.000Z",
+         *       "secret": "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+         *     }
+         */
+        IssuedWebhook: {
+            /**
+             * Format: uuid
+             * @description Of the webhook
+             * @example 0198c2a4-7d3f-4c11-9c5e-2f6f0f8a1b2c
+             */
+            id: string;
+            /**
+             * @description Where events are posted: https, at a host that `WEBHOOK_HOSTS` names, without a credential
+             * @example https://hooks.example.com/larder
+             */
+            url: string;
+            /** @description Only events of these types, separated by commas, `*` for any run of characters; null: all */
+            types: string | null;
+            /**
+             * @description For people
+             * @example Search index
+             */
+            description: string;
+            /**
+             * @description `disabled`: nothing is sent until it is made active again
+             * @enum {string}
+             */
+            state: "active" | "paused" | "disabled";
+            /** @description Why it is disabled */
+            reason?: string;
+            /**
+             * @description It gets events that this caller might know of as it was made; when their API key ends, so does the webhook
+             * @example administrator
+             */
+            created_by: string;
+            /**
+             * Format: date-time
+             * @description When it was made
+             * @example 2026-01-31T12:00:00.000Z
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it was last changed
+             * @example 2026-01-31T12:00:00.000Z
+             */
+            updated_at: string;
+            /**
+             * @description To verify signatures with, as libraries of Standard Webhooks take it. It is not shown again
+             * @example whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
+             */
+            secret: string;
+        };
+        /**
+         * @description Where to send which events
+         * @example {
+         *       "url": "https://hooks.example.com/larder",
+         *       "types": "recipe.*",
+         *       "description": "Search index"
+         *     }
+         */
+        NewWebhook: {
+            /**
+             * @description Where events are posted: https, at a host that `WEBHOOK_HOSTS` names, without a credential
+             * @example https://hooks.example.com/larder
+             */
+            url: string;
+            /** @description Only events of these types, separated by commas, `*` for any run of characters; null: all */
+            types?: string | null;
+            /**
+             * @description For people
+             * @example Search index
+             */
+            description?: string;
+        };
+        /**
+         * @description What is to be different
+         * @example {
+         *       "state": "paused"
+         *     }
+         */
+        WebhookChanges: {
+            /**
+             * @description Where events are posted: https, at a host that `WEBHOOK_HOSTS` names, without a credential
+             * @example https://hooks.example.com/larder
+             */
+            url?: string;
+            /** @description Only events of these types, separated by commas, `*` for any run of characters; null: all */
+            types?: string | null;
+            /**
+             * @description For people
+             * @example Search index
+             */
+            description?: string;
+            /**
+             * @description While it is paused, events wait; `active` begins again, also where it was disabled
+             * @enum {string}
+             */
+            state?: "active" | "paused";
+        };
+        /**
+         * @description The newest first; what is through is listed for 30 days
+         * @example {
+         *       "deliveries": [
+         *         {
+         *           "id": "12",
+         *           "event_id": "019c1f5e-8f4b-7c3e-9a51-2f6d1c0b7a44",
+         *           "type": "recipe.created",
+         *           "state": "pending",
+         *           "attempts": 1,
+         *           "status": 503,
+         *           "error": "The receiver answered with 503",
+         *           "created_at": "2026-01-31T12:00:00.000Z",
+         *           "tried_at": "2026-01-31T12:00:00.000Z",
+         *           "next_attempt_at": "2026-01-31T12:00:05.000Z"
+         *         }
+         *       ]
+         *     }
+         */
+        WebhookDeliveriesReply: {
+            deliveries: components["schemas"]["WebhookDelivery"][];
+            /**
+             * @description Give it back as `cursor` to get the next page; absent on the last one
+             * @example bzoxMDA
+             */
+            next_cursor?: string;
+        };
+        /**
+         * @description One event on its way to a webhook
+         * @example {
+         *       "id": "12",
+         *       "event_id": "019c1f5e-8f4b-7c3e-9a51-2f6d1c0b7a44",
+         *       "type": "recipe.created",
+         *       "state": "pending",
+         *       "attempts": 1,
+         *       "status": 503,
+         *       "error": "The receiver answered with 503",
+         *       "created_at": "2026-01-31T12:00:00.000Z",
+         *       "tried_at": "2026-01-31T12:00:00.000Z",
+         *       "next_attempt_at": "2026-01-31T12:00:05.000Z"
+         *     }
+         */
+        WebhookDelivery: {
+            /**
+             * @description To have it sent again by
+             * @example 12
+             */
+            id: string;
+            /** @description Of the event; `webhook-id` of its messages */
+            event_id: string;
+            /** @description Of the event */
+            type: string;
+            /**
+             * @description `failed`: given up
+             * @enum {string}
+             */
+            state: "pending" | "delivered" | "failed";
+            attempts: number;
+            status: number | null;
+            error: string | null;
+            /**
+             * Format: date-time
+             * @description When it was noted
+             * @example 2026-01-31T12:00:00.000Z
+             */
+            created_at: string;
+            tried_at: string | null;
+            next_attempt_at: string | null;
+        };
+        /**
          * @description Every setting as it is in force in this process
          * @example {
          *       "revision": 12,
@@ -7018,6 +7416,13 @@ export type Event = components['schemas']['Event'];
 export type NewEvent = components['schemas']['NewEvent'];
 export type DeadLetterListReply = components['schemas']['DeadLetterListReply'];
 export type DeadLetter = components['schemas']['DeadLetter'];
+export type WebhookListReply = components['schemas']['WebhookListReply'];
+export type Webhook = components['schemas']['Webhook'];
+export type IssuedWebhook = components['schemas']['IssuedWebhook'];
+export type NewWebhook = components['schemas']['NewWebhook'];
+export type WebhookChanges = components['schemas']['WebhookChanges'];
+export type WebhookDeliveriesReply = components['schemas']['WebhookDeliveriesReply'];
+export type WebhookDelivery = components['schemas']['WebhookDelivery'];
 export type SettingsReply = components['schemas']['SettingsReply'];
 export type Setting = components['schemas']['Setting'];
 export type NewSettingValue = components['schemas']['NewSettingValue'];
@@ -10291,6 +10696,43 @@ export interface operations {
             504: components["responses"]["Answer504"];
         };
     };
+    deleteDeadLetter: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 12 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was done, in words */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Message"];
+                };
+            };
+            400: components["responses"]["Answer400"];
+            401: components["responses"]["Answer401"];
+            403: components["responses"]["Answer403"];
+            404: components["responses"]["Answer404"];
+            413: components["responses"]["Answer413"];
+            414: components["responses"]["Answer414"];
+            415: components["responses"]["Answer415"];
+            429: components["responses"]["Answer429"];
+            500: components["responses"]["Answer500"];
+            503: components["responses"]["Answer503"];
+            504: components["responses"]["Answer504"];
+        };
+    };
     retryDeadLetter: {
         parameters: {
             query?: never;
@@ -10301,6 +10743,346 @@ export interface operations {
             path: {
                 /** @example 12 */
                 id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was done, in words */
+            202: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "idempotency-replayed": components["headers"]["IdempotencyReplayed"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Message"];
+                };
+            };
+            400: components["responses"]["Answer400"];
+            401: components["responses"]["Answer401"];
+            403: components["responses"]["Answer403"];
+            404: components["responses"]["Answer404"];
+            409: components["responses"]["Answer409"];
+            413: components["responses"]["Answer413"];
+            414: components["responses"]["Answer414"];
+            415: components["responses"]["Answer415"];
+            422: components["responses"]["Answer422"];
+            429: components["responses"]["Answer429"];
+            500: components["responses"]["Answer500"];
+            503: components["responses"]["Answer503"];
+            504: components["responses"]["Answer504"];
+        };
+    };
+    listWebhooks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The webhooks there are, the oldest first */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookListReply"];
+                };
+            };
+            400: components["responses"]["Answer400"];
+            401: components["responses"]["Answer401"];
+            403: components["responses"]["Answer403"];
+            429: components["responses"]["Answer429"];
+            500: components["responses"]["Answer500"];
+            503: components["responses"]["Answer503"];
+            504: components["responses"]["Answer504"];
+        };
+    };
+    createWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat for 24 hours: the same key with the same request is carried out once, and gets the first answer again (409 while it is still being carried out, 422 with another request). A string in quotes, or a UUID as it is. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewWebhook"];
+            };
+        };
+        responses: {
+            /** @description A webhook with its new secret */
+            201: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "idempotency-replayed": components["headers"]["IdempotencyReplayed"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IssuedWebhook"];
+                };
+            };
+            400: components["responses"]["Answer400"];
+            401: components["responses"]["Answer401"];
+            403: components["responses"]["Answer403"];
+            409: components["responses"]["Answer409Of2"];
+            413: components["responses"]["Answer413"];
+            415: components["responses"]["Answer415"];
+            422: components["responses"]["Answer422Of2"];
+            429: components["responses"]["Answer429"];
+            500: components["responses"]["Answer500"];
+            503: components["responses"]["Answer503"];
+            504: components["responses"]["Answer504"];
+        };
+    };
+    getWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Of the webhook
+                 * @example 0198c2a4-7d3f-4c11-9c5e-2f6f0f8a1b2c
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Somewhere that events are sent to */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            400: components["responses"]["Answer400"];
+            401: components["responses"]["Answer401"];
+            403: components["responses"]["Answer403"];
+            404: components["responses"]["Answer404"];
+            414: components["responses"]["Answer414"];
+            429: components["responses"]["Answer429"];
+            500: components["responses"]["Answer500"];
+            503: components["responses"]["Answer503"];
+            504: components["responses"]["Answer504"];
+        };
+    };
+    changeWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Of the webhook
+                 * @example 0198c2a4-7d3f-4c11-9c5e-2f6f0f8a1b2c
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookChanges"];
+            };
+        };
+        responses: {
+            /** @description Somewhere that events are sent to */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            400: components["responses"]["Answer400"];
+            401: components["responses"]["Answer401"];
+            403: components["responses"]["Answer403"];
+            404: components["responses"]["Answer404"];
+            413: components["responses"]["Answer413"];
+            414: components["responses"]["Answer414"];
+            415: components["responses"]["Answer415"];
+            422: components["responses"]["Answer422Of2"];
+            429: components["responses"]["Answer429"];
+            500: components["responses"]["Answer500"];
+            503: components["responses"]["Answer503"];
+            504: components["responses"]["Answer504"];
+        };
+    };
+    deleteWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description Of the webhook
+                 * @example 0198c2a4-7d3f-4c11-9c5e-2f6f0f8a1b2c
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was done, in words */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Message"];
+                };
+            };
+            400: components["responses"]["Answer400"];
+            401: components["responses"]["Answer401"];
+            403: components["responses"]["Answer403"];
+            404: components["responses"]["Answer404"];
+            413: components["responses"]["Answer413"];
+            414: components["responses"]["Answer414"];
+            415: components["responses"]["Answer415"];
+            429: components["responses"]["Answer429"];
+            500: components["responses"]["Answer500"];
+            503: components["responses"]["Answer503"];
+            504: components["responses"]["Answer504"];
+        };
+    };
+    rotateWebhookSecret: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat for 24 hours: the same key with the same request is carried out once, and gets the first answer again (409 while it is still being carried out, 422 with another request). A string in quotes, or a UUID as it is. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /**
+                 * @description Of the webhook
+                 * @example 0198c2a4-7d3f-4c11-9c5e-2f6f0f8a1b2c
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A webhook with its new secret */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "idempotency-replayed": components["headers"]["IdempotencyReplayed"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IssuedWebhook"];
+                };
+            };
+            400: components["responses"]["Answer400"];
+            401: components["responses"]["Answer401"];
+            403: components["responses"]["Answer403"];
+            404: components["responses"]["Answer404"];
+            409: components["responses"]["Answer409"];
+            413: components["responses"]["Answer413"];
+            414: components["responses"]["Answer414"];
+            415: components["responses"]["Answer415"];
+            422: components["responses"]["Answer422"];
+            429: components["responses"]["Answer429"];
+            500: components["responses"]["Answer500"];
+            503: components["responses"]["Answer503"];
+            504: components["responses"]["Answer504"];
+        };
+    };
+    listWebhookDeliveries: {
+        parameters: {
+            query?: {
+                /**
+                 * @description How many to answer at most
+                 * @example 100
+                 */
+                limit?: number;
+                /** @description Where to go on: `next_cursor` of the page before, as it came */
+                cursor?: string;
+                /** @description `failed`: given up */
+                state?: "pending" | "delivered" | "failed";
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description Of the webhook
+                 * @example 0198c2a4-7d3f-4c11-9c5e-2f6f0f8a1b2c
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The newest first; what is through is listed for 30 days */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDeliveriesReply"];
+                };
+            };
+            400: components["responses"]["Answer400"];
+            401: components["responses"]["Answer401"];
+            403: components["responses"]["Answer403"];
+            404: components["responses"]["Answer404"];
+            414: components["responses"]["Answer414"];
+            429: components["responses"]["Answer429"];
+            500: components["responses"]["Answer500"];
+            503: components["responses"]["Answer503"];
+            504: components["responses"]["Answer504"];
+        };
+    };
+    resendWebhookDelivery: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes the request safe to repeat for 24 hours: the same key with the same request is carried out once, and gets the first answer again (409 while it is still being carried out, 422 with another request). A string in quotes, or a UUID as it is. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /**
+                 * @description Of the webhook
+                 * @example 0198c2a4-7d3f-4c11-9c5e-2f6f0f8a1b2c
+                 */
+                id: string;
+                /**
+                 * @description The id of the delivery
+                 * @example 12
+                 */
+                delivery: string;
             };
             cookie?: never;
         };

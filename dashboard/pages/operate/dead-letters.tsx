@@ -21,10 +21,14 @@ const PAGE = 1000
 /** Events that a consumer has given up: why, and once more. */
 export function DeadLetters () {
   const api = useApi()
-  const mayRetry = useMay()('events:write') && isUnlimited(useCaller())
+  const may = useMay()
+  const isForAll = isUnlimited(useCaller())
+  const mayRetry = may('events:write') && isForAll
+  const mayRemove = may('events:delete') && isForAll
   const { data, error, isLoading, reload } = useAsk((api, signal) => api.get<DeadLetterListReply>('/events/dead-letters', { query: { limit: PAGE }, signal }), [])
   useEvery(LOOK, () => { if (!isLoading) reload() })
   const [isAsking, setAsking] = useState(false)
+  const [removing, setRemoving] = useState<DeadLetter>()
   const [progress, setProgress] = useState<{ done: number, of: number }>()
   const [said, setSaid] = useState<string>()
   const { run, busy, error: failed } = useDo()
@@ -46,6 +50,18 @@ export function DeadLetters () {
         setSaid(each.length === 1 ? `${each[0]!.event.type} is tried again by ${each[0]!.consumer}.` : `${each.length} events are tried again.`)
       } finally {
         setProgress(undefined)
+        reload()
+      }
+    })
+  }
+  const remove = ({ id, event, consumer }: DeadLetter): void => {
+    setSaid(undefined)
+    void run(`remove ${id}`, async () => {
+      try {
+        await api.delete(`/events/dead-letters/${id}`)
+        setSaid(`${event.type} is given up for good by ${consumer}.`)
+      } finally {
+        setRemoving(undefined)
         reload()
       }
     })
@@ -74,11 +90,21 @@ export function DeadLetters () {
             { key: 'more', title: 'More', render: ({ event }) => <details><summary>Details</summary><Value value={event} label={`The event ${event.id}`} /></details> },
             ...mayRetry
               ? [{ key: 'retry', title: 'Retry', render: (letter: DeadLetter) => <Button label={`Retry ${letter.event.type} for ${letter.consumer}`} busy={busy === letter.id} onClick={() => { retry([letter], letter.id) }}>Retry</Button> }]
+              : [],
+            ...mayRemove
+              ? [{ key: 'remove', title: 'Remove', render: (letter: DeadLetter) => <Button kind='danger' label={`Remove ${letter.event.type} for ${letter.consumer}`} onClick={() => { setRemoving(letter) }}>Remove</Button> }]
               : []
           ]}
         />
       )}
       {data?.next_cursor !== undefined && <p class='quiet'>The oldest {PAGE} are shown: the others follow as these are gone.</p>}
+      {removing !== undefined && (
+        <Confirm
+          title='Give it up for good?' confirm='Remove it' danger busy={busy === `remove ${removing.id}`} onConfirm={() => { remove(removing) }} onClose={() => { setRemoving(undefined) }}
+        >
+          <p><code>{removing.event.type}</code> of <code>{removing.event.subject}</code> is never given to {removing.consumer} again.</p>
+        </Confirm>
+      )}
       {isAsking && (
         <Confirm title={`Retry all ${letters.length}?`} confirm='Retry them' onConfirm={() => { retry(letters, 'all') }} onClose={() => { setAsking(false) }}>
           <p>Each is given to the consumer that gave it up, from the first attempt on.</p>
