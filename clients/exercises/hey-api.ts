@@ -166,6 +166,18 @@ async function events (): Promise<void> {
   assert.ok('id' in event && event.type === `${namespace}.opened`)
   assert.ok(Array.isArray((await larder.listDeadLetters(must)).data.dead_letters))
   await refused(404, larder.retryDeadLetter({ path: { id: '999999' } }))
+  await refused(404, larder.deleteDeadLetter({ path: { id: '999999' } }))
+
+  // Of a type that nobody publishes: nothing is sent.
+  const { data: { id } } = await larder.createWebhook({ ...must, body: { url: 'https://hooks.example.com/larder', types: 'nothing.ever' } })
+  const path = { id }
+  assert.equal((await larder.changeWebhook({ ...must, path, body: { state: 'paused' } })).data.state, 'paused')
+  assert.equal((await larder.getWebhook({ ...must, path })).data.types, 'nothing.ever')
+  assert.ok((await larder.listWebhooks(must)).data.webhooks.some((one) => one.id === id))
+  assert.equal((await larder.rotateWebhookSecret({ ...must, path })).data.id, id)
+  assert.deepEqual((await larder.listWebhookDeliveries({ ...must, path })).data.deliveries, [])
+  await refused(404, larder.resendWebhookDelivery({ path: { id, delivery: '999999' } }))
+  await larder.deleteWebhook({ ...must, path })
 }
 
 async function configuration (): Promise<void> {

@@ -206,6 +206,20 @@ const chapters: Record<string, () => Promise<void>> = {
     assert.deepEqual([data.id, event], [published.id, `${namespace}.opened`])
     assert.ok(Array.isArray((await ok(larder.GET('/events/dead-letters'))).dead_letters))
     await refused(404, larder.POST('/events/dead-letters/{id}/retry', { params: { path: { id: '999999' } } }))
+    await refused(404, larder.DELETE('/events/dead-letters/{id}', { params: { path: { id: '999999' } } }))
+  },
+
+  async webhooks () {
+    // Of a type that nobody publishes: nothing is sent.
+    const { id } = await ok(larder.POST('/webhooks', { body: { url: 'https://hooks.example.com/larder', types: 'nothing.ever' } }))
+    const path = { id }
+    assert.equal((await ok(larder.PUT('/webhooks/{id}', { params: { path }, body: { state: 'paused' } }))).state, 'paused')
+    assert.equal((await ok(larder.GET('/webhooks/{id}', { params: { path } }))).types, 'nothing.ever')
+    assert.ok((await ok(larder.GET('/webhooks'))).webhooks.some((one) => one.id === id))
+    assert.equal((await ok(larder.POST('/webhooks/{id}/rotate', { params: { path } }))).id, id)
+    assert.deepEqual((await ok(larder.GET('/webhooks/{id}/deliveries', { params: { path } }))).deliveries, [])
+    await refused(404, larder.POST('/webhooks/{id}/deliveries/{delivery}/resend', { params: { path: { id, delivery: '999999' } } }))
+    await ok(larder.DELETE('/webhooks/{id}', { params: { path } }))
   },
 
   async configuration () {

@@ -186,6 +186,17 @@ def events():
     stream.close()
     assert api.list_dead_letters().dead_letters == []
     refused(404, api.retry_dead_letter, '999999')
+    refused(404, api.delete_dead_letter, '999999')
+
+    # Of a type that nobody publishes: nothing is sent.
+    hook = api.create_webhook(larder.NewWebhook(url='https://hooks.example.com/larder', types='nothing.ever'))
+    assert api.change_webhook(hook.id, larder.WebhookChanges(state='paused')).state == 'paused'
+    assert api.get_webhook(hook.id).types == 'nothing.ever'
+    assert any(one.id == hook.id for one in api.list_webhooks().webhooks)
+    assert api.rotate_webhook_secret(hook.id).id == hook.id
+    assert api.list_webhook_deliveries(hook.id).deliveries == []
+    refused(404, api.resend_webhook_delivery, hook.id, '999999')
+    api.delete_webhook(hook.id)
 
 
 def configuration():

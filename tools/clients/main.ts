@@ -89,7 +89,13 @@ async function installClient (folder: string): Promise<void> {
 
 async function exercise (document: object, folder: string, python: string): Promise<void> {
   const service = await startLarder({
-    CACHE_AUTH_ENABLED: 'true', CACHE_API_KEY: API_KEY, SECRET_KEY: 'a-secret-for-the-clients-that-is-long-enough', VALET_ALGORITHM: 'EdDSA', CACHE_ACCESS_LOG_ENABLED: 'false', LOG_LEVEL: 'warn'
+    CACHE_AUTH_ENABLED: 'true',
+    CACHE_API_KEY: API_KEY,
+    SECRET_KEY: 'a-secret-for-the-clients-that-is-long-enough',
+    VALET_ALGORITHM: 'EdDSA',
+    WEBHOOK_HOSTS: 'hooks.example.com',
+    CACHE_ACCESS_LOG_ENABLED: 'false',
+    LOG_LEVEL: 'warn'
   })
   const recorder = await Recorder.listen(document, service.url)
   try {
