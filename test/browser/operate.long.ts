@@ -259,6 +259,7 @@ void t.test('the page where a service is operated', async (t) => {
     await page.getByRole('tab', { name: 'Live events' }).press('ArrowRight')
     await page.getByRole('tab', { name: 'Dead letters', selected: true }).waitFor()
     await page.getByText('There are no dead letters').waitFor()
+    for (const type of ['one', 'another']) t.equal((await send('POST', '/events', { channel: 'kitchen', event: { type } })).status, 201)
     const client = new pg.Client({ connectionString: database })
     await client.connect()
     t.teardown(async () => { await client.end() })
