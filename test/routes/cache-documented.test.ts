@@ -8,7 +8,8 @@ import { ref } from '../../schemas/common.js'
 import { Api, startApp } from './cache/api.js'
 
 const ADMINISTRATOR = 'the-administrators-own-key'
-const app = await startApp(t, { REDIS_URL: '', CACHE_API_KEY: ADMINISTRATOR, SAMPLE_DATA: 'true' })
+// What the examples name is allowed, and nobody is there to send anything.
+const app = await startApp(t, { REDIS_URL: '', CACHE_API_KEY: ADMINISTRATOR, SAMPLE_DATA: 'true', WEBHOOK_HOSTS: 'hooks.example.com', WORKER: 'false' })
 const cache = new Api(app, 'memory')
 
 interface Tried {
