@@ -237,7 +237,7 @@ void t.test('the page Explore', async (t) => {
     const streamed = await visit('?namespace=moved', ADMINISTRATOR, picker)
     await streamed.page.getByRole('region', { name: 'Export' }).getByLabel('Format').selectOption('csv')
     await streamed.page.getByRole('region', { name: 'Export' }).getByRole('button', { name: 'Export' }).click()
-    await streamed.page.getByText('123 entries,').waitFor()
+    await streamed.page.getByText(/^123 entries, .* written to larder-memory-moved\.csv/).waitFor()
     const written = await streamed.page.evaluate<string>('navigator.storage.getDirectory().then((folder) => folder.getFileHandle("larder-memory-moved.csv")).then((handle) => handle.getFile()).then((file) => file.text())')
     t.equal(written.trim().split('\r\n').length, 124, 'a header and a line for each')
     t.strictSame(streamed.faults, [])

@@ -30,7 +30,9 @@ t.test('migrations', async (t) => {
     13: ['cache_pools'],
     14: ['idempotency_keys'],
     15: ['event_subjects'],
-    16: ['server_life']
+    16: ['server_life'],
+    19: ['setting_instances'],
+    20: ['webhook_deliveries', 'webhooks']
   }
   const all = Object.values(ofMigrations).flat().sort()
   const versions = readdirSync(new URL('../../../migrations/', import.meta.url))
