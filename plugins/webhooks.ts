@@ -46,13 +46,14 @@ export default fp<WebhooksPluginOptions>(async function webhooks (app, { hosts, 
   const guard = new OutgoingGuard({ ...hosts && { hosts }, ...addresses && { addresses } })
   const sealer = new Sealer(secrets ?? [await secretOf(dataDir)], PURPOSE)
   app.decorate('webhooks', new Webhooks({ database, sealer, guard }))
-  app.eventConsumers.push(new WebhookConsumer())
 
   const counts = Object.fromEntries(OUTCOMES.map((outcome) => [outcome, 0])) as Record<typeof OUTCOMES[number], number>
   app.metrics.addCollector((): Sample[] => OUTCOMES.map((outcome) => ({
     name: 'larder_webhook_attempts_total', help: 'Attempts to send an event to a webhook, by what came of them; given_up: after the last one', type: 'counter', labels: { outcome }, value: counts[outcome]
   })))
+  // Where nobody may be called, no event has one more consumer to pass.
   if (!worker || !guard.isOpen) return
+  app.eventConsumers.push(new WebhookConsumer())
 
   const courier = new Courier({
     database,
