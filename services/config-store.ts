@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
 import createError from '@fastify/error'
-import { KindGuard, type TObject, type TSchema } from '@sinclair/typebox'
+import type { TObject, TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import type { RunTimeSettings } from '../schemas/config.js'
 import type { Call, Database, Queryable } from './database.js'
 import { invalidField, InvalidInputError, NotFoundError } from './errors.js'
 import type { Recording } from './idempotency/recording.js'
+import { SettingCheck, type SettingParsers } from './setting-check.js'
 import { settingSchemaOf, type SettingSchema } from './setting-schema.js'
 
 export type SettingName = keyof RunTimeSettings
@@ -18,7 +19,7 @@ export interface ConfigStoreOptions {
   /** First values that win over the schema's defaults: the environment's. */
   initial?: SettingChanges
   /** Hold values that fit their schema to more than it can say: each throws what is wrong, in words that follow the name. */
-  parsers?: Partial<Record<SettingName, (value: string) => unknown>>
+  parsers?: SettingParsers
   /** Milliseconds between looks for other processes' changes; undefined when there can be no other process. */
   pollInterval?: number | undefined
   log: { warn (detail: object, message: string): void, info (message: string): void }
@@ -97,10 +98,12 @@ export class ConfigStore {
   readonly #schemas: ReadonlyMap<string, SettingSchema>
   readonly #rejected = new Set<string>()
   readonly #listeners = new Set<(changes: SettingChanges) => void>()
+  readonly #check: SettingCheck
   readonly #options: ConfigStoreOptions
 
   constructor (options: ConfigStoreOptions) {
     this.#options = options
+    this.#check = new SettingCheck(options.schema, options.parsers)
     this.#first = Object.freeze({ ...Value.Create(options.schema) as RunTimeSettings, ...options.initial })
     this.#values = this.#first
     this.#schemas = new Map(Object.entries(options.schema.properties).map(([name, schema]) => [name, settingSchemaOf(name, schema)]))
@@ -148,7 +151,7 @@ export class ConfigStore {
    */
   async set (name: string, value: unknown, options: ChangeOptions): Promise<SettingState> {
     this.#known(name)
-    const fault = this.#faultOf(name, value)
+    const fault = this.#check.faultIn(name, value)
     if (fault !== undefined) throw invalidField('value', fault.slice(name.length + 1))
     return await this.#changeOne(name, () => ({ set: { [name]: value } }), options)
   }
@@ -186,7 +189,7 @@ export class ConfigStore {
   async edit (edits: readonly SettingEdit[], options: Omit<ChangeOptions, 'condition' | 'recording'> & { recording?: Recording<SettingState[]> | undefined }): Promise<SettingState[]> {
     const names = edits.map(({ name }) => this.#known(name))
     for (const [index, { name, value }] of edits.entries()) {
-      const fault = names.indexOf(name as SettingName) < index ? `${name} is named twice` : value === undefined ? undefined : this.#faultOf(name, value)
+      const fault = names.indexOf(name as SettingName) < index ? `${name} is named twice` : value === undefined ? undefined : this.#check.faultIn(name, value)
       if (fault !== undefined) throw invalidField(`changes/${index}`, fault)
     }
     const statesIn = (rows: Row[]): SettingState[] => {
@@ -290,7 +293,7 @@ export class ConfigStore {
     const settings: Record<string, unknown> = { ...this.#first }
     for (const row of rows) {
       const value = JSON.parse(row.value) as unknown
-      const fault = this.#faultOf(row.key, value)
+      const fault = this.#check.faultIn(row.key, value)
       if (fault === undefined) settings[row.key] = value
       else this.#reject(row, fault)
     }
@@ -347,7 +350,7 @@ export class ConfigStore {
   #stateIn (name: SettingName, rows: ReadonlyMap<string, Row>): SettingState {
     const schema = this.#options.schema.properties[name] as TSchema
     const row = rows.get(name)
-    const stored = row !== undefined && this.#faultOf(name, JSON.parse(row.value)) === undefined ? row : undefined
+    const stored = row !== undefined && this.#check.faultIn(name, JSON.parse(row.value)) === undefined ? row : undefined
     const first: unknown = this.#first[name]
     const source = stored !== undefined ? 'store' : isDeepStrictEqual(first, Value.Create(schema)) ? 'default' : 'environment'
     return {
@@ -365,7 +368,7 @@ export class ConfigStore {
 
   #checkEach (changes: SettingChanges | Record<string, unknown>): void {
     for (const [name, value] of Object.entries(changes)) {
-      const fault = this.#faultOf(name, value)
+      const fault = this.#check.faultIn(name, value)
       if (fault !== undefined) throw new InvalidInputError(fault)
     }
   }
@@ -387,19 +390,6 @@ export class ConfigStore {
     this.#rejected.add(id)
     this.#options.log.warn({ setting: key }, `a stored setting is left out: ${fault}`)
   }
-
-  #faultOf (name: string, value: unknown): string | undefined {
-    const schema = Object.hasOwn(this.#options.schema.properties, name) ? this.#options.schema.properties[name] : undefined
-    if (schema === undefined) return `${name} is not a setting`
-    if (!Value.Check(schema, value)) return `${name} must be ${expected(schema)}`
-    const parse = this.#options.parsers?.[name as SettingName]
-    try {
-      parse?.(value as string)
-      return undefined
-    } catch (error) {
-      return `${name} ${(error as Error).message}`
-    }
-  }
 }
 
 /** Values as text, since a JSON null must not be taken for none. */
@@ -415,14 +405,4 @@ const NEWEST = 'SELECT coalesce(max(revision), 0) AS revision FROM settings_hist
 
 function revisionIn (rows: readonly Row[], name: string): number {
   return Number(rows.find(({ key }) => key === name)?.revision ?? 0)
-}
-
-/** In words that follow "must be". */
-function expected (schema: TSchema): string {
-  if (KindGuard.IsUnion(schema) && schema.anyOf.some((each) => KindGuard.IsNull(each))) return `null or ${schema.anyOf.filter((each) => !KindGuard.IsNull(each)).map(expected).join(' or ')}`
-  if (KindGuard.IsUnion(schema)) return `one of ${schema.anyOf.map((word) => String(word['const'])).join(', ')}`
-  if (KindGuard.IsRecord(schema)) return 'an object that its schema allows'
-  if (KindGuard.IsBoolean(schema)) return 'true or false'
-  if (KindGuard.IsString(schema)) return `text of ${schema.minLength} to ${schema.maxLength} characters`
-  return `${KindGuard.IsInteger(schema) ? 'a whole number' : 'a number'} from ${schema['minimum']} to ${schema['maximum']}`
 }

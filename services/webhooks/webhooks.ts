@@ -54,6 +54,8 @@ export interface WebhookDelivery {
   nextAttemptAt: Date | null
 }
 
+/** What is told of one: everything but its secrets. */
+const COLUMNS = SQL.unsafe('id, url, types, description, state, reason, owner, created_at, updated_at')
 /** Most that there may be: each event is held against all of them. */
 const MAX_WEBHOOKS = 100
 /** Hours that the secret before signs as well. */
@@ -90,7 +92,7 @@ export class Webhooks {
       const { rows } = await transaction.query<Row>(SQL`
         INSERT INTO webhooks (id, url, types, description, owner, kinds, secret)
         VALUES (${id}, ${address}, ${types}, ${description}, ${maker.id}, ${kinds}, ${sealer.seal(Buffer.from(secret), id)})
-        RETURNING id, url, types, description, state, reason, owner, created_at, updated_at`)
+        RETURNING ${COLUMNS}`)
       const made = { ...webhookOf(rows[0]!), secret }
       await recording?.(transaction, made)
       return made
@@ -99,14 +101,14 @@ export class Webhooks {
 
   /** The oldest first. */
   async list (): Promise<Webhook[]> {
-    const { rows } = await this.#options.database.query<Row>('SELECT id, url, types, description, state, reason, owner, created_at, updated_at FROM webhooks ORDER BY created_at, id')
+    const { rows } = await this.#options.database.query<Row>(SQL`SELECT ${COLUMNS} FROM webhooks ORDER BY created_at, id`)
     return rows.map(webhookOf)
   }
 
   /** @throws NotFoundError */
   async get (id: string): Promise<Webhook> {
     const { rows: [row] } = await this.#options.database.query<Row>(SQL`
-      SELECT id, url, types, description, state, reason, owner, created_at, updated_at FROM webhooks WHERE id = ${id}`)
+      SELECT ${COLUMNS} FROM webhooks WHERE id = ${id}`)
     if (row === undefined) throw missing(id)
     return webhookOf(row)
   }
@@ -118,7 +120,7 @@ export class Webhooks {
       UPDATE webhooks SET
         url = coalesce(${address}, url), types = CASE WHEN ${types !== undefined}::boolean THEN ${types ?? null} ELSE types END, description = coalesce(${description ?? null}, description),
         state = coalesce(${state ?? null}, state), reason = CASE WHEN ${state ?? null}::text IS NULL THEN reason ELSE '' END, not_before = now(), updated_at = now()
-      WHERE id = ${id} RETURNING id, url, types, description, state, reason, owner, created_at, updated_at`)
+      WHERE id = ${id} RETURNING ${COLUMNS}`)
     if (row === undefined) throw missing(id)
     return webhookOf(row)
   }
@@ -136,7 +138,7 @@ export class Webhooks {
     return await database.transaction(async (transaction) => {
       const { rows: [row] } = await transaction.query<Row>(SQL`
         UPDATE webhooks SET previous_secret = secret, previous_until = now() + make_interval(hours => ${OVERLAP}), secret = ${sealer.seal(Buffer.from(secret), id)}, updated_at = now()
-        WHERE id = ${id} RETURNING id, url, types, description, state, reason, owner, created_at, updated_at`)
+        WHERE id = ${id} RETURNING ${COLUMNS}`)
       if (row === undefined) throw missing(id)
       const rotated = { ...webhookOf(row), secret }
       await recording?.(transaction, rotated)

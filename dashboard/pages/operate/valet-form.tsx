@@ -1,47 +1,26 @@
-import { useState } from 'preact/hooks'
-import type { NewValetKey, ValetKeyReply } from '../../../schemas/valet.js'
-import { useApi, useCaller, useDo } from '../../context.js'
+import type { ValetKeyReply } from '../../../schemas/valet.js'
+import { useApi, useCaller } from '../../context.js'
 import { Button } from '../../parts/button.js'
 import { Notice } from '../../parts/notice.js'
 import { Panel } from '../../parts/panel.js'
 import { TextField } from '../../parts/text-field.js'
-import { ProblemError } from '../../problem-error.js'
-import { EMPTY_VALET_FORM, faultsIn, newValetKey, type ValetForm as Form } from './new-key.js'
+import { EMPTY_VALET_FORM, newValetKey } from './new-key.js'
 import { valetPermissions } from './offered.js'
 import { ScopeChoice } from './scope-choice.js'
+import { useKeyForm } from './use-key-form.js'
 
 /** Issues valet keys: no more than the issuer holds is offered. */
 export function ValetForm ({ onIssue }: { onIssue: (issued: ValetKeyReply) => void }) {
   const api = useApi()
   const permissions = valetPermissions(useCaller())
-  const [form, setForm] = useState(EMPTY_VALET_FORM)
-  const [faults, setFaults] = useState<Record<string, string>>({})
-  const { run, busy, error, clear } = useDo()
-  const change = (field: keyof Form) => (value: string): void => { setForm((last) => ({ ...last, [field]: value })) }
-
-  const issue = async (body: NewValetKey): Promise<void> => {
-    try {
-      onIssue(await api.post<ValetKeyReply>('/valet/token', { body }))
-      setForm(EMPTY_VALET_FORM)
-    } catch (error) {
-      if (error instanceof ProblemError) setFaults(faultsIn(error.errors))
-      throw error
-    }
-  }
-  const submit = (event: Event): void => {
-    event.preventDefault()
-    clear()
-    const made = newValetKey(form)
-    setFaults(made.faults ?? {})
-    if (made.body !== undefined) void run('issue', () => issue(made.body))
-  }
+  const { form, faults, change, set, submit, busy, error } = useKeyForm(EMPTY_VALET_FORM, newValetKey, async (body) => { onIssue(await api.post<ValetKeyReply>('/valet/token', { body })) })
   return (
     <Panel title='Issue a valet key'>
       <p class='quiet'>A token for minutes that permits a part of what you may do. Hand it to whoever needs just that.</p>
       <form onSubmit={submit} noValidate>
         <ScopeChoice
           legend='Scopes' hint='Those that you may hand out.' permissions={permissions} chosen={form.scopes} error={faults['scopes']}
-          onChange={(scopes) => { setForm((last) => ({ ...last, scopes })) }}
+          onChange={(scopes) => { set({ scopes }) }}
         />
         <div class='columns'>
           <TextField label='Time to live' hint='Up to 1 h, as in 90 or 5 min. Empty: what VALET_TOKEN_TTL says.' value={form.ttl} onInput={change('ttl')} error={faults['ttl']} />
