@@ -1,6 +1,7 @@
 /**
  * `npm test`: starts PostgreSQL, Redis and memcached once, runs tap with the arguments given, and stops them again,
- * however the run ends. `--long` stands for the long tests, that is every file `*.long.ts`.
+ * however the run ends. `--long` stands for the long tests, that is every file `*.long.ts`. With `TEST_SECOND_TRY=true`, as in
+ * `.ci/run`, the few files that failed are run once more.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { constants } from 'node:os'
@@ -11,6 +12,7 @@ import { startMemcached, startPostgres, startRedis } from '../../tools/servers/l
 import { addressVariables, locate, serverNames, ServersMissingError, type Location, type SharedServerName } from '../../tools/servers/locate.js'
 import { machine } from '../../tools/servers/machine.js'
 import { kill, type ServerProcess } from '../../tools/servers/server-process.js'
+import { withSecondTry } from './second-try.js'
 
 const launchers = { postgres: startPostgres, redis: startRedis, memcached: startMemcached }
 const started: ServerProcess[] = []
@@ -33,7 +35,10 @@ try {
   environment.TEST_SERVERS_STARTED_HERE = own.join(' ')
   // Files that share one given Redis or memcached must not run side by side: they empty it.
   const alone = own.includes('redis') && own.includes('memcached') ? [] : ['--jobs=1']
-  process.exitCode = interrupted ? exitCodeOf(interrupted) : await runTap([...alone, ...process.argv.slice(2).flatMap((argument) => argument === '--long' ? longTests() : [argument])])
+  const args = [...alone, ...process.argv.slice(2).flatMap((argument) => argument === '--long' ? longTests() : [argument])]
+  if (interrupted) process.exitCode = exitCodeOf(interrupted)
+  else if (process.env['TEST_SECOND_TRY'] === 'true') process.exitCode = await withSecondTry(runTap, args, (line) => { console.log(line) })
+  else process.exitCode = await runTap(args)
 } catch (error) {
   console.error(error instanceof ServersMissingError ? error.message : error)
   process.exitCode = 1
@@ -54,14 +59,15 @@ function longTests (): string[] {
   return ['--jobs=1', '--timeout=300', ...names.filter((name) => name.endsWith('.long.ts')).sort().map((name) => join('test', name))]
 }
 
-function runTap (args: string[]): Promise<number> {
+/** @returns tap's exit code; that of the signal when it was interrupted meanwhile */
+function runTap (args: readonly string[]): Promise<number> {
   const tap = fileURLToPath(new URL('../../node_modules/.bin/tap', import.meta.url))
   // In a process group of its own, so that a signal reaches the test files behind tap as well.
   tests = spawn(process.execPath, [tap, ...args], { stdio: 'inherit', env: environment, detached: true })
   const child = tests
   return new Promise((resolve, reject) => {
     child.once('error', reject)
-    child.once('exit', (code, signal) => { resolve(code ?? exitCodeOf(signal ?? 'SIGKILL')) })
+    child.once('exit', (code, signal) => { resolve(interrupted ? exitCodeOf(interrupted) : code ?? exitCodeOf(signal ?? 'SIGKILL')) })
   })
 }
 
