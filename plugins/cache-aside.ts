@@ -1,12 +1,15 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import type { Cache } from '../services/cache/cache.js'
 import type { EncodedValue } from '../services/cache/entry.js'
 import type { Reading } from '../services/cache/reading.js'
+import { type Forwarded, forwardedStatus, hitStatus, isFromCache, readingStatus } from '../services/http-cache/cache-status.js'
+import { isUnchanged } from '../services/http-cache/conditions.js'
+import { contentTag, EntityTags } from '../services/http-cache/entity-tags.js'
+import { cachedFor, isUsable, mayAnswer, notCached, useOfStored, wayOf } from '../services/http-cache/reuse.js'
+import { NO_WISH, type Wish, wishOf } from '../services/http-cache/wish.js'
 import type { PageRequest } from '../services/page.js'
-import { entityTag, isNotModified } from '../services/preconditions.js'
-import { structuredString } from '../services/structured-string.js'
-
-export { structuredString }
+import { isFault } from '../services/response-cache/faults.js'
 
 declare module 'fastify' {
   interface FastifyReply {
@@ -35,89 +38,120 @@ export interface CachedRead<T extends object> {
 
 /** Seconds past its TTL during which a value is served while loading a new one fails. */
 export const GRACE = 60
+const LEEWAY = { mustRevalidate: false, staleWhileRevalidate: 0, staleIfError: GRACE }
 /** Milliseconds that a load may take; the database's own limits are shorter. */
 const LOAD_TIMEOUT = 10_000
-
-/** A fault of the service; "there is no such product" is an answer, which no old value may hide. */
-const isOutage = (error: unknown): boolean => !((error as { statusCode?: number }).statusCode as number < 500)
-
-const NO_STORE = /(?:^|,)\s*no-store\s*(?:,|$)/i
-const NO_CACHE = /(?:^|,)\s*no-cache\s*(?:,|$)/i
 
 type CachedQuery = PageRequest & { nocache?: boolean }
 
 /**
- * Cache-aside for GET routes: Cache-Status (RFC 9211), Age, ETag and 304; `?nocache=true` and `Cache-Control: no-cache` go past
- * the cache and refresh it, `no-store` neither reads nor writes it. Registered inside the module of the routes that use it.
+ * Cache-aside for GET routes: Cache-Status (RFC 9211), Age, an ETag of the data and 304, and what a request may ask of a cache (RFC 9111, section
+ * 5.2.1; `?nocache=true` is `no-cache`). Registered inside the module of the routes that use it.
  */
 export default fp(async function cacheAside (app) {
   const { cache } = app
+  const tags = new EntityTags()
   app.decorateReply('cacheAside', function cacheAside<T extends object> (this: FastifyReply, read: CachedRead<T>) {
-    const directives = this.request.headers['cache-control']
+    const { 'cache-control': control, pragma } = this.request.headers
     const { nocache, limit, cursor } = this.request.query as CachedQuery
+    const wish = control === undefined && pragma === undefined ? NO_WISH : wishOf(control, pragma)
     const isPage = limit !== undefined || cursor !== undefined
-    if (isPage || (directives !== undefined && NO_STORE.test(directives))) return sendPast(this, read, { limit, cursor })
-    const refresh = nocache === true || (directives !== undefined && NO_CACHE.test(directives))
-    const reading = cache.read(read.key, async () => await read.load({}), {
-      ttl: read.ttl,
-      tags: read.tags,
-      grace: GRACE,
-      // Whoever goes past the cache wants no old value instead.
-      graceOn: (error) => !refresh && isOutage(error),
-      timeout: LOAD_TIMEOUT,
-      refresh
-    })
-    if (!(reading instanceof Promise)) {
-      sendReading(this, read, reading)
-      return undefined
-    }
-    return reading.then((reading) => finished(sendReading(this, read, reading)), async (error: unknown) => {
-      // What a refresh finds gone must not be served to those who come by the cache.
-      if (refresh && !isOutage(error)) await cache.forget(read.key)
-      throw error
-    })
+    const way = wayOf(wish, nocache === true)
+    if (way === 'none' || (isPage && way === 'cached-only')) throw notCached()
+    if (isPage || way === 'past') return sendPast(this, read, { limit, cursor })
+    const turn = new Turn(cache, tags, this, read, wish)
+    if (way === 'cached-only') return turn.takeCached()
+    return turn.take(way === 'refresh' ? 'bypass' : undefined)
   })
 }, { name: 'cache-aside', fastify: '5.x', dependencies: ['cache'] })
 
-/**
- * What happened to a read, as the `Cache-Status` header says it: `larder; hit; ttl=117; key="all_products"`. A collapsed read
- * waited for the load of another.
- */
-export function cacheStatus ({ status, stored, ttl }: Pick<Reading<unknown>, 'status' | 'stored' | 'ttl'>, key: string): string {
-  const kept = stored ? '; stored' : ''
-  const named = `; key=${structuredString(key)}`
-  switch (status) {
-    case 'hit':
-    case 'stale': return `larder; hit${ttl === Infinity ? '' : `; ttl=${Math.floor(ttl)}`}${named}`
-    case 'bypass': return `larder; fwd=bypass${kept}${named}`
-    case 'coalesced': return `larder; fwd=miss${kept}; collapsed${named}`
-    case 'miss': return `larder; fwd=miss${kept}${named}`
-    case 'fallback': return `larder; fwd=miss; detail=fallback${named}`
+/** One request, on its way to an answer. */
+class Turn<T extends object> {
+  readonly #cache: Cache
+  readonly #tags: EntityTags
+  readonly #reply: FastifyReply
+  readonly #read: CachedRead<T>
+  readonly #wish: Wish
+  #hasStale = false
+
+  constructor (cache: Cache, tags: EntityTags, reply: FastifyReply, read: CachedRead<T>, wish: Wish) {
+    this.#cache = cache
+    this.#tags = tags
+    this.#reply = reply
+    this.#read = read
+    this.#wish = wish
+  }
+
+  /** Synchronous when memory has it. @param past why it goes past what is cached, and refreshes that */
+  take (past?: Forwarded): Promise<void> | undefined {
+    const { key, ttl, tags, load } = this.#read
+    const reading = this.#cache.read(key, async () => await load({}), {
+      ttl,
+      tags,
+      grace: GRACE,
+      // Whoever goes past the cache wants no old value instead.
+      graceOn: (error) => past === undefined && isFault(error),
+      staleUse: (stale) => {
+        this.#hasStale = true
+        return useOfStored(stale, this.#cache.now, LEEWAY, this.#wish)
+      },
+      timeout: LOAD_TIMEOUT,
+      refresh: past !== undefined
+    })
+    if (!(reading instanceof Promise)) {
+      if (!this.#isGoodEnough(reading)) return this.take('request')
+      this.#sendReading(reading)
+      return undefined
+    }
+    return reading.then(async (reading) => {
+      if (!this.#isGoodEnough(reading)) return await this.take('request')
+      return finished(this.#sendReading(reading, past))
+    }, async (error: unknown) => {
+      // What a refresh finds gone must not be served to those who come by the cache.
+      if (past !== undefined && !isFault(error)) await this.#cache.forget(key)
+      throw error
+    })
+  }
+
+  /** From the cache alone. @throws NotCachedError */
+  async takeCached (): Promise<void> {
+    const { key } = this.#read
+    const entry = await cachedFor(this.#cache, key, this.#wish)
+    const { now } = this.#cache
+    if (entry === undefined || !mayAnswer(entry, now, LEEWAY, this.#wish)) throw notCached()
+    const { value, version, createdAt, expiresAt } = entry
+    this.#reply.header('cache-status', hitStatus((expiresAt - now) / 1000, key)).header('age', Math.floor(Math.max(0, now - createdAt) / 1000))
+    return finished(sendData(this.#reply, this.#read, value, this.#tags.of(key, version, () => contentTag(value)), true))
+  }
+
+  #isGoodEnough (reading: Reading<T>): boolean {
+    return this.#wish === NO_WISH || reading.status !== 'hit' || isUsable(reading.age, reading.ttl, this.#wish)
+  }
+
+  #sendReading (reading: Reading<T>, past?: Forwarded): FastifyReply {
+    const { key } = this.#read
+    const { encoded, version } = reading
+    this.#reply.header('cache-status', readingStatus(reading, key, past ?? (this.#hasStale ? 'stale' : 'miss')))
+    this.#reply.header('age', Math.floor(reading.age))
+    return sendData(this.#reply, this.#read, encoded, this.#tags.of(key, version, () => contentTag(encoded)), isFromCache(reading))
   }
 }
 
-function sendReading<T extends object> (reply: FastifyReply, { key, telemetry }: CachedRead<T>, reading: Reading<T>): FastifyReply {
-  reply.header('cache-status', cacheStatus(reading, key))
-  reply.header('age', Math.floor(reading.age))
-  reply.header('etag', entityTag(reading.version))
-  // Whoever keeps a copy asks before it is used: the copy cannot know of a write.
-  reply.header('cache-control', 'no-cache')
-  const next = nextCursor(reading.encoded)
-  if (next !== undefined) reply.header('link', nextLink(reply.request, next))
-  const noneMatch = reply.request.headers['if-none-match']
-  if (noneMatch !== undefined && isNotModified(noneMatch, reading.version)) return reply.code(304).send()
-  reply.header('content-type', 'application/json; charset=utf-8')
-  return reply.send(stitch(reading.encoded, telemetry?.(reading.status === 'hit' || reading.status === 'stale')))
+async function sendPast<T extends object> (reply: FastifyReply, read: CachedRead<T>, page: PageRequest): Promise<void> {
+  const text = JSON.stringify(await read.load(page))
+  reply.header('cache-status', forwardedStatus('bypass', {}, undefined))
+  return finished(sendData(reply, read, text, contentTag(text), false))
 }
 
-async function sendPast<T extends object> (reply: FastifyReply, { load, telemetry }: CachedRead<T>, page: PageRequest): Promise<void> {
-  const text = JSON.stringify(await load(page))
-  reply.header('cache-status', 'larder; fwd=bypass')
+function sendData<T extends object> (reply: FastifyReply, { telemetry }: CachedRead<T>, encoded: EncodedValue, tag: string, fromCache: boolean): FastifyReply {
+  reply.header('etag', tag)
+  // Whoever keeps a copy asks before it is used: the copy cannot know of a write.
   reply.header('cache-control', 'no-cache')
-  reply.header('content-type', 'application/json; charset=utf-8')
-  const next = nextCursor(text)
+  const next = nextCursor(encoded)
   if (next !== undefined) reply.header('link', nextLink(reply.request, next))
-  return finished(reply.send(stitch(text, telemetry?.(false))))
+  if (isUnchanged(reply.request.headers, tag)) return reply.code(304).send()
+  reply.header('content-type', 'application/json; charset=utf-8')
+  return reply.send(stitch(encoded, telemetry?.(fromCache)))
 }
 
 /** An async handler that has sent resolves to its reply, which Fastify then waits for. */

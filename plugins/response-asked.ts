@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import { sortedQuery, variantKey } from '../services/response-cache/response-key.js'
 import { textOf } from '../services/response-cache/storing.js'
-import { NO_WISH, type Wish, wishOf } from '../services/response-cache/wish.js'
+import { NO_WISH, type Wish, wishOf } from '../services/http-cache/wish.js'
 import { groupList } from '../services/structured-string.js'
 import type { CachedRoute } from './response-cache.js'
 

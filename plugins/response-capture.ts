@@ -120,10 +120,23 @@ export class Capture {
     done(null, payload)
   }
 
+  /** Replies that a handler has given a `Content-Encoding` itself. */
+  static readonly encodedByHandler = new WeakSet<FastifyReply>()
+
+  /** A hook that compresses sends other bytes than the strong ETag stands for: one for all encodings of the same is weak (RFC 9110, section 8.8.3.3). */
+  static weaken (reply: FastifyReply): void {
+    if (!reply.hasHeader('content-encoding') || Capture.encodedByHandler.has(reply)) return
+    const tag = textOf(reply.getHeader('etag'))
+    if (tag?.startsWith('"') === true) reply.header('etag', `W/${tag}`)
+  }
+
   /** The last of the onSend hooks. */
   static readonly onSend: onSendHookHandler<unknown> = (_request, reply, payload, done) => {
     const capture = captures.get(reply)
-    if (capture === undefined) return done(null, payload)
+    if (capture === undefined) {
+      Capture.weaken(reply)
+      return done(null, payload)
+    }
     captures.delete(reply)
     capture.#sent(payload, done)
   }

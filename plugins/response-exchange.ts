@@ -1,19 +1,15 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { Entry } from '../services/cache/entry.js'
 import { LoadTimeoutError } from '../services/cache/errors.js'
 import type { StaleUse } from '../services/cache/get-or-set.js'
 import type { Content, Reading } from '../services/cache/reading.js'
-import { isOutage } from '../services/cache/faults.js'
-import { NotCachedError } from '../services/errors.js'
-import { forwardedStatus, type Forwarded, hitStatus } from '../services/response-cache/cache-status.js'
+import { forwardedStatus, type Forwarded, hitStatus, isFromCache, readingStatus } from '../services/http-cache/cache-status.js'
+import { cachedFor, isUsable, type Leeway, mayAnswer, notCached, useOfStored, wayOf } from '../services/http-cache/reuse.js'
 import { ForerunnerLeftError, isFault, isForAll } from '../services/response-cache/faults.js'
 import type { ResponseStore } from '../services/response-cache/response-store.js'
-import { isUsable, staleUseOf } from '../services/response-cache/reuse.js'
 import { decodeResponse, type Head, type StoredResponse } from '../services/response-cache/stored-response.js'
-import { NO_WISH } from '../services/response-cache/wish.js'
 import { Asked } from './response-asked.js'
 import type { CachedRoute } from './response-cache.js'
-import { LateAnswerError } from './response-capture.js'
+import { Capture, LateAnswerError } from './response-capture.js'
 import { Load, signalOf } from './response-load.js'
 import { Sending } from './response-sending.js'
 import { Variants } from './response-variants.js'
@@ -49,17 +45,19 @@ export class Exchange {
     this.#server = server
     this.#reply = reply
     this.#asked = new Asked(route, request, identify)
-    this.#sending = new Sending(route, this.#asked, reply)
+    this.#sending = new Sending(route, this.#asked, reply, store.tags)
   }
 
   /** Synchronous where memory has the response. */
   answer (): unknown {
     const asked = this.#asked
-    if (asked.wish.noStore) return this.#goPast('bypass')
-    if (asked.request.headers.range !== undefined) return this.#goPast('bypass', 'range')
+    const way = wayOf(asked.wish, asked.isPast)
+    if (way === 'none') throw notCached()
+    if (way === 'past') return this.#goPast('bypass')
+    if (asked.request.headers.range !== undefined && way !== 'cached-only') return this.#goPast('bypass', 'range')
     asked.nameIt()
-    if (asked.wish.onlyIfCached) return this.#onlyIfCached()
-    if (asked.isPast || asked.wish.noCache) this.#refreshBecause('bypass')
+    if (way === 'cached-only') return this.#onlyIfCached()
+    if (way === 'refresh') this.#refreshBecause('bypass')
     if (this.#store.isApart(asked.apartName)) return this.#goPast('miss')
     return this.#read()
   }
@@ -74,16 +72,11 @@ export class Exchange {
   get graceOn (): (error: unknown) => boolean { return (error) => !this.#isRefresh && isFault(error) }
   get staleUse (): (stale: Content) => StaleUse { return (stale) => this.#useOf(stale) }
 
-  #useOf ({ value, createdAt, expiresAt }: Content): StaleUse {
+  #useOf (stale: Content): StaleUse {
     this.#why = 'stale'
-    const head = decodeResponse(value)?.head
+    const head = decodeResponse(stale.value)?.head
     if (head === undefined || head.variants !== undefined || !this.#isFor(head)) return 'never'
-    const { now } = this.#store.cache
-    const { mustRevalidate = false, staleWhileRevalidate = 0, staleIfError = 0 } = head
-    // Fresh by its time, but while other processes cannot be heard nobody knows whether it still holds: it stands in, and no more.
-    const isInDoubt = expiresAt > now
-    const keeping = { mustRevalidate, staleWhileRevalidate: isInDoubt ? 0 : staleWhileRevalidate, staleIfError }
-    const use = staleUseOf((now - createdAt) / 1000 + (head.age ?? 0), Math.max(0, now - expiresAt) / 1000, keeping, isInDoubt ? NO_WISH : this.#asked.wish)
+    const use = useOfStored(stale, this.#store.cache.now, leewayOf(head), this.#asked.wish, head.age)
     if (use === 'at-once') this.#isAnswered = true
     this.#hasStale = use === 'on-error'
     return use
@@ -187,14 +180,14 @@ export class Exchange {
       return this.#read()
     }
     const { counts } = this.#store
-    if (status === 'hit' || status === 'stale') {
+    if (isFromCache(reading)) {
       counts.hit(name)
       if (status === 'stale') counts.stale++
-      return this.#send(stored, version, age, hitStatus(ttl, name))
+    } else {
+      counts.miss(name)
+      if (status === 'coalesced') counts.collapsed++
     }
-    counts.miss(name)
-    if (status === 'coalesced') counts.collapsed++
-    return this.#send(stored, version, age, forwardedStatus(this.#why, reading, name))
+    return this.#send(stored, version, age, readingStatus(reading, name, this.#why))
   }
 
   #readVariant (names: readonly string[]): unknown {
@@ -208,45 +201,36 @@ export class Exchange {
   async #onlyIfCached (): Promise<unknown> {
     this.#isAsync = true
     const { cache, counts } = this.#store
-    const found = await this.#stored()
-    if (found === undefined || !this.#isFor(found.stored.head)) throw notCached()
-    const { stored, entry } = found
-    const age = (cache.now - entry.createdAt) / 1000 + (stored.head.age ?? 0)
-    const ttl = (entry.expiresAt - cache.now) / 1000
-    const { name, wish } = this.#asked
-    if (!isUsable(age, ttl, wish)) throw notCached()
-    counts.hit(name)
-    return this.#send(stored, entry.version, age, hitStatus(ttl, name))
-  }
-
-  /** What is fresh, without asking for it to be loaded. */
-  async #stored (): Promise<{ entry: Entry, stored: StoredResponse } | undefined> {
-    const { cache } = this.#store
+    const asked = this.#asked
     for (;;) {
-      const entry = await Promise.resolve(cache.get(cache.namespace, this.#asked.key)).catch((error: unknown) => {
-        // While the cache is away nothing is known to be in it.
-        if (isOutage(error)) return undefined
-        throw error as Error
-      })
+      const entry = await cachedFor(cache, asked.key, asked.wish)
       const stored = entry === undefined ? undefined : decodeResponse(entry.value)
-      if (entry === undefined || stored === undefined) return undefined
-      if (stored.head.variants === undefined) return { entry, stored }
-      if (this.#asked.variants !== undefined) return undefined
-      this.#asked.varyBy(stored.head.variants)
+      if (entry === undefined || stored === undefined) throw notCached()
+      const { head } = stored
+      if (head.variants !== undefined && asked.variants === undefined) {
+        asked.varyBy(head.variants)
+        continue
+      }
+      const { now } = cache
+      if (head.variants !== undefined || !this.#isFor(head) || !mayAnswer(entry, now, leewayOf(head), asked.wish, head.age)) throw notCached()
+      counts.hit(asked.name)
+      if (entry.expiresAt <= now) counts.stale++
+      return this.#send(stored, entry.version, (now - entry.createdAt) / 1000 + (head.age ?? 0), hitStatus((entry.expiresAt - now) / 1000, asked.name))
     }
   }
 
-  /** Past the cache: the route answers by itself. */
-  #goPast (why: Forwarded, detail?: string): unknown {
+  /** Past the cache: the route answers by itself, for this request alone. */
+  async #goPast (why: Forwarded, detail?: string): Promise<unknown> {
     this.#store.counts.bypasses++
     this.#isAnswered = true
     const reply = this.#reply
     const { name, request } = this.#asked
     reply.header('cache-status', forwardedStatus(why, {}, name === '' ? undefined : name, detail))
     this.#sending.control()
-    const result: unknown = this.#route.handler.call(this.#server, request, reply)
-    // It answers later, and not through what it returns.
-    return result === undefined ? reply : result
+    const capture = Capture.of(reply)
+    const captured = await capture.run(this.#server, this.#route.handler, request)
+    if (captured !== undefined) this.#sending.past(capture, captured)
+    return reply
   }
 
   /** The answer of this request's own run of the route. */
@@ -257,7 +241,7 @@ export class Exchange {
     const { verdict } = load
     const told = { stored: reading.stored && (variant?.stored ?? true), isAway: reading.isAway }
     const status = forwardedStatus(this.#why, told, this.#asked.name, typeof verdict === 'string' && verdict !== 'status' ? verdict : undefined)
-    this.#sending.own(load, (variant ?? reading).version, status)
+    this.#sending.own(load, status)
   }
 
   /** What is returned: a promise of nothing would be taken for an answer of nothing. */
@@ -268,5 +252,4 @@ export class Exchange {
   }
 }
 
-/** It was asked for: nothing that the log would have to tell. */
-const notCached = (): Error => Object.assign(new NotCachedError(), { isTold: true })
+const leewayOf = ({ mustRevalidate = false, staleWhileRevalidate = 0, staleIfError = 0 }: Head): Leeway => ({ mustRevalidate, staleWhileRevalidate, staleIfError })

@@ -1,22 +1,28 @@
 import type { FastifyReply } from 'fastify'
-import { entityTag, matchesTag } from '../services/preconditions.js'
-import type { StoredResponse } from '../services/response-cache/stored-response.js'
-import { fieldNames, textOf } from '../services/response-cache/storing.js'
+import { isUnchanged } from '../services/http-cache/conditions.js'
+import { contentTag, type EntityTags } from '../services/http-cache/entity-tags.js'
+import type { Body, StoredResponse } from '../services/response-cache/stored-response.js'
+import { fieldNames, type HeaderValue, textOf } from '../services/response-cache/storing.js'
 import type { Asked } from './response-asked.js'
 import type { CachedRoute } from './response-cache.js'
-import type { Capture } from './response-capture.js'
+import { Capture, type Captured } from './response-capture.js'
 import type { Load } from './response-load.js'
+
+/** Headers that tell apart two representations which may have the same bytes. */
+const REPRESENTATION = ['content-type', 'content-encoding', 'content-language'] as const
 
 /** How a response leaves: with what other caches are to know of it, or as 304. */
 export class Sending {
   readonly #route: CachedRoute
   readonly #asked: Asked
   readonly #reply: FastifyReply
+  readonly #tags: EntityTags
 
-  constructor (route: CachedRoute, asked: Asked, reply: FastifyReply) {
+  constructor (route: CachedRoute, asked: Asked, reply: FastifyReply, tags: EntityTags) {
     this.#route = route
     this.#asked = asked
     this.#reply = reply
+    this.#tags = tags
   }
 
   /**
@@ -33,32 +39,38 @@ export class Sending {
       else reply.header(name, value)
     }
     reply.header('cache-status', status)
+    if (headers['content-encoding'] !== undefined) Capture.encodedByHandler.add(reply)
     if (head.status !== 200) {
       reply.code(head.status)
       return this.#give(body, held)
     }
-    const tag = textOf(headers['etag'] ?? undefined) ?? entityTag(version)
+    const tag = textOf(headers['etag'] ?? undefined) ?? this.#tags.of(this.#asked.key, version, () => contentTag(body, metadataOf(headers)))
     this.#describe(tag, age)
-    if (!this.#isUnchanged(tag, textOf(headers['last-modified'] ?? undefined))) return this.#give(body, held)
+    if (!this.#isUnchanged(tag, headers)) return this.#give(body, held)
     reply.code(304).removeHeader('content-type').removeHeader('content-length')
     this.#give(undefined, held)
   }
 
-  /** Lets the answer of this request's own run go. @param version under which it is stored, or would be */
-  own ({ capture, captured, verdict }: Load, version: string, status: string): void {
-    const reply = this.#reply
-    reply.header('cache-status', status)
-    if (typeof verdict !== 'object' || captured === undefined) {
-      if (reply.statusCode === 200) this.control()
-      return capture.release()
-    }
-    const { headers } = captured
-    const tag = textOf(headers['etag']) ?? entityTag(version)
+  /** Lets the answer of this request's own run go, which is kept, or could not be. */
+  own ({ capture, captured, verdict }: Load, status: string): void {
+    this.#reply.header('cache-status', status)
+    if (captured === undefined) return capture.release()
     const { groupHeader } = this.#asked
-    if (groupHeader !== undefined && headers['cache-groups'] === undefined) reply.header('cache-groups', groupHeader)
-    this.#describe(tag, verdict.age)
-    if (!this.#isUnchanged(tag, textOf(headers['last-modified']))) return capture.release()
-    reply.code(304).removeHeader('content-length')
+    const isKept = typeof verdict === 'object'
+    if (isKept && groupHeader !== undefined && captured.headers['cache-groups'] === undefined) this.#reply.header('cache-groups', groupHeader)
+    this.past(capture, captured, isKept ? verdict.age : undefined)
+  }
+
+  /** Lets an answer go that was made for this request. @param age seconds; undefined where the cache has nothing to do with it */
+  past (capture: Capture, { status, headers, own, body }: Captured, age?: number): void {
+    const reply = this.#reply
+    if (status !== 200) return capture.release()
+    const tag = textOf(headers['etag']) ?? tagOf(body, own)
+    if (own['content-encoding'] !== undefined) Capture.encodedByHandler.add(reply)
+    this.#describe(tag, age)
+    Capture.weaken(reply)
+    if (tag === undefined || !this.#isUnchanged(tag, own)) return capture.release()
+    reply.code(304).removeHeader('content-type').removeHeader('content-length')
     capture.release(null)
   }
 
@@ -80,17 +92,32 @@ export class Sending {
     else void this.#reply.send(body)
   }
 
-  #describe (tag: string, age: number): void {
+  #describe (tag: string | undefined, age: number | undefined): void {
     const reply = this.#reply
-    reply.header('etag', tag)
-    reply.header('age', Math.floor(age))
+    if (tag !== undefined) reply.header('etag', tag)
+    if (age !== undefined) reply.header('age', Math.floor(age))
     this.control()
   }
 
-  /** RFC 9110, section 13.1: `If-Modified-Since` counts only where there is no `If-None-Match`. */
-  #isUnchanged (tag: string, lastModified: string | undefined): boolean {
-    const { 'if-none-match': noneMatch, 'if-modified-since': since } = this.#asked.request.headers
-    if (noneMatch !== undefined) return matchesTag(noneMatch, tag)
-    return since !== undefined && lastModified !== undefined && Date.parse(lastModified) <= Date.parse(since)
+  #isUnchanged (tag: string, headers: OwnHeaders): boolean {
+    return isUnchanged(this.#asked.request.headers, tag, textOf(headers['last-modified'] ?? undefined))
   }
+}
+
+type OwnHeaders = Readonly<Record<string, HeaderValue | null | undefined>>
+
+/** Of what cannot be kept (a stream, nothing at all) there is none. */
+function tagOf (body: Body, own: OwnHeaders): string | undefined {
+  if (body === undefined) return undefined
+  return contentTag('json' in body ? body.json : 'text' in body ? body.text : body.bytes, metadataOf(own))
+}
+
+/** As the handler gave them: what hooks make of an answer is another matter. */
+function metadataOf (own: OwnHeaders): string {
+  let metadata = ''
+  for (const name of REPRESENTATION) {
+    const value = own[name]
+    if (value !== undefined && value !== null) metadata += `${name}: ${textOf(value)}\n`
+  }
+  return metadata
 }

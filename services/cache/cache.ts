@@ -100,14 +100,14 @@ export class Cache {
   /** The entry, undefined when there is none. Counts as a hit or a miss, and as a use of the entry. */
   get (namespace: string, key: string): MaybePromise<Entry | undefined> { return this.#get(namespace, key) }
 
-  /** The same without counting or touching anything. */
-  peek (namespace: string, key: string): MaybePromise<Entry | undefined> {
+  /** The same without counting or touching anything. @param isStaleToo whether one that is past its TTL, and within its grace, is told as well */
+  peek (namespace: string, key: string, isStaleToo = false): MaybePromise<Entry | undefined> {
     const { memory } = this.#store
     const slot = this.#store.isTrusted ? memory.find(namespace, key) : -1
-    if (slot !== -1 && memory.isFresh(slot)) return memory.entry(slot)
+    if (slot !== -1 && (isStaleToo || memory.isFresh(slot))) return memory.entry(slot)
+    const told = (entry: StoredEntry | undefined) => isStaleToo && entry !== undefined ? snapshot(entry) : this.#fresh(entry)
     const fetched = this.#store.fetch(namespace, key)
-    if (fetched instanceof Promise) return fetched.then((entry) => this.#fresh(entry))
-    return this.#fresh(fetched)
+    return fetched instanceof Promise ? fetched.then(told) : told(fetched)
   }
 
   /** In the order asked; one round trip for what is not in memory. */

@@ -1,4 +1,5 @@
 import type { Cache } from '../cache/cache.js'
+import { EntityTags } from '../http-cache/entity-tags.js'
 import type { ResponseCounts } from './counts.js'
 
 /** Milliseconds for which responses of a name go past the cache after one that was not for others, and how many names are remembered. */
@@ -11,6 +12,7 @@ export class ResponseStore {
   readonly cache: Cache
   /** Of this process. */
   readonly counts: ResponseCounts
+  readonly tags = new EntityTags()
   /** Names whose responses are not kept, and until when: nobody waits there for a response that would not be for him ("hit for miss"). */
   readonly #apart = new Map<string, number>()
 

@@ -1,4 +1,4 @@
-import { parseDirectives, secondsOf } from './directives.js'
+import { parseDirectives, secondsOf } from '../http-cache/directives.js'
 
 export type HeaderValue = string | number | string[]
 export type Headers = Readonly<Record<string, HeaderValue | undefined>>

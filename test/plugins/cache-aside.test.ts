@@ -2,11 +2,13 @@ import { setImmediate as immediate } from 'node:timers/promises'
 import Fastify from 'fastify'
 import t from 'tap'
 import cache from '../../plugins/cache.js'
-import cacheAside, { cacheStatus, structuredString } from '../../plugins/cache-aside.js'
+import cacheAside from '../../plugins/cache-aside.js'
 import health from '../../plugins/health.js'
 import metrics from '../../plugins/metrics.js'
 import { DEFAULT_LIMITS } from '../../services/cache/limits.js'
 import { NotFoundError } from '../../services/errors.js'
+import { readingStatus } from '../../services/http-cache/cache-status.js'
+import { structuredString } from '../../services/structured-string.js'
 import type { Owner } from '../support/servers.js'
 
 /** A route that counts how often its data is made. */
@@ -95,7 +97,7 @@ t.test('nocache=true and Cache-Control: no-cache go past the cache and refresh i
   t.equal(past.headers['cache-status'], `larder; fwd=bypass; stored; ${KEY}`)
   t.match((await get()).json(), { cached: true, text: 'value 2' })
   t.match((await get({ 'cache-control': 'max-age=0, No-Cache' })).json(), { cached: false, text: 'value 3' })
-  t.match((await get({ 'cache-control': 'max-age=0' }, '/value?nocache=false')).json(), { cached: true, text: 'value 3' })
+  t.match((await get({ 'cache-control': 'max-age=10' }, '/value?nocache=false')).json(), { cached: true, text: 'value 3' })
 })
 
 t.test('no-store neither reads nor writes the cache', async (t) => {
@@ -103,7 +105,8 @@ t.test('no-store neither reads nor writes the cache', async (t) => {
   const past = await get({ 'cache-control': 'no-store' })
   t.match(past.json(), { cached: false, text: 'value 1' })
   t.equal(past.headers['cache-status'], 'larder; fwd=bypass')
-  t.notOk(past.headers.etag)
+  t.match(past.headers.etag, /^"[0-9a-f]{32}"$/)
+  t.equal(past.headers.age, undefined)
   t.match((await get()).json(), { cached: false, text: 'value 2' })
   t.match((await get({ 'cache-control': 'no-store' })).json(), { cached: false, text: 'value 3' })
   t.match((await get()).json(), { cached: true, text: 'value 2' })
@@ -111,8 +114,16 @@ t.test('no-store neither reads nor writes the cache', async (t) => {
 
 t.test('a page of a list is loaded past the cache', async (t) => {
   const { get, loads } = await counting(t)
-  for (let n = 0; n < 2; n++) t.equal((await get({}, '/value?limit=2')).headers['cache-status'], 'larder; fwd=bypass')
+  for (let n = 0; n < 2; n++) {
+    const page = await get({}, '/value?limit=2')
+    t.match(page.headers, { 'cache-status': 'larder; fwd=bypass', etag: /^"[0-9a-f]{32}"$/ })
+    t.equal(page.headers.age, undefined)
+  }
   t.match(loads, [{ limit: 2 }, { limit: 2 }])
+  t.equal((await get({ 'cache-control': 'only-if-cached' }, '/value?limit=2')).statusCode, 504)
+  const same = await counting(t, () => 'always the same')
+  const { headers: { etag } } = await same.get({}, '/value?limit=2')
+  t.equal((await same.get({ 'if-none-match': String(etag) }, '/value?limit=2')).statusCode, 304)
 })
 
 t.test('an error is answered as one and not kept', async (t) => {
@@ -152,6 +163,16 @@ t.test('a failing origin', async (t) => {
   })
 })
 
+t.test('what fetch sends along with If-None-Match, no-cache, is answered 304 where the data is the same', async (t) => {
+  let text = 'as it was'
+  const { get, loads } = await counting(t, () => text)
+  const headers = { 'if-none-match': String((await get()).headers.etag), 'cache-control': 'no-cache', pragma: 'no-cache' }
+  const unchanged = await get(headers)
+  t.strictSame([unchanged.statusCode, unchanged.headers['cache-status'], loads.length], [304, `larder; fwd=bypass; stored; ${KEY}`, 2])
+  text = 'as it is now'
+  t.match(await get(headers), { statusCode: 200, body: /as it is now/ })
+})
+
 t.test('text that takes many bytes, or is long, comes out whole', async (t) => {
   for (const text of ['ü😀\u0000\ud800', 'x'.repeat(100_000), 'ä'.repeat(100_000)]) {
     const { get } = await counting(t, () => text)
@@ -160,7 +181,7 @@ t.test('text that takes many bytes, or is long, comes out whole', async (t) => {
 })
 
 t.test('Cache-Status says what happened in the words of RFC 9211', async (t) => {
-  const status = (of: Partial<Parameters<typeof cacheStatus>[0]>) => cacheStatus({ status: 'hit', stored: true, ttl: 59.9, ...of }, 'k')
+  const status = (of: Partial<Parameters<typeof readingStatus>[0]>) => readingStatus({ status: 'hit', stored: true, ttl: 59.9, ...of }, 'k')
   t.equal(status({}), 'larder; hit; ttl=59; key="k"')
   t.equal(status({ ttl: Infinity }), 'larder; hit; key="k"')
   t.equal(status({ status: 'stale', ttl: -4.2 }), 'larder; hit; ttl=-5; key="k"')

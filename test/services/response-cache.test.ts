@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { parseDirectives, secondsOf } from '../../services/response-cache/directives.js'
-import { isUsable, staleUseOf } from '../../services/response-cache/reuse.js'
+import { parseDirectives, secondsOf } from '../../services/http-cache/directives.js'
+import { isUsable, staleUseOf } from '../../services/http-cache/reuse.js'
 import { graceFor, judge, type Storing } from '../../services/response-cache/storing.js'
 import { decodeResponse, encodeResponse, NOT_SHARED } from '../../services/response-cache/stored-response.js'
-import { wishOf } from '../../services/response-cache/wish.js'
+import { wishOf } from '../../services/http-cache/wish.js'
 
 const STORING: Storing = { ttl: 60, staleWhileRevalidate: 0, staleIfError: 0, isPrivate: false, isCredentialed: false, delay: 0, now: 0 }
 
