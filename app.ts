@@ -37,18 +37,20 @@ import security from './plugins/security.js'
 import { securityHeaders } from './plugins/security-headers.js'
 import settings from './plugins/settings.js'
 import assets from './plugins/static.js'
+import together from './plugins/together.js'
 import tracePlugin, { openTracing } from './plugins/tracing.js'
 import valetKey from './plugins/valet-key.js'
 import webhooks from './plugins/webhooks.js'
 import routes from './routes/index.js'
 import { fittingLimits } from './services/quotas.js'
+import type { Others } from './services/processes/subordinate.js'
 import type { Tracing } from './services/tracing/tracing.js'
 
 export interface BuildOptions {
   /** Replaces the log, or parts of its options; `false` is silent. */
   logger?: FastifyServerOptions['logger']
-  /** What all processes that serve together have counted, as Prometheus text. Default: this one serves alone. */
-  totals?: () => Promise<string>
+  /** The processes that serve together with this one. Default: it serves alone. */
+  others?: Others
 }
 
 /** The longest key that a path can carry, in characters after decoding; the routes' own limit is lower. */
@@ -71,11 +73,12 @@ export async function buildApp (config: Config, options: BuildOptions = {}): Pro
 }
 
 /** In this order, because a plugin that comes later leans on those before it. */
-async function compose (app: FastifyInstance, config: Config, { logger, totals }: BuildOptions, tracing: Tracing | undefined): Promise<void> {
+async function compose (app: FastifyInstance, config: Config, { logger, others }: BuildOptions, tracing: Tracing | undefined): Promise<void> {
   await app.register(tracePlugin, { tracing }) // sees hooks and routes that come after it
   // What holds for every route, and so comes before the first.
   await app.register(components) // schemas name each other
   await app.register(scopes) // no route without a scope
+  const totals = others && (async () => await others.totals())
   await app.register(metrics, { enabled: config.metrics, totals })
   const sink = typeof logger === 'object' ? logger.stream : undefined
   await app.register(accessLog, { enabled: config.accessLog && /info|debug|trace/.test(app.log.level), ...(sink && { sink }), ...(tracing && { trace: () => tracing.fields() }) })
@@ -114,6 +117,7 @@ async function compose (app: FastifyInstance, config: Config, { logger, totals }
   const durable = isAlone && { folder: join(dataDir, 'journal'), tier, files: join(dataDir, 'durable'), bounds: writeBehind }
   await app.register(cache, { defaultBackend, limits, isAlone, ...(file && { file }), ...(durable && { durable }), atRest: storedAtRest(config, app.configStore), deadline: config.cache.deadline, timed: config.performanceTracking }) // over Redis where there is one
   await app.register(responseCache) // for routes that say so
+  await app.register(together, { others })
   await app.register(settings, { initial: initialSettings(config) }) // what is stored wins over the environment
   await app.register(events, { worker: config.worker, claimAfter: config.eventClaimAfter * 1000 })
   await app.register(webhooks, { ...config.webhooks, worker: config.worker, secrets: config.valet.secrets, dataDir: config.dataDir })

@@ -20,9 +20,9 @@ await (config.workers > 1 && cluster.isPrimary ? lead() : serve())
 /** Serves: alone, or as one of several processes. */
 async function serve (): Promise<void> {
   // Loaded only now: a setting that does not validate is told at once.
-  const starting: Promise<FastifyInstance> = import('./app.js').then(({ buildApp }) => buildApp(config, others === undefined ? {} : { totals: async () => await others.totals() }))
-  const others: Subordinate | undefined = cluster.isPrimary ? undefined : new Subordinate(process, { count: async () => await (await starting).metrics.snapshot(), end: () => { life.end() } })
-  const life = live(starting, { delay: config.shutdownDelay, ...(others && { isLed: true, last: async () => { if (config.metrics) await others.last() } }) })
+  const starting: Promise<FastifyInstance> = import('./app.js').then(({ buildApp }) => buildApp(config, others === undefined ? {} : { others }))
+  const others = cluster.isPrimary ? undefined : subordinate(starting, () => { life.end() })
+  const life = live(starting, { delay: config.shutdownDelay, ...(others && { isLed: true, last: async () => { await others.last() } }) })
   cluster.worker?.on('disconnect', () => {
     // Node would end the process here and now.
     cluster.worker!.exitedAfterDisconnect = true
@@ -37,12 +37,21 @@ async function serve (): Promise<void> {
   }
 }
 
+function subordinate (starting: Promise<FastifyInstance>, end: () => void): Subordinate {
+  return new Subordinate(process, {
+    count: async () => await (await starting).metrics.snapshot(),
+    tally: async (asked) => await (await starting).together.tally.changes(asked),
+    tell: async (about) => await (await starting).together.tell(about),
+    end
+  })
+}
+
 /** Leads the processes that serve, and answers nobody itself. */
 async function lead (): Promise<void> {
   const { openLog } = await import('./app.js')
   const log = openLog(config)
   const { workers: count, shutdownDelay: delay } = config
-  const leader = new Leader({ cluster, count, log, counts: config.metrics, patience: longestEnd(delay) + PATIENCE })
+  const leader = new Leader({ cluster, count, log, hasMetrics: config.metrics, patience: longestEnd(delay) + PATIENCE })
   let isFaulty = false
   const finished = leader.ended.then((code) => process.exit(isFaulty ? 1 : code))
   closeWithGrace({ delay: false, logger: false, onSecondSignal: () => { leader.kill() } }, async ({ err, signal }) => {

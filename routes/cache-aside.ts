@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type {} from '../plugins/cache.js'
+import type {} from '../plugins/together.js'
 import { CacheAsideStatistics, CacheClearedReply, CachePerformance } from '../schemas/cache-aside.js'
 import { problems, ref } from '../schemas/common.js'
 import { comparePerformance } from '../services/cache-performance.js'
@@ -11,7 +12,7 @@ const tags = ['Products']
 
 /** The cache in front of the sample resources, as a whole. Prefix: `/cache`. */
 const cacheAside: FastifyPluginAsyncTypebox = async (app) => {
-  const { cache, configStore } = app
+  const { cache, configStore, together } = app
   const service = new ProductService(app.database, app.outbox)
 
   app.get('/stats', {
@@ -23,7 +24,7 @@ const cacheAside: FastifyPluginAsyncTypebox = async (app) => {
       response: { 200: ref(CacheAsideStatistics), ...problems(503) }
     }
   }, async (_request, reply) => {
-    const { hits, misses, stale, coalesced, items, bytes } = await cache.statistics(cache.namespace)
+    const { statistics: { hits, misses, stale, coalesced, items, bytes } } = await together.statistics(cache, [cache.namespace])
     const total = hits + misses
     reply.header('cache-control', 'no-store')
     return {

@@ -2,6 +2,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import type {} from '../plugins/response-cache.js'
+import type {} from '../plugins/together.js'
 import { Message, problems, ref } from '../schemas/common.js'
 import { CachedResponseParams, ResponseCacheStatistics } from '../schemas/response-cache.js'
 import { InvalidInputError, NotFoundError } from '../services/errors.js'
@@ -13,7 +14,7 @@ const TOP_KEYS = 10
 
 /** The stored responses of routes, by the keys that their documents name: `GET:/api/posts/`. */
 const responseCache: FastifyPluginAsyncTypebox = async (app) => {
-  const { responseCache: responses } = app
+  const { responseCache: responses, together } = app
 
   const schema = {
     operationId: 'invalidateCachedResponse',
@@ -40,16 +41,15 @@ const responseCache: FastifyPluginAsyncTypebox = async (app) => {
     schema: {
       operationId: 'getResponseCacheStatistics',
       summary: 'What the routes have cached, and what it is read for',
-      description: 'Hits, misses and their keys are those of the process that answers: where several serve together (`WORKERS`), `larder_response_cache_*` of ' +
-        '`GET /metrics` is the sum over all of them. Stored responses are counted in the cache, which is shared where there is a Redis.',
+      description: 'Hits, misses and their keys are counted from the start; where several processes serve together (`WORKERS`), over all of them. ' +
+        'Stored responses are counted in the cache, which is shared where there is a Redis.',
       tags: ['Observability'],
       response: { 200: ref(ResponseCacheStatistics), ...problems(503) }
     }
   }, async (_request, reply) => {
-    const { hits, misses } = responses.counts
-    const total = await responses.total()
+    const [{ hits, misses, top }, total] = await Promise.all([together.responses(TOP_KEYS), responses.total()])
     reply.header('cache-control', 'no-store')
-    return { hits, misses, top_keys: responses.counts.top(TOP_KEYS), total_cached_keys: total }
+    return { hits, misses, top_keys: top, total_cached_keys: total }
   })
 }
 

@@ -48,7 +48,7 @@ export const CacheAsideStatistics = Type.Object({
 }, {
   $id: 'CacheAsideStatistics',
   additionalProperties: false,
-  description: 'What the cache of the sample resources does. Counts are of this process, since its start.',
+  description: 'What the cache of the sample resources does. Counts are of all processes on the port, since the start.',
   examples: [{ hits: 93, misses: 7, hit_rate: 93, total_requests: 100, stale: 0, coalesced: 2, cached_keys: 7, memory_usage: 4096 }]
 })
 export type CacheAsideStatistics = Static<typeof CacheAsideStatistics>

@@ -15,7 +15,7 @@ export const ResponseCacheStatistics = Type.Object({
 }, {
   $id: 'ResponseCacheStatistics',
   additionalProperties: false,
-  description: 'What the routes have cached. Counts are of this process',
+  description: 'What the routes have cached. Counts are of all processes on the port, since the start',
   examples: [{ hits: 5, misses: 2, top_keys: [['GET:/api/posts/', 7]], total_cached_keys: 2 }]
 })
 export type ResponseCacheStatistics = Static<typeof ResponseCacheStatistics>

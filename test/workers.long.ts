@@ -75,6 +75,34 @@ t.test('several processes on one port', async (t) => {
     for (const asked of held) asked.destroy()
   })
 
+  await t.test('what is counted by namespace and by key is summed whichever answers', async (t) => {
+    /** What all of them say in turn, until each is likely to have been asked. */
+    const everybody = async (path: string): Promise<Record<string, unknown>[]> => {
+      const answers: Record<string, unknown>[] = []
+      for (let i = 0; i < 4 * WORKERS; i++) answers.push(JSON.parse((await get(`${service.url}${path}`)).body) as Record<string, unknown>)
+      return answers
+    }
+    const asked = 20
+    for (const namespace of ['one', 'two']) await send(`${service.url}/api/cache/set?namespace=${namespace}`, 'POST', { key: 'k', value: 1 })
+    for (let i = 0; i < asked; i++) {
+      for (const path of ['/api/cache/get/k?namespace=one', '/api/cache/get/absent?namespace=one', '/api/cache/get/k?namespace=two', '/api/posts/', '/products']) {
+        t.equal((await get(`${service.url}${path}`)).status, 200)
+      }
+    }
+    for (const { statistics, raw_stats: raw } of await everybody('/api/cache/stats?namespace=one')) {
+      t.match(statistics, { total_items: 1, hits: asked, misses: asked, sets: 1, hit_rate: 50, miss_rate: 50 }, 'what is shared is told once')
+      t.match(raw, { items: 1, hits: asked, breaker_state: 0 })
+    }
+    for (const { statistics } of await everybody('/api/cache/stats')) t.match(statistics, { total_items: 2, hits: 2 * asked, misses: asked, sets: 2 })
+    for (const { hits, misses, top_keys: top, total_cached_keys: total } of await everybody('/metrics/cache')) {
+      t.equal(Number(hits) + Number(misses), asked)
+      t.strictSame([top, total], [[['GET:/api/posts/', asked]], 1])
+    }
+    const [first, ...others] = await everybody('/cache/stats')
+    t.ok(Number(first?.['hits']) >= asked - WORKERS)
+    for (const other of others) t.strictSame(other, first)
+  })
+
   await t.test('how they do is told second by second of all of them together', async (t) => {
     const gone = new AbortController()
     const response = await fetch(`${service.url}/metrics/live`, { headers: { 'last-event-id': String(Date.now()) }, signal: gone.signal })

@@ -12,7 +12,6 @@ import { capabilities, checkLimit, checkNamespaceLimits, checkStrategy, checkUnl
 import type { Cache, CacheStatistics as RawStatistics } from '../../services/cache/cache.js'
 import type { Entry } from '../../services/cache/entry.js'
 import { UnsupportedOperationError } from '../../services/cache/errors.js'
-import { breakerLevel } from '../../services/cache/resilience.js'
 import type { SettingChanges } from '../../services/config-store.js'
 import { InvalidInputError } from '../../services/errors.js'
 import { isoTime } from '../../services/iso-time.js'
@@ -20,6 +19,7 @@ import { checkPattern } from '../../services/names.js'
 import { builtStrategy } from '../../services/new-entry.js'
 import { quotaChange, type QuotaChanges } from '../../services/quotas.js'
 import type {} from '../../plugins/config-store.js'
+import type {} from '../../plugins/together.js'
 import { NO_CACHE } from './answers.js'
 import { OPEN, SealedCursors } from '../../services/access/sealed-cursors.js'
 import { agree, cacheOf, DEFAULT_NAMESPACE, EMPTY_NAMESPACE } from './place.js'
@@ -28,7 +28,7 @@ const tags = ['Cache']
 
 /** What there is in the caches, how they do, and how they are set up. */
 const administration: FastifyPluginAsyncTypebox = async (app) => {
-  const { caches, configStore } = app
+  const { caches, configStore, together } = app
   const sealed = new SealedCursors()
 
   app.get('/keys', {
@@ -76,7 +76,8 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
     schema: {
       operationId: 'getCacheStatistics',
       summary: 'Show the statistics of a backend',
-      description: 'Without a namespace, of all namespaces together that the caller has a right to. Counts begin at the start of the process. In a namespace of more than ' +
+      description: 'Without a namespace, of all namespaces together that the caller has a right to. Counts begin at the start, ' +
+        'and are those of all processes that serve together (`WORKERS`). In a namespace of more than ' +
         'ten thousand entries the totals include those that have expired and that no sweep has met since.',
       tags,
       querystring: CacheQuery,
@@ -84,14 +85,14 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
     }
   }, async ({ query: { backend, namespace }, principal }, reply) => {
     const cache = cacheOf(caches, backend)
-    const raw = await statisticsFor(principal, cache, namespace)
+    const { statistics: raw, breaker } = await together.statistics(cache, namespacesFor(principal, namespace))
     void reply.header('cache-control', NO_CACHE)
     return {
       success: true as const,
       statistics: statisticsOf(cache, raw),
       config: configOf(cache),
       ...(namespace === undefined ? {} : { quota: quotaOf(cache, visible(principal, namespace)) }),
-      raw_stats: { ...numbersIn(raw), ...breakerOf(cache) }
+      raw_stats: { ...numbersIn(raw), ...(breaker === undefined ? {} : { breaker_state: breaker }) }
     }
   })
 
@@ -157,17 +158,11 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
 /** The namespace, or one without entries for those who do not see all of it. */
 const visible = (principal: Principal, namespace: string): string => seesWhole(principal, namespace) ? namespace : EMPTY_NAMESPACE
 
-/** Of one namespace, or of all that the principal has a right to. */
-async function statisticsFor (principal: Principal, cache: Cache, namespace: string | undefined): Promise<RawStatistics> {
-  if (namespace !== undefined) return await cache.statistics(visible(principal, namespace))
-  if (seesCache(principal)) return await cache.statistics()
-  const sum = await cache.statistics(EMPTY_NAMESPACE)
-  for (const name of namespacesOf(principal) ?? []) {
-    if (!seesWhole(principal, name)) continue
-    const counts = await cache.statistics(name)
-    for (const key of Object.keys(sum) as (keyof RawStatistics)[]) sum[key] += counts[key]
-  }
-  return sum
+/** One namespace, or all that the principal has a right to; undefined for every one. */
+function namespacesFor (principal: Principal, namespace: string | undefined): string[] | undefined {
+  if (namespace !== undefined) return [visible(principal, namespace)]
+  if (seesCache(principal)) return undefined
+  return [EMPTY_NAMESPACE, ...(namespacesOf(principal) ?? []).filter((name) => seesWhole(principal, name))]
 }
 
 function keyOf (entry: Entry, now: number): CacheKey {
@@ -264,11 +259,6 @@ function quotaChanges ({ backend: _, namespace: __, max_items: maxItems, max_mem
   const [other] = Object.keys(others)
   if (other !== undefined) throw new UnsupportedOperationError(`A namespace has no ${other} of its own, only max_items and max_memory: leave it out, or the namespace.`)
   return { ...(maxItems === undefined ? {} : { max_items: maxItems }), ...(maxMemory === undefined ? {} : { max_memory: maxMemory }) }
-}
-
-/** 0 while the server answers, 2 while it is left alone. */
-function breakerOf ({ breaker }: Cache): Record<string, number> {
-  return breaker === undefined ? {} : { breaker_state: breakerLevel(breaker) }
 }
 
 function numbersIn (raw: object): Record<string, number> {

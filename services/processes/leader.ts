@@ -1,6 +1,6 @@
 import type { Cluster, Worker } from 'node:cluster'
-import { Census } from './census.js'
-import { isMessage, type Order, type Report } from './messages.js'
+import { Counting } from './counting.js'
+import { type Answer, isMessage, type Order, type Report } from './messages.js'
 
 export interface LeaderOptions {
   /** Node's, in the process that leads. */
@@ -8,8 +8,8 @@ export interface LeaderOptions {
   /** Processes that serve. */
   count: number
   log: Record<'info' | 'warn' | 'error', (detail: object, message: string) => void>
-  /** Whether there is anything to count. */
-  counts: boolean
+  /** Whether there are metrics. */
+  hasMetrics: boolean
   /** Milliseconds that the processes get to end in an orderly way. */
   patience: number
   /** Milliseconds before the place of one that died soon is taken again at first, and at most: it doubles in between. Default 100 and 10 000. */
@@ -20,8 +20,6 @@ export interface LeaderOptions {
 const PROVED = 30_000
 /** Deaths before listening, one after the other, after which there is no hope when nobody is left to serve. */
 const HOPELESS = 5
-/** Milliseconds between counts that nobody asked for, so that little of what a process has counted goes with it when it is killed. */
-const COUNTING = 2000
 const UNCOUNTED = 'what the processes have counted cannot be summed'
 
 interface Place {
@@ -41,8 +39,7 @@ export class Leader {
   readonly #places: Place[]
   /** Which place's process a worker was, until all that it has said is read: that may be after its exit. */
   readonly #speakers = new Map<Worker['id'], number>()
-  readonly #census: Census
-  readonly #counting: NodeJS.Timeout | undefined
+  readonly #counting: Counting
   #restarts = 0
   /** Deaths in a row before the process listened. */
   #failures = 0
@@ -61,23 +58,24 @@ export class Leader {
     cluster.schedulingPolicy = cluster.SCHED_NONE
     this.ended = new Promise((resolve) => { this.#ended = resolve })
     this.#places = Array.from({ length: processes }, (_, at) => ({ number: at + 1, worker: undefined, bornAt: 0, isListening: false, timer: undefined }))
-    this.#census = new Census({
+    this.#counting = new Counting({
       // Who has yet to begin has counted nothing, and answers late.
-      ask: (round) => this.#places.filter(({ worker, isListening }) => isListening && worker?.isConnected() === true).map(({ number, worker }) => {
-        tell(worker, { larder: 'count', round })
-        return number
+      send: (order) => this.#places.flatMap(({ worker, isListening }) => {
+        if (!isListening || worker?.isConnected() !== true) return []
+        tell(worker, order)
+        return [worker.id]
       }),
       own: () => [
         { name: 'larder_processes', help: 'Processes that serve', type: 'gauge', value: this.#places.filter(({ isListening }) => isListening).length },
         { name: 'larder_process_restarts_total', help: 'Processes that took the place of one that had ended', type: 'counter', value: this.#restarts }
-      ]
+      ],
+      hasMetrics: options.hasMetrics,
+      onFault: (err) => { options.log.error({ err }, UNCOUNTED) }
     })
     cluster.on('listening', (worker) => { this.#listens(worker) })
     cluster.on('message', (worker, message) => { if (isMessage(message)) this.#hear(worker, message as Report) })
     cluster.on('disconnect', (worker) => { this.#silenced(worker) })
     cluster.on('exit', (worker, code, signal) => { this.#exited(worker, code, signal) })
-    const count = (): void => { this.#census.take().catch((err: unknown) => { options.log.error({ err }, UNCOUNTED) }) }
-    if (options.counts) this.#counting = setInterval(count, COUNTING).unref()
   }
 
   /** The first process begins alone: what is wrong with the settings is said once, and the database is migrated by one. */
@@ -92,7 +90,7 @@ export class Leader {
   end (isHasty = false): void {
     if (this.#isEnding) return
     this.#isEnding = true
-    clearInterval(this.#counting)
+    this.#counting.stop()
     for (const { worker, timer, isListening } of this.#places) {
       clearTimeout(timer)
       // Who has yet to begin may not listen to messages either.
@@ -132,16 +130,16 @@ export class Leader {
   #hear (worker: Worker, report: Report): void {
     const number = this.#speakers.get(worker.id)
     if (number === undefined) return
-    if (report.larder === 'counts') this.#census.counted(number, report.round, report.snapshot)
-    else if (report.larder === 'last') this.#census.counted(number, 0, report.snapshot)
-    else {
-      this.#census.take()
-        .then((text) => { tell(worker, { larder: 'totals', request: report.request, text }) })
-        .catch((err: unknown) => {
-          this.#options.log.error({ err }, UNCOUNTED)
-          tell(worker, { larder: 'totals', request: report.request, text: undefined })
-        })
-    }
+    if (report.larder === 'totals') this.#answer(worker, report.request, this.#counting.totals())
+    else if (report.larder === 'ask') this.#answer(worker, report.request, this.#counting.answer(report.question))
+    else this.#counting.hear(worker.id, number, report)
+  }
+
+  #answer (worker: Worker, request: number, answering: Promise<string | Answer>): void {
+    answering
+      .catch((err: unknown) => { this.#options.log.error({ err }, UNCOUNTED) })
+      .then((answer) => { tell(worker, { larder: 'answer', request, answer: answer ?? undefined }) })
+      .catch((err: unknown) => { this.#options.log.error({ err }, UNCOUNTED) })
   }
 
   /** Nothing is to be heard of it any more. */
@@ -149,7 +147,7 @@ export class Leader {
     const number = this.#speakers.get(id)
     if (number === undefined) return
     this.#speakers.delete(id)
-    this.#census.ended(number)
+    this.#counting.ended(id, number)
   }
 
   #exited (worker: Worker, code: number | null, signal: string | null): void {

@@ -1,7 +1,8 @@
+import type { Counted } from '../cache/analytics/counted.js'
 import { SpaceSaving } from '../cache/analytics/space-saving.js'
 
 /** Keys of which the requests are told apart. */
-const KEYS = 1000
+export const KEYS = 1000
 
 /** What the stored responses of this process's routes are used for, since its start. */
 export class ResponseCounts {
@@ -30,6 +31,9 @@ export class ResponseCounts {
     this.misses++
     this.#keys.add(key, 1)
   }
+
+  /** The keys whose requests are told apart, in no order. */
+  requested (): Counted[] { return this.#keys.counted() }
 
   /** The keys that were asked for most, the first one first. */
   top (most: number): [key: string, requests: number][] {

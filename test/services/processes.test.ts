@@ -4,6 +4,10 @@ import t from 'tap'
 import { Census } from '../../services/processes/census.js'
 import { Leader } from '../../services/processes/leader.js'
 import type { Order } from '../../services/processes/messages.js'
+import { Rounds } from '../../services/processes/rounds.js'
+import type { Change } from '../../services/processes/rows.js'
+import { Tallies } from '../../services/processes/tallies.js'
+import { Tally } from '../../services/processes/tally.js'
 import { Totals } from '../../services/processes/totals.js'
 import { eventually } from '../support/caches.js'
 
@@ -36,33 +40,78 @@ t.test('totals', async (t) => {
 })
 
 t.test('a census', async (t) => {
-  const rounds: number[] = []
+  const begun: number[] = []
   let answers: (round: number) => void = () => {}
-  const census = new Census({ ask: (round) => { rounds.push(round); answers(round); return [1, 2] }, own: () => [{ name: 'own', help: 'Own', type: 'gauge', value: 1 }], patience: 50 })
-  answers = (round) => { census.counted(1, round, snapshot(counter(1))); census.counted(2, round, snapshot(counter(2))) }
+  const rounds = new Rounds({ patience: 50 })
+  const ask = async () => await rounds.ask((round) => { begun.push(round); answers(round); return [1, 2] })
+  const census = new Census({ ask, own: () => [{ name: 'own', help: 'Own', type: 'gauge', value: 1 }] })
+  const counted = (worker: number, round: number, value: number): void => {
+    census.counted(worker, snapshot(counter(value)))
+    rounds.answered(worker, round)
+  }
+  answers = (round) => { counted(1, round, 1); counted(2, round, 2) }
   t.equal(await census.take(), `${counter(3)}# HELP own Own\n# TYPE own gauge\nown 1\n`)
 
-  answers = (round) => { census.counted(1, round, snapshot(counter(10))) }
+  answers = (round) => { counted(1, round, 10) }
   t.match(await census.take(), /^hits 12$/m, 'of one that does not answer, what it said last counts')
-  answers = (round) => { census.counted(2, round - 1, snapshot(counter(4))); census.ended(1) }
+  answers = (round) => { counted(2, round - 1, 4); census.ended(1); rounds.ended(1) }
   t.match(await census.take(), /^hits 14$/m, 'an answer that is late counts all the same, and one that has ended is not waited for for ever')
   t.match(await census.take(), /^hits 14$/m)
 
-  rounds.length = 0
+  begun.length = 0
   answers = () => {}
   const [first, second, third] = [census.take(), census.take(), census.take()]
-  answers = (round) => { census.counted(2, round, snapshot(counter(20))) }
+  answers = (round) => { counted(2, round, 20) }
   await Promise.all([first, second, third])
-  const begun = rounds.length
-  t.ok(begun <= 2, 'who comes while others ask shares what comes next')
+  t.ok(begun.length <= 2, 'who comes while others ask shares what comes next')
 })
 
 t.test('a census goes on after a round that failed', async (t) => {
   let isFailing = true
-  const census = new Census({ ask: () => { if (isFailing) throw new Error('nobody can be asked'); return [] }, own: () => [], patience: 50 })
+  const census = new Census({ ask: async () => { if (isFailing) throw new Error('nobody can be asked') }, own: () => [] })
   await t.rejects(census.take(), /nobody can be asked/)
   isFailing = false
   t.equal(await census.take(), '')
+})
+
+t.test('a tally tells what has changed', async (t) => {
+  const rows = new Map([['', { hits: 0 }], ['a', { hits: 1 }]])
+  const tally = new Tally()
+  tally.add('sum:x', () => ({ names: () => rows.keys(), row: (name) => rows.get(name) ?? { hits: 7 } }))
+  t.strictSame(await Promise.all([tally.changes([]), tally.changes([])]), [[['sum:x', 'a', { hits: 1 }]], []], 'once, and zeros never')
+  rows.set('a', { hits: 2 })
+  t.strictSame(await tally.changes([['sum:x', 'b'], ['sum:y', 'b']]), [['sum:x', 'a', { hits: 2 }], ['sum:x', 'b', { hits: 7 }]], 'what is asked for belongs to it, though nobody named it')
+  rows.delete('a')
+  t.strictSame(await tally.changes([]), [['sum:x', 'a', null]])
+})
+
+t.test('tallies', async (t) => {
+  const tallies = new Tallies()
+  tallies.changed(1, [['sum:x', '', { hits: 2 }], ['sum:x', 'a', { hits: 1, misses: 1 }], ['highest:y', 'z', { level: 2 }]])
+  tallies.changed(2, [['sum:x', 'b', { hits: 4 }], ['sum:x', 'a', { hits: 5 }], ['highest:y', 'z', { level: 1 }]])
+  t.strictSame([tallies.row('sum:x', 'a'), tallies.row('sum:x', 'c'), tallies.row('highest:y', 'z')], [{ hits: 6, misses: 1 }, {}, { level: 2 }])
+  tallies.ended(1)
+  tallies.ended(1)
+  t.strictSame(tallies.row('sum:x', 'a'), { hits: 6, misses: 1 }, 'what was counted stays, once')
+  t.strictSame(tallies.row('highest:y', 'z'), { level: 1 }, 'how things were does not')
+  tallies.changed(3, [['sum:x', 'a', { hits: 10 }]])
+  t.strictSame(tallies.rows('sum:x'), [['b', { hits: 4 }], ['a', { hits: 16, misses: 1 }], ['', { hits: 2 }]])
+  t.strictSame([...tallies.names('sum:x')], ['a', 'b'])
+
+  const requested = (counts: Record<string, number>) => Object.entries(counts).map(([name, count]): Change => ['most:r', name, { count, error: 0 }])
+  tallies.changed(2, requested({ a: 3, b: 9 }))
+  tallies.changed(3, requested({ a: 8, c: 1 }))
+  t.strictSame(tallies.most('most:r', 2), [['a', 11], ['b', 9]])
+  tallies.ended(3)
+  tallies.changed(2, [['most:r', 'b', null]])
+  t.strictSame(tallies.most('most:r', 9), [['a', 11], ['c', 1]])
+  // A table that is full says nothing of what it has no room for, but that it is no more than its least.
+  tallies.changed(4, requested(Object.fromEntries(Array.from({ length: 1000 }, (_, at) => [`k${at}`, at + 5]))))
+  t.strictSame(tallies.most('most:r', 1), [['k999', 1004]])
+  t.strictSame(tallies.most('most:r', 2000).find(([name]) => name === 'a'), ['a', 16])
+  tallies.ended(4)
+  t.equal(tallies.most('most:r', 2000).length, 1000)
+  t.strictSame(tallies.most('most:r', 2000).find(([name]) => name === 'a'), ['a', 16])
 })
 
 t.test('what a process has counted last counts, also where that is read after its exit, and once', async (t) => {
@@ -88,7 +137,7 @@ t.test('what a process has counted last counts, also where that is read after it
     }
   })
   const log = { info: () => {}, warn: () => {}, error: () => {} }
-  const leader = new Leader({ cluster: cluster as unknown as Cluster, count: 2, log, counts: false, patience: 1000, backOff: { first: 60_000, longest: 60_000 } })
+  const leader = new Leader({ cluster: cluster as unknown as Cluster, count: 2, log, hasMetrics: false, patience: 1000, backOff: { first: 60_000, longest: 60_000 } })
   t.teardown(() => { leader.end() })
   leader.start()
   cluster.emit('listening', workers[0])
@@ -96,20 +145,20 @@ t.test('what a process has counted last counts, also where that is read after it
   const totals = async (): Promise<string | undefined> => {
     const request = two.told.length
     cluster.emit('message', two, { larder: 'totals', request })
-    const answered = () => two.told.find((order) => order.larder === 'totals' && order.request === request) as { text?: string } | undefined
+    const answered = () => two.told.find((order) => order.larder === 'answer' && order.request === request) as { answer?: string } | undefined
     await eventually(() => answered() !== undefined, 'they are told')
-    return answered()?.text
+    return answered()?.answer
   }
   t.match(await totals(), /^hits 1$/m)
   t.notOk(two.told.some(({ larder }) => larder === 'count'), 'who has yet to begin is not asked')
   cluster.emit('listening', two)
   t.match(await totals(), /^hits 3$/m)
   cluster.emit('exit', one, null, 'SIGKILL')
-  cluster.emit('message', one, { larder: 'last', snapshot: snapshot(counter(10)) })
+  cluster.emit('message', one, { larder: 'last', snapshot: snapshot(counter(10)), changes: [] })
   t.match(await totals(), /^hits 12$/m)
   one.connected = false
   cluster.emit('disconnect', one)
   t.match(await totals(), /^hits 12$/m)
-  cluster.emit('message', one, { larder: 'last', snapshot: snapshot(counter(20)) })
+  cluster.emit('message', one, { larder: 'last', snapshot: snapshot(counter(20)), changes: [] })
   t.match(await totals(), /^hits 12$/m, 'nothing is heard of it any more')
 })

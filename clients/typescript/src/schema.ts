@@ -451,7 +451,7 @@ export interface paths {
         };
         /**
          * What the routes have cached, and what it is read for
-         * @description Hits, misses and their keys are those of the process that answers: where several serve together (`WORKERS`), `larder_response_cache_*` of `GET /metrics` is the sum over all of them. Stored responses are counted in the cache, which is shared where there is a Redis.
+         * @description Hits, misses and their keys are counted from the start; where several processes serve together (`WORKERS`), over all of them. Stored responses are counted in the cache, which is shared where there is a Redis.
          *
          *     Needs the scope `metrics:read`.
          */
@@ -717,7 +717,7 @@ export interface paths {
         };
         /**
          * Show the statistics of a backend
-         * @description Without a namespace, of all namespaces together that the caller has a right to. Counts begin at the start of the process. In a namespace of more than ten thousand entries the totals include those that have expired and that no sweep has met since.
+         * @description Without a namespace, of all namespaces together that the caller has a right to. Counts begin at the start, and are those of all processes that serve together (`WORKERS`). In a namespace of more than ten thousand entries the totals include those that have expired and that no sweep has met since.
          *
          *     Needs the scope `cache:read`.
          */
@@ -2283,7 +2283,7 @@ export interface components {
             response_time: number;
         };
         /**
-         * @description What the cache of the sample resources does. Counts are of this process, since its start.
+         * @description What the cache of the sample resources does. Counts are of all processes on the port, since the start.
          * @example {
          *       "hits": 93,
          *       "misses": 7,
@@ -2422,7 +2422,7 @@ export interface components {
             title: string;
         };
         /**
-         * @description What the routes have cached. Counts are of this process
+         * @description What the routes have cached. Counts are of all processes on the port, since the start
          * @example {
          *       "hits": 5,
          *       "misses": 2,
@@ -8463,7 +8463,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What the cache of the sample resources does. Counts are of this process, since its start. */
+            /** @description What the cache of the sample resources does. Counts are of all processes on the port, since the start. */
             200: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -8803,7 +8803,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What the routes have cached. Counts are of this process */
+            /** @description What the routes have cached. Counts are of all processes on the port, since the start */
             200: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];

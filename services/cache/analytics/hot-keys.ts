@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { Now } from '../clock.js'
 import { nameOf } from '../in-flight.js'
-import { type Counted, SpaceSaving } from './space-saving.js'
+import type { Counted } from './counted.js'
+import { SpaceSaving } from './space-saving.js'
 
 /** Keys counted in a window. */
 const CAPACITY = 1024

@@ -1,5 +1,4 @@
-/** A name with its count: the true one lies between `count - error` and `count`. */
-export interface Counted { name: string, count: number, error: number }
+import type { Counted } from './counted.js'
 
 /**
  * The most frequent names of a stream in bounded memory: a name that is not in the table takes the place of the one with the lowest
