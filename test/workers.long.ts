@@ -58,7 +58,7 @@ t.test('several processes on one port', async (t) => {
   await t.test('share the connections, and what they count is summed whichever answers', async (t) => {
     t.equal(new Set(pidsOf(service)).size, WORKERS)
     for (let i = 0; i < 60; i++) t.equal((await get(`${service.url}/health/live`)).status, 200)
-    for (let i = 0; i < WORKERS; i++) await eventually(async () => await metric(service, LIVE) === 60, 'all of them', 5000)
+    for (let i = 0; i < WORKERS; i++) await eventually(async () => await metric(service, LIVE) === 60, 'all of them')
     const { body } = await get(`${service.url}/metrics`)
     for (let worker = 1; worker <= WORKERS; worker++) t.match(body, new RegExp(`^process_resident_memory_bytes\\{worker="${worker}"\\} \\d+`, 'm'))
     t.match(body, /^larder_processes 3$/m)
@@ -165,14 +165,14 @@ t.test('several processes on one port', async (t) => {
     await Promise.all(clients)
     t.ok(failures.length <= 6, `what failed was under way (${failures.length})`)
     t.ok(lowest > before)
-    await eventually(async () => await metric(service, 'larder_process_restarts_total') === 1 && await metric(service, 'larder_processes') === WORKERS, 'all are there again', 5000)
+    await eventually(async () => await metric(service, 'larder_process_restarts_total') === 1 && await metric(service, 'larder_processes') === WORKERS, 'all are there again')
   })
 
   await t.test('one that is told to end is replaced, and what it had counted stays', async (t) => {
     await eventually(async () => {
       const one = await metric(service, LIVE)
       return one === await metric(service, LIVE)
-    }, 'rest', 5000)
+    }, 'rest')
     const before = await metric(service, LIVE)
     process.kill(pidsOf(service).at(-1) as number, 'SIGTERM')
     await eventually(() => pidsOf(service).length === WORKERS + 2, 'another takes its place', 60_000)

@@ -35,7 +35,6 @@ void t.test('the page Explore', async (t) => {
   const visit = async (query: string, credential = ADMINISTRATOR, picker = 'undefined'): Promise<WatchedPage> => {
     const watched = await watchedPage(browser, url)
     await watched.page.addInitScript(`sessionStorage.setItem('larder.credential', '${credential}'); window.showSaveFilePicker = ${picker}`)
-    watched.page.setDefaultTimeout(10_000)
     await watched.page.goto(`${url}/#/explore${query}`)
     await watched.page.getByRole('heading', { level: 1, name: 'Explore' }).waitFor()
     return watched

@@ -28,7 +28,6 @@ void t.test('the page where a service is operated', async (t) => {
     const watched = await watchedPage(browser, url)
     const { page } = watched
     await page.context().grantPermissions(['clipboard-read', 'clipboard-write'])
-    page.setDefaultTimeout(15_000)
     await page.goto(`${url}/#/operate${tab === '' ? '' : `/${tab}`}`)
     await page.getByRole('banner').getByRole('button', { name: 'Sign in' }).click()
     await page.getByLabel('API key, valet key').fill(credential)
@@ -228,7 +227,7 @@ void t.test('the page where a service is operated', async (t) => {
     await row(page, `config/${KEY}`).first().waitFor()
     const before = await row(page, 'config.change').count()
     await send('PUT', `/config/${KEY}`, { value: 23 }, { 'if-match': '*' })
-    await eventually(async () => await row(page, 'config.change').count() > before, 'what is new', 10_000)
+    await eventually(async () => await row(page, 'config.change').count() > before, 'what is new')
   })
 
   await t.test('events appear as they happen', async (t) => {
@@ -276,14 +275,14 @@ void t.test('the page where a service is operated', async (t) => {
     const handled = async (): Promise<number | null> => (await client.query('SELECT FROM event_inbox WHERE consumer = $1 AND event_id = ANY($2)', ['cache', rows.map(({ id }) => id)])).rowCount
     await eventually(async () => await handled() === rows.length, 'what is to be done is done', 20_000)
     for (const { id } of rows) await setAside(id)
-    await eventually(async () => await row(page, 'The cache was away').count() === 3, 'the letters', 10_000)
+    await eventually(async () => await row(page, 'The cache was away').count() === 3, 'the letters')
     t.strictSame(await inspect(page, 'operate-dead-letters'), [])
     await row(page, 'The cache was away').first().getByRole('button', { name: /^Retry/ }).click()
     await page.getByText('is tried again by cache').waitFor()
     await eventually(async () => await row(page, 'The cache was away').count() === 2, 'one less')
     await eventually(async () => (await client.query('SELECT FROM event_failures')).rowCount === 2, 'it is handled', 20_000)
     await setAside(rows[0]!.id)
-    await eventually(async () => await row(page, 'The cache was away').count() === 3, 'it is there again', 10_000)
+    await eventually(async () => await row(page, 'The cache was away').count() === 3, 'it is there again')
     await row(page, 'The cache was away').last().getByRole('button', { name: /^Remove/ }).click()
     await page.getByRole('dialog').getByRole('button', { name: 'Remove it' }).click()
     await page.getByText('is given up for good by cache').waitFor()

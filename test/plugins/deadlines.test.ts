@@ -76,7 +76,7 @@ t.test('a request', async (t) => {
     t.match(app.retries.policy, { attempts: 4, baseDelay: 50, maxDelay: 2000, deadline: 5000 })
     await app.configStore.put({ 'retry.attempts': 2, 'retry.base_delay': 0.25, 'retry.deadline': 3 })
     t.match(app.retries.policy, { attempts: 2, baseDelay: 250, maxDelay: 2000, deadline: 3000 })
-    await eventually(() => second.retries.policy.attempts === 2, 'in the other process as well', 2000)
+    await eventually(() => second.retries.policy.attempts === 2, 'in the other process as well', 5000)
     t.equal(second.retries.of('postgres').policy.deadline, 3000)
   })
 })
@@ -94,7 +94,7 @@ t.test('a client that goes away does not wait for a connection any longer, and n
   client.end(JSON.stringify({ name: 'gone' }))
   await eventually(() => app.database.connections.waiting === 1, 'it waits')
   client.destroy()
-  await eventually(() => app.database.connections.waiting === 0, 'nobody waits any more', 1000)
+  await eventually(() => app.database.connections.waiting === 0, 'nobody waits any more', 5000)
   letGo?.()
   await holding
   t.strictSame((await app.database.query("SELECT FROM items WHERE body LIKE '%gone%'")).rows, [])

@@ -58,7 +58,7 @@ t.test('the routes of two services with one Redis', async (t) => {
     await eventually(async () => (await user(a)).headers.get('cache-status') === 'larder; fwd=bypass; key="GET:/api/users/1"; detail="backend-down"', 'past the cache', 10_000)
     t.equal(await rename(a, 'While it was away'), 200)
     t.equal((await user(a)).body.user.name, 'While it was away')
-    await eventually(async () => (await user(b)).body.user.name === 'While it was away', 'the other goes past the cache, too', 3000)
+    await eventually(async () => (await user(b)).body.user.name === 'While it was away', 'the other goes past the cache, too', 5000)
     redis.resume()
     await eventually(async () => /hit/.test(String((await user(a)).headers.get('cache-status'))) && /hit/.test(String((await user(b)).headers.get('cache-status'))), 'cached again', 20_000)
     for (const at of services) t.equal((await user(at)).body.user.name, 'While it was away')

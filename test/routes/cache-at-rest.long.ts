@@ -58,7 +58,7 @@ void t.test('entries at rest', async (t) => {
       t.equal((await bytes('compressed')).indexOf('SECRET product 50'), -1)
 
       t.match((await mine.post('/config', { encryption_enabled: true })).body.backends, { [backend]: { compression_enabled: true, encryption_enabled: true } })
-      await eventually(async () => (await theirs.get('/config')).body.config.encryption_enabled, 'the other process knows', 2000)
+      await eventually(async () => (await theirs.get('/config')).body.config.encryption_enabled, 'the other process knows', 5000)
       await theirs.set('sealed', VALUE, more)
       t.equal((await bytes('sealed')).indexOf('SECRET'), -1)
       for (const name of ['plain', 'compressed', 'sealed']) {
@@ -150,7 +150,7 @@ void t.test('entries at rest', async (t) => {
     const lame = new Api(app, 'redis', 'default')
     t.equal((await lame.set('plain', 'SECRET')).status, 200)
     await new Api(one, 'redis', 'default').post('/config', { encryption_enabled: true })
-    await eventually(async () => (await lame.get('/config')).body.config.encryption_enabled, 'it knows', 2000)
+    await eventually(async () => (await lame.get('/config')).body.config.encryption_enabled, 'it knows', 5000)
     t.match(await lame.set('never', 'SECRET'), { status: 503, body: { detail: /this process has no key: set CACHE_ENCRYPTION_KEY/ } })
     t.equal(await client.exists('larder:api:entry:default:never'), 0)
     t.equal((await lame.read('plain')).body.cache_item.value, 'SECRET', 'what is in plain it can read')

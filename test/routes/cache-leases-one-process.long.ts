@@ -63,7 +63,7 @@ for (const backend of ['memory', 'redis', 'database']) {
       t.equal((await set('matched', 'old', { lease: tokenIn(matched) })).status, 409)
       t.equal((await set('matched', 'new', { lease: tokenIn(next) })).status, 200)
       const short = await get(api, 'short', 0.05)
-      await eventually(async () => (await get(api, 'short', 5)).leased.lease !== undefined, 'another gets it', 2000)
+      await eventually(async () => (await get(api, 'short', 5)).leased.lease !== undefined, 'another gets it', 5000)
       t.equal((await set('short', 'late', { lease: tokenIn(short) })).status, 409)
       for (const key of ['deleted', 'tagged']) t.match((await api.get(`/get/${key}`)).body, { found: false })
     })

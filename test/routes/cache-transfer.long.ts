@@ -1,11 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { request, type IncomingMessage } from 'node:http'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import { setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
+import { eventually } from '../support/caches.js'
 import { send, startService, type Service } from '../support/service.js'
 import { redisUrl, startRedis } from '../support/servers.js'
 
@@ -60,16 +60,19 @@ t.test('an upload that breaks off stores nothing, and leaves no file', async (t)
   const upload = request(`${service.url}/api/cache/import`, { method: 'POST', headers: { 'content-type': 'application/x-ndjson' } })
   upload.on('error', () => {})
   for (const chunk of rows(1000)) upload.write(chunk)
-  await delay(300)
+  // It has lost its name already.
+  const spools = (): string[] => readdirSync(`/proc/${service.pid}/fd`).filter((fd) => nameOf(`/proc/${service.pid}/fd/${fd}`).includes('/import-'))
+  await eventually(() => spools().length === 1, 'it is being spooled')
   upload.destroy()
-  await delay(300)
+  await eventually(() => spools().length === 0, 'the file is given back')
   t.match((await send(`${service.url}/api/cache/keys`)).body, { total_keys: 0 })
+  t.strictSame(readdirSync(join(DATA_DIR, 'broken'), { recursive: true, encoding: 'utf8' }).filter((name) => name.includes('import-')), [])
   t.equal((await send(`${service.url}/health/ready`)).status, 200)
 })
 
 t.test('a Redis that is full in the middle of an import has what it had before', async (t) => {
   const redis = await startRedis(t, { args: ['--maxmemory', '8mb', '--maxmemory-policy', 'noeviction'] })
-  const service = await startService(t, { DATA_DIR: join(DATA_DIR, 'full'), REDIS_URL: redis.url, CACHE_BACKEND: 'redis' })
+  const service = await startService(t, { DATA_DIR: join(DATA_DIR, 'full'), REDIS_URL: redis.url, CACHE_BACKEND: 'redis', CACHE_DEADLINE: '1000' })
   await send(`${service.url}/api/cache/set`, 'POST', { key: 'k0', value: 'mine' })
   const answer = await upload(service, rows(40_000), 507)
   t.match(answer, { status: 507 })
@@ -78,7 +81,7 @@ t.test('a Redis that is full in the middle of an import has what it had before',
 })
 
 t.test('two hundred thousand entries go into Redis in bounded memory', async (t) => {
-  const service = await startService(t, { DATA_DIR: join(DATA_DIR, 'redis'), REDIS_URL: await redisUrl(t), CACHE_BACKEND: 'redis', ...FRUGAL })
+  const service = await startService(t, { DATA_DIR: join(DATA_DIR, 'redis'), REDIS_URL: await redisUrl(t), CACHE_BACKEND: 'redis', CACHE_DEADLINE: '1000', ...FRUGAL })
   const { grown } = await watched(service, async () => { t.match(await upload(service, rows(200_000)), { total_items: 200_000 }) })
   t.comment(`grew by ${grown} MiB`)
   t.ok(grown < 300)
@@ -112,6 +115,15 @@ async function watched (service: Service, act: () => Promise<void>): Promise<{ g
   const watching = setInterval(() => { most = Math.max(most, residentOf(service)) }, 50)
   await act().finally(() => { clearInterval(watching) })
   return { grown: Math.round((most - before) / MEBIBYTE) }
+}
+
+/** What a link of /proc leads to; nothing when it is closed meanwhile. */
+function nameOf (link: string): string {
+  try {
+    return readlinkSync(link)
+  } catch {
+    return ''
+  }
 }
 
 /** Bytes. */

@@ -156,8 +156,11 @@ async function openCoordination (app: FastifyInstance, over: MemcachedCachesOpti
   return new DatabaseCoordination({ connections: app.cacheDatabase, name: 'memcached', now })
 }
 
-/** Resolves once `holds` answers true, rejects when it has not after `within` milliseconds. */
-export async function eventually (holds: () => Promise<boolean> | boolean, what: string, within = 5000): Promise<void> {
+/**
+ * Resolves once `holds` answers true, rejects when it has not after `within` milliseconds. They are many times what it takes: a machine
+ * that others use as well stands still for a second now and then, and who waits for what comes loses nothing by waiting longer for what does not.
+ */
+export async function eventually (holds: () => Promise<boolean> | boolean, what: string, within = 15_000): Promise<void> {
   const until = Date.now() + within
   while (!await holds()) {
     if (Date.now() > until) throw new Error(`Not within ${within} ms: ${what}`)

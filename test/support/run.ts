@@ -61,7 +61,7 @@ function longTests (): string[] {
 
 /** @returns tap's exit code; that of the signal when it was interrupted meanwhile */
 function runTap (args: readonly string[]): Promise<number> {
-  const tap = fileURLToPath(new URL('../../node_modules/.bin/tap', import.meta.url))
+  const tap = fileURLToPath(new URL('tap.mjs', import.meta.url))
   // In a process group of its own, so that a signal reaches the test files behind tap as well.
   tests = spawn(process.execPath, [tap, ...args], { stdio: 'inherit', env: environment, detached: true })
   const child = tests

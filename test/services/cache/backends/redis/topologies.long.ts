@@ -120,7 +120,7 @@ t.test('a cluster', { timeout: 120_000 }, async (t) => {
     const master = await servers.masterOf(a.tag)
     await askedAllTheWhile(t, [a.cache, b.cache], async () => {
       await master.kill()
-      await eventually(() => !a.store.isTrusted && !b.store.isTrusted, 'memory is no longer trusted', 2000)
+      await eventually(() => !a.store.isTrusted && !b.store.isTrusted, 'memory is no longer trusted', 5000)
       await eventually(async () => await Promise.resolve(a.cache.set(NS, 'after', entry('the fall'))).then(() => true, () => false), 'a write works', PATIENCE)
       await eventually(() => a.store.isTrusted && b.store.isTrusted, 'both follow again', PATIENCE)
     })
