@@ -3,7 +3,7 @@ import { CacheBackend, CacheDataType, CacheStrategy, itemExample, NAMESPACE, par
 import { cursor, limit, nextCursor, offset, ref, timestamp } from './common.js'
 import { RunTimeSettings } from './config.js'
 
-const { accessCount, backend, backends, key, message, namespace, pattern, size, success, ttlLeft, version } = parts
+const { accessCount, backend, backends, key, message, namespace, pattern, size, success, ttlLeft, version, words } = parts
 
 const dryRun = Type.Optional(Type.Boolean({ description: 'Drop nothing: only tell what would go', examples: [false] }))
 
@@ -13,6 +13,8 @@ export const ClearQuery = Type.Object({ pattern: Type.Optional(pattern), backend
 /** The query of invalidate, whose body may say the same. */
 export const InvalidateQuery = Type.Object({ backend: backends, namespace, dry_run: dryRun }, { additionalProperties: false })
 
+export const INVALIDATION_MODES = ['hard', 'soft'] as const
+
 const deletedCount = Type.Integer({ minimum: 0, description: 'Entries removed, in all backends meant; 0 of a dry run', examples: [2] })
 const patternGiven = Type.Union([Type.String(), Type.Null()], { description: 'The pattern given, or null', examples: ['user:*'] })
 
@@ -21,11 +23,12 @@ export const CacheConcernedEntry = Type.Object({
   backend: ref(CacheBackend),
   key,
   tags: Type.Array(Type.String(), { description: 'The tags it carries', examples: [['user', 'profile']] })
-}, { $id: 'CacheConcernedEntry', additionalProperties: false, description: 'An entry that would go', examples: [concerned] })
+}, { $id: 'CacheConcernedEntry', additionalProperties: false, description: 'An entry that would go, or be stale', examples: [concerned] })
 
 const preview = { would_delete: 1, is_complete: true, sample: [concerned] }
 export const CachePreview = Type.Object({
   would_delete: Type.Integer({ minimum: 0, description: 'Entries that would go, in all backends meant, as it is now', examples: [1] }),
+  would_be_stale: Type.Optional(Type.Integer({ minimum: 0, description: 'Of a soft invalidation: entries that would be stale, and kept for their grace', examples: [2] })),
   is_complete: Type.Boolean({ description: 'False when there was too much to look at in two seconds: then more may go', examples: [true] }),
   sample: Type.Array(ref(CacheConcernedEntry), { maxItems: 20, description: 'Up to twenty of them' })
 }, { $id: 'CachePreview', additionalProperties: false, description: 'What would go, as it is now', examples: [preview] })
@@ -49,10 +52,14 @@ export const CacheInvalidation = Type.Object({
   tags: Type.Optional(Type.Array(Type.String(), {
     minItems: 1,
     maxItems: 64,
-    description: 'Entries with any of these go',
+    description: 'Entries with any of these are meant',
     examples: [['user', 'profile']]
   })),
   pattern: Type.Optional(pattern),
+  mode: Type.Optional(words(INVALIDATION_MODES, {
+    description: '`hard`, the default: they are gone. `soft`: they are stale, and kept for the `grace` that they were stored with; without one they are gone',
+    examples: ['hard']
+  })),
   backend: backends,
   namespace
 }, {
@@ -66,13 +73,14 @@ export const CacheInvalidateReply = Type.Object({
   success,
   message,
   deleted_count: deletedCount,
+  stale_count: Type.Optional(Type.Integer({ minimum: 0, description: 'Of a soft invalidation: entries that were fresh and are stale now, kept for their grace; 0 of a dry run', examples: [2] })),
   tags: Type.Array(Type.String(), { description: 'The tags given' }),
   pattern: patternGiven,
   preview: ofDryRun
 }, {
   $id: 'CacheInvalidateReply',
   additionalProperties: false,
-  description: 'What was dropped; of a dry run, with the `preview` of what would be',
+  description: 'What was invalidated; of a dry run, with the `preview` of what would be',
   examples: [{ success: true, message: '2 entries invalidated', deleted_count: 2, tags: ['user', 'profile'], pattern: 'temp:*' }]
 })
 

@@ -3,7 +3,7 @@ import { CacheDataType, CacheMetadata, CacheStrategy, itemExample, NAMESPACE, pa
 import { ref, timestamp } from './common.js'
 import { MAX_TTL } from './config.js'
 
-const { backend, key, message, pattern, size, success, version, words } = parts
+const { backend, grace, key, message, pattern, size, success, version, words } = parts
 
 /** A namespace, or `*` for all of them. */
 const namespaces = Type.Optional(Type.String({
@@ -39,6 +39,7 @@ export const ExportedEntry = Type.Object({
   value: Type.Unknown({ description: 'Any JSON that is of the data type' }),
   data_type: Type.Optional(ref(CacheDataType)),
   ttl: Type.Optional(Type.Number({ minimum: 0, maximum: MAX_TTL, description: 'Seconds left, to the millisecond; 0 when it never expires', examples: [3599.998] })),
+  grace: Type.Optional(grace),
   created_at: Type.Optional(timestamp('When this version was written; not taken back by an import, nor are the next three and `version`')),
   accessed_at: Type.Optional(timestamp('When it was last read')),
   access_count: Type.Optional(Type.Integer({ minimum: 0, description: 'Reads since it was written', examples: [1] })),

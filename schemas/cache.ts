@@ -60,6 +60,14 @@ const ttl = Type.Number({
   description: 'Seconds, fractions allowed; 0 never expires; absent means `default_ttl`',
   examples: [3600]
 })
+const grace = Type.Number({
+  minimum: 0,
+  maximum: MAX_TTL,
+  description: 'Seconds past its TTL, or past a soft invalidation, for which it is kept as stale: a read with a `lease` gets it while another caller ' +
+    'renews it; to any other read it is a miss. An entry that never expires has it from a soft invalidation on. Fractions allowed; default 0',
+  examples: [60]
+})
+const graceLeft = Type.Optional(Type.Number({ description: 'Seconds past its TTL for which it is kept as stale; absent when it has none', examples: [60] }))
 const ttlLeft = Type.Number({ description: 'Seconds left, to the millisecond; 0 when it never expires', examples: [3599.998] })
 const success = Type.Literal(true, { description: 'Always true: a failure is a problem' })
 const message = Type.String({ description: 'What happened, in words', examples: ['Entry stored'] })
@@ -125,6 +133,7 @@ export const NewCacheEntry = Type.Object({
   value: Type.Unknown({ description: 'Any JSON that is of the data type' }),
   data_type: Type.Optional(ref(CacheDataType)),
   ttl: Type.Optional(ttl),
+  grace: Type.Optional(grace),
   backend,
   strategy: Type.Optional(ref(CacheStrategy)),
   metadata: Type.Optional(ref(CacheMetadata)),
@@ -201,6 +210,7 @@ export const CacheItem = Type.Object({
   value: Type.Unknown({ description: 'The value, as it was stored' }),
   data_type: ref(CacheDataType),
   ttl: ttlLeft,
+  grace: graceLeft,
   created_at: timestamp('When this version was written'),
   accessed_at: timestamp('When it was last read: now'),
   access_count: Type.Integer({ description: 'Reads since it was written, this one included', examples: [1] }),
@@ -215,7 +225,7 @@ export type CacheItem = Static<typeof CacheItem>
 export const CacheHit = Type.Object({
   success,
   found: Type.Literal(true),
-  stale: Type.Optional(Type.Literal(true, { description: 'It is past its TTL, and another caller has the lease to renew it' })),
+  stale: Type.Optional(Type.Literal(true, { description: 'It is past its TTL, or softly invalidated, and another caller has the lease to renew it' })),
   cache_item: ref(CacheItem)
 }, {
   $id: 'CacheHit',
@@ -337,4 +347,4 @@ export const CacheIncrementReply = Type.Object({
 })
 
 /** Parts that schemas/cache-batches.ts and schemas/cache-administration.ts share with these. */
-export const parts = { accessCount, backend, backends, key, message, namespace, pattern, size, success, ttl, ttlLeft, version, words }
+export const parts = { accessCount, backend, backends, grace, key, message, namespace, pattern, size, success, ttl, ttlLeft, version, words }

@@ -1,4 +1,4 @@
-import type { EncodedValue, Entry } from './cache/entry.js'
+import { type EncodedValue, type Entry, graceOf } from './cache/entry.js'
 import { isoTime } from './iso-time.js'
 
 /**
@@ -7,7 +7,7 @@ import { isoTime } from './iso-time.js'
  */
 export function cacheItemText (entry: Entry, backend: string, now: number, before: string, after: string): EncodedValue {
   const head = `${before}{"key":${quoted(entry.key)},"value":`
-  const tail = `,"data_type":"${entry.dataType}","ttl":${secondsLeft(entry.expiresAt, now)},"created_at":"${isoTime(entry.createdAt)}` +
+  const tail = `,"data_type":"${entry.dataType}","ttl":${secondsLeft(entry.expiresAt, now)}${graceText(entry)},"created_at":"${isoTime(entry.createdAt)}` +
     `","accessed_at":"${isoTime(entry.accessedAt)}","access_count":${entry.accessCount},"size":${entry.size}` +
     `,"metadata":${entry.metadata ?? '{}'},"backend":"${backend}","strategy":"${entry.strategy}","version":"${entry.version}"}${after}`
   return typeof entry.value === 'string' ? head + entry.value + tail : Buffer.concat([Buffer.from(head), entry.value, Buffer.from(tail)])
@@ -16,6 +16,11 @@ export function cacheItemText (entry: Entry, backend: string, now: number, befor
 /** Seconds until `expiresAt`, to the millisecond. 0 is reserved for "never": an entry that is still there has at least 0.001. */
 export function secondsLeft (expiresAt: number, now: number): number {
   return expiresAt === Infinity ? 0 : Math.max(1, Math.round(expiresAt - now)) / 1000
+}
+
+/** The member `grace`, which most entries do not have. */
+export function graceText (entry: Entry): string {
+  return entry.goneAt === entry.expiresAt ? '' : `,"grace":${Math.round(graceOf(entry)) / 1000}`
 }
 
 /** A string as JSON text. Most need no escapes, and to see that takes half as long as to look for each. */

@@ -16,9 +16,10 @@ const MAX_METADATA = 16_384
  * the metadata.
  * @throws InvalidInputError, UnsupportedOperationError
  */
-export function toNewEntry ({ value, data_type: dataType, ttl, strategy, metadata }: NewCacheEntry, backend: Backend): NewEntry {
+export function toNewEntry ({ value, data_type: dataType, ttl, grace, strategy, metadata }: NewCacheEntry, backend: Backend): NewEntry {
   const entry: NewEntry = toTypedValue(value, dataType)
   if (ttl !== undefined) entry.ttl = ttl
+  if (grace !== undefined) entry.grace = grace
   if (strategy !== undefined) entry.strategy = builtStrategy(strategy, backend)
   if (metadata !== undefined) {
     if (metadata.tags !== undefined) entry.tags = checkTags(metadata.tags, 'metadata/tags')

@@ -12,6 +12,8 @@ import { SWEEP } from './costs.js'
 import { agree, cachesOf, DEFAULT_NAMESPACE } from './place.js'
 
 const tags = ['Cache']
+const SOFT = 'With `mode: soft` they are stale instead, and kept for the `grace` that they were stored with: reads with a `lease` get the old value ' +
+  'while one of them renews it, and to all others it is a miss. What has no grace is gone. One key is invalidated by its pattern, with `*`, `?`, `[` and `\\` escaped.'
 const DRY_RUN = 'With `dry_run=true` nothing goes: the answer says how many would, and names some.'
 /** Entries that a preview names. */
 const NAMED = 20
@@ -55,8 +57,8 @@ const invalidation: FastifyPluginAsyncTypebox = async (app) => {
     },
     schema: {
       operationId: 'invalidateCache',
-      summary: 'Delete entries by tag or pattern',
-      description: `Deletes the entries of the namespace that carry any of the tags, and those whose key matches the pattern. ${DRY_RUN}`,
+      summary: 'Invalidate entries by tag or pattern',
+      description: `Deletes the entries of the namespace that carry any of the tags, and those whose key matches the pattern. ${SOFT}\n\n${DRY_RUN}`,
       tags,
       querystring: InvalidateQuery,
       body: ref(CacheInvalidation),
@@ -65,27 +67,29 @@ const invalidation: FastifyPluginAsyncTypebox = async (app) => {
   }, async ({ query, body, principal }) => {
     const { backend, namespace = DEFAULT_NAMESPACE } = agree(query, body)
     const { pattern } = body
+    const soft = body.mode === 'soft'
     if (body.tags === undefined && pattern === undefined) {
       throw new InvalidInputError('Give tags, or a pattern, or both: to drop everything, use clear.')
     }
     const given = body.tags === undefined ? [] : checkTags(body.tags, 'tags')
     if (pattern !== undefined) checkPattern(pattern)
-    const what = { ...(given.length > 0 ? { tags: given } : {}), ...(pattern === undefined ? {} : { pattern }) }
+    const what = { ...(given.length > 0 ? { tags: given } : {}), ...(pattern === undefined ? {} : { pattern }), soft }
     const meant = cachesOf(caches, backend)
     // Any entry of the namespace may carry a tag.
     if (given.length > 0) checkNamespaceAccess(principal, namespace)
     if (pattern !== undefined) checkPatternAccess(principal, namespace, pattern)
+    const asked = { success: true as const, tags: body.tags ?? [], pattern: pattern ?? null }
     if (query.dry_run === true) {
       const preview = await previewIn(meant, namespace, what)
-      return { success: true as const, message: `${said(preview)} would be invalidated`, deleted_count: 0, tags: body.tags ?? [], pattern: pattern ?? null, preview }
+      return { ...asked, message: `${said(preview)} would be invalidated`, deleted_count: 0, ...(soft && { stale_count: 0 }), preview }
     }
-    const deleted = sum(await Promise.all(meant.map(async (cache) => cache.invalidate(namespace, what))))
+    const fallen = await Promise.all(meant.map(async (cache) => cache.drop(namespace, what)))
+    const [deleted, stale] = [sum(fallen.map(({ removed }) => removed)), sum(fallen.map(({ outdated }) => outdated))]
     return {
-      success: true as const,
-      message: `${deleted} ${noun(deleted)} invalidated`,
+      ...asked,
+      message: `${deleted + stale} ${noun(deleted + stale)} invalidated${soft ? `, ${stale} of them kept as stale` : ''}`,
       deleted_count: deleted,
-      tags: body.tags ?? [],
-      pattern: pattern ?? null
+      ...(soft && { stale_count: stale })
     }
   })
 }
@@ -99,13 +103,16 @@ function refuseFields (body: unknown): void {
 async function previewIn (caches: readonly Cache[], namespace: string, what: Invalidation): Promise<CachePreview> {
   const previews = await Promise.all(caches.map(async (cache) => ({ backend: cache.backend, ...await cache.preview(namespace, what) })))
   return {
-    would_delete: sum(previews.map(({ count }) => count)),
+    would_delete: sum(previews.map(({ removed }) => removed)),
+    ...(what.soft === true && { would_be_stale: sum(previews.map(({ outdated }) => outdated)) }),
     is_complete: previews.every(({ isComplete }) => isComplete),
     sample: previews.flatMap(({ backend, sample }) => sample.map(({ key, tags }) => ({ backend, key, tags: [...tags] }))).slice(0, NAMED)
   }
 }
 
-const said = ({ would_delete: count, is_complete: isComplete }: CachePreview): string => `${isComplete ? '' : 'At least '}${count} ${noun(count)}`
+function said ({ would_delete: gone, would_be_stale: stale = 0, is_complete: isComplete }: CachePreview): string {
+  return `${isComplete ? '' : 'At least '}${gone + stale} ${noun(gone + stale)}`
+}
 
 const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0)
 const noun = (count: number): string => count === 1 ? 'entry' : 'entries'

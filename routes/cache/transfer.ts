@@ -138,7 +138,7 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
 
   function entryOf ({ key, namespace = DEFAULT_NAMESPACE, ...given }: ExportedEntry, backend: Parameters<typeof toNewEntry>[1], into: string | undefined): ImportedEntry {
     checkKey(key, maxKeyLength)
-    const { value, data_type: dataType, ttl, strategy, metadata } = given
+    const { value, data_type: dataType, ttl, grace, strategy, metadata } = given
     return {
       key,
       namespace: into ?? namespace,
@@ -147,6 +147,7 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
         value,
         ...(dataType !== undefined && { data_type: dataType }),
         ...(ttl !== undefined && { ttl }),
+        ...(grace !== undefined && { grace }),
         ...(strategy !== undefined && { strategy }),
         // An export writes "none" as {}.
         ...(metadata !== undefined && Object.keys(metadata).length > 0 && { metadata })

@@ -9,7 +9,7 @@ import { isOutage, type OnFault, warnOfFault } from './faults.js'
 import { type Matcher, matcherOf } from './glob.js'
 import { type GetOrSetOptions, type Loader, NO_OPTIONS } from './get-or-set.js'
 import { Increments } from './increments.js'
-import type { Invalidation } from './ledger.js'
+import type { Fallen, Invalidation } from './ledger.js'
 import { DEFAULT_LIMITS, type Limits } from './limits.js'
 import type { ManyLoader, ManyOutcome } from './many.js'
 import { NewEntries } from './new-entries.js'
@@ -217,8 +217,14 @@ export class Cache {
     for await (const entries of this.#store.dump(namespace, matches)) if (entries.length > 0) yield entries.map(snapshot)
   }
 
-  /** In force from the answer on; answers how many entries went. */
+  /** In force from the answer on; answers how many entries fell to it: those that are gone, and of a soft one those that are stale. */
   async invalidate (namespace: string, what: Invalidation): Promise<number> {
+    const { removed, outdated } = await this.drop(namespace, what)
+    return removed + outdated
+  }
+
+  /** The same, answering both numbers. */
+  async drop (namespace: string, what: Invalidation): Promise<Fallen> {
     this.#statistics.of(namespace).invalidations++
     this.#observer?.invalidated(namespace, what)
     return await this.#store.invalidate(namespace, what)

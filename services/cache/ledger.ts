@@ -16,9 +16,22 @@ export interface Marker {
   /** The order in which this process learned of it: an entry checked at a later revision has passed it. */
   readonly revision: number
   readonly soft: boolean
-  /** Entries that fell to it so far in this process. */
+  /** Entries that fell to it so far in this process, and are gone. */
   removed: number
+  /** Those that it left for their grace, as stale ones. */
+  outdated: number
 }
+
+/** Entries that fell to an invalidation: what callers had seen until then. */
+export interface Fallen {
+  /** That are gone. */
+  readonly removed: number
+  /** That are stale, and stay for their grace: of a soft invalidation. */
+  readonly outdated: number
+}
+
+/** What an invalidation looks at in an entry. */
+export type Concerned = (key: string, tags: readonly string[], stamp: number) => boolean
 
 interface Ban { readonly marker: Marker, readonly matches: Matcher }
 
@@ -93,6 +106,30 @@ export class NamespaceLedger {
     return undefined
   }
 
+  /**
+   * Tells the entries that go stale by a soft invalidation, and by none before it. To be asked for before it is recorded here, as it
+   * takes the place of those under the same names.
+   */
+  outdatedBy ({ tags = [], pattern, all }: Invalidation, stamp: number): Concerned {
+    const own = new NamespaceLedger()
+    own.add({ tags, pattern, all }, { stamp, revision: 1, soft: true, removed: 0, outdated: 0 })
+    const before = new NamespaceLedger()
+    const keep = (what: Invalidation, marker: Marker | undefined): void => { if (marker !== undefined && marker.stamp < stamp) before.add(what, marker) }
+    if (all === true) keep({ all }, this.#softAll)
+    for (const tag of tags) keep({ tags: [tag] }, this.#softTags.get(tag))
+    if (pattern !== undefined) keep({ pattern }, this.#bans.get(banName(pattern, true))?.marker)
+    return (key, tags, since) => own.softVerdict(key, tags, since, 0) !== undefined && before.softVerdict(key, tags, since, 0) === undefined &&
+      !this.#hasFallenBefore(key, tags, since, stamp)
+  }
+
+  /** Whether an entry fell to a marker lower than a stamp. */
+  #hasFallenBefore (key: string, tags: readonly string[], since: number, stamp: number): boolean {
+    const isOne = (marker: Marker | undefined): boolean => marker !== undefined && marker.stamp > since && marker.stamp < stamp
+    if (isOne(this.#all) || isOne(this.#softAll) || tags.some((tag) => isOne(this.#tags.get(tag)) || isOne(this.#softTags.get(tag)))) return true
+    for (const { marker, matches } of this.#bans.values()) if (isOne(marker) && matches(key)) return true
+    return false
+  }
+
   /** Whether a value known to be true at the stamp is so still. Its tags may not be known yet (undefined): then any tag counts. */
   isCurrent (key: string, tags: readonly string[] | undefined, stamp: number): boolean {
     if (tags === undefined && this.#newestTag > stamp) return false
@@ -146,7 +183,7 @@ export class Ledger {
   /** Records an invalidation at a stamp, by default the next one of this process. */
   record (namespace: string, what: Invalidation, stamp = this.stamp + 1): Marker {
     if (stamp > this.stamp) this.stamp = stamp
-    const marker: Marker = { stamp, revision: ++this.#revision, soft: what.soft === true, removed: 0 }
+    const marker: Marker = { stamp, revision: ++this.#revision, soft: what.soft === true, removed: 0, outdated: 0 }
     this.namespace(namespace).add(what, marker)
     return marker
   }

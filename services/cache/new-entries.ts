@@ -1,5 +1,5 @@
 import type { Now } from './clock.js'
-import { goneAfter, type NewEntry, NO_TAGS, type StoredEntry } from './entry.js'
+import { goneAfter, graceOf, type NewEntry, NO_TAGS, type StoredEntry } from './entry.js'
 import type { Limits } from './limits.js'
 
 export interface NewEntriesOptions {
@@ -51,6 +51,6 @@ export class NewEntries {
     const next = { ...entry, value, version: this.#version() }
     if (ttl === undefined) return next
     const expiresAt = this.expiry(ttl)
-    return { ...next, expiresAt, goneAt: expiresAt }
+    return { ...next, expiresAt, goneAt: goneAfter(expiresAt, graceOf(entry) / 1000) }
   }
 }

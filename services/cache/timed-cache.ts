@@ -1,6 +1,6 @@
 import { Cache, type CacheOptions } from './cache.js'
 import type { Condition, Entry, NewEntry } from './entry.js'
-import type { Invalidation } from './ledger.js'
+import type { Fallen, Invalidation } from './ledger.js'
 import type { ListQuery, Listing, MaybePromise } from './stores/store.js'
 
 /** Takes the duration of one kind of operation, in milliseconds, by what came of it. */
@@ -56,8 +56,8 @@ export class TimedCache extends Cache {
     return await this.#done('list', async () => await super.list(namespace, query))
   }
 
-  override async invalidate (namespace: string, what: Invalidation): Promise<number> {
-    return await this.#done('invalidate', async () => await super.invalidate(namespace, what))
+  override async drop (namespace: string, what: Invalidation): Promise<Fallen> {
+    return await this.#done('invalidate', async () => await super.drop(namespace, what))
   }
 
   async #read (times: OperationTimes, start: number, finding: Promise<Entry | undefined>): Promise<Entry | undefined> {

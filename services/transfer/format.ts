@@ -1,5 +1,5 @@
 import type { EncodedValue, Entry } from '../cache/entry.js'
-import { quoted, secondsLeft } from '../cache-item.js'
+import { graceText, quoted, secondsLeft } from '../cache-item.js'
 import { isoTime } from '../iso-time.js'
 
 export const EXPORT_FORMATS = ['json', 'ndjson', 'csv'] as const
@@ -67,7 +67,7 @@ export function exportWriter (format: ExportFormat, origin: ExportOrigin): Expor
 /** The names of a stored entry's members, as an import takes them back. */
 function rowText (entry: Entry, now: number, before: string, after: string): EncodedValue {
   const head = `${before}"key":${quoted(entry.key)},"namespace":${quoted(entry.namespace)},"value":`
-  const tail = `,"data_type":"${entry.dataType}","ttl":${secondsLeft(entry.expiresAt, now)},"created_at":"${isoTime(entry.createdAt)}` +
+  const tail = `,"data_type":"${entry.dataType}","ttl":${secondsLeft(entry.expiresAt, now)}${graceText(entry)},"created_at":"${isoTime(entry.createdAt)}` +
     `","accessed_at":"${isoTime(entry.accessedAt)}","access_count":${entry.accessCount},"size":${entry.size}` +
     `,"metadata":${entry.metadata ?? '{}'},"strategy":"${entry.strategy}","version":"${entry.version}"${after}`
   return typeof entry.value === 'string' ? head + entry.value + tail : Buffer.concat([Buffer.from(head), entry.value, Buffer.from(tail)])

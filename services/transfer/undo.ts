@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import createError from '@fastify/error'
 import type { Cache } from '../cache/cache.js'
-import type { Entry, NewEntry } from '../cache/entry.js'
+import { type Entry, graceOf, type NewEntry } from '../cache/entry.js'
 import { isOutage } from '../cache/faults.js'
 import { encodeText } from '../cache/encoding.js'
 import type { Spool } from './spool.js'
@@ -78,9 +78,10 @@ export class Undo {
   }
 }
 
-function kept ({ value, dataType, tags, metadata, strategy, expiresAt, goneAt }: Entry): NonNullable<Before['entry']> {
+function kept (entry: Entry): NonNullable<Before['entry']> {
+  const { value, dataType, tags, metadata, strategy, expiresAt } = entry
   // JSON has no Infinity: never is null.
-  return { value: value.toString(), dataType, tags, metadata, strategy, expiresAt, grace: expiresAt === Infinity ? 0 : (goneAt - expiresAt) / 1000 }
+  return { value: value.toString(), dataType, tags, metadata, strategy, expiresAt, grace: graceOf(entry) / 1000 }
 }
 
 async function insistently (act: () => Promise<void>, deadline: number, cause: unknown): Promise<void> {

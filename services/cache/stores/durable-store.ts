@@ -5,7 +5,7 @@ import { goneAfterSoft, isDurable, type StoredEntry } from '../entry.js'
 import { isOutage as isAway, type OnFault, warnOfFault } from '../faults.js'
 import type { Matcher } from '../glob.js'
 import { InFlight, nameOf, type Operation } from '../in-flight.js'
-import { type Invalidation, Ledger } from '../ledger.js'
+import { type Fallen, type Invalidation, Ledger } from '../ledger.js'
 import type { Leases } from '../leases.js'
 import type { Limits } from '../limits.js'
 import type { BreakerState } from '../resilience.js'
@@ -169,15 +169,15 @@ export class DurableStore implements Store {
 
   noteRead (): void {}
 
-  async invalidate (namespace: string, what: Invalidation): Promise<number> {
+  async invalidate (namespace: string, what: Invalidation): Promise<Fallen> {
     const durability = this.#opening.known
     if (durability === undefined || !durability.presence.mayHoldAny(namespace)) return await this.#local.invalidate(namespace, what)
     const marker = this.#ledger.record(namespace, what)
-    const { swept, removed } = await durability.invalidate(namespace, what, marker.stamp)
+    const { swept, sweep } = await durability.invalidate(namespace, what, marker.stamp)
     let timer: NodeJS.Timeout | undefined
     const enough = new Promise<void>((resolve) => { timer = setTimeout(resolve, COUNTING_TIME) })
     await Promise.all([this.memory.sweep(), Promise.race([swept, enough])]).finally(() => { clearTimeout(timer) })
-    return marker.removed + removed()
+    return { removed: marker.removed + sweep.removed, outdated: marker.outdated + sweep.outdated }
   }
 
   async outdate (namespace: string, what: Invalidation): Promise<void> {
@@ -201,7 +201,7 @@ export class DurableStore implements Store {
     if (view !== undefined) yield * view.dump(namespace, matches)
   }
 
-  async * outlines (namespace: string): AsyncIterable<readonly Pick<StoredEntry, 'key' | 'tags'>[]> {
+  async * outlines (namespace: string): AsyncIterable<readonly Pick<StoredEntry, 'key' | 'tags' | 'expiresAt' | 'goneAt'>[]> {
     yield * this.#local.outlines(namespace)
     // Those that are in memory as well come twice.
     const view = this.#behind()

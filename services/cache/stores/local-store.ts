@@ -6,7 +6,7 @@ import { UnsupportedOperationError } from '../errors.js'
 import type { Matcher } from '../glob.js'
 import { InFlight, nameOf, type Operation } from '../in-flight.js'
 import { LocalLeases } from '../leases.js'
-import { type Invalidation, Ledger, type Marker } from '../ledger.js'
+import { type Fallen, type Invalidation, Ledger, type Marker } from '../ledger.js'
 import type { Limits } from '../limits.js'
 import { Wakeups } from '../wakeups.js'
 import type { ListQuery, Listing, Store, Usage, WriteCondition, WriteOutcome } from './store.js'
@@ -111,10 +111,10 @@ export class LocalStore implements Store {
 
   noteRead (): void {}
 
-  async invalidate (namespace: string, what: Invalidation): Promise<number> {
+  async invalidate (namespace: string, what: Invalidation): Promise<Fallen> {
     const marker = this.#ledger.record(namespace, what)
     await this.clean()
-    return marker.removed
+    return marker
   }
 
   async outdate (namespace: string, what: Invalidation): Promise<void> { this.#ledger.record(namespace, what) }

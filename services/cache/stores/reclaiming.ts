@@ -3,15 +3,22 @@ import type { Outline, SharedBackend } from '../backends/backend.js'
 import { outlinesIn } from '../backends/outline.js'
 import type { Now } from '../clock.js'
 import { isOutage } from '../faults.js'
-import type { Ledger, NamespaceLedger } from '../ledger.js'
+import type { Concerned, Ledger, NamespaceLedger } from '../ledger.js'
 
 /** How often a sweep begins anew when the backend went away in the middle of it, and how long it waits before, in milliseconds. */
 const TRIES = 20
 const PAUSE = 250
 
-/** What fell to an invalidation and was dropped so far. */
+/** What fell to an invalidation so far: what was dropped, and what stays for its grace. */
 export interface Progress {
-  count: number
+  removed: number
+  outdated: number
+  /** Of a soft invalidation, which entries it concerns before any other; undefined for a hard one. */
+  readonly outdates?: Concerned | undefined
+  /** Those of them that were met: an entry may be met twice. */
+  readonly met: Set<string>
+  /** Set when the caller has its answer: counting is over then. */
+  isAnswered?: boolean
   /** Called when the backend went away: counting may take long from then on. */
   onAway?: () => void
 }
@@ -60,6 +67,19 @@ export class Reclaiming {
     return expiresAt > this.#now() && (ledger.softVerdict(key, tags, stamp, 0)?.stamp ?? Infinity) > until
   }
 
+  /** What has a grace stays. */
+  async #sweepSoftly (namespace: string, entries: readonly Outline[], progress: Progress, outdates: Concerned): Promise<void> {
+    const gone: Outline[] = []
+    for (const entry of entries) {
+      const { key, tags, stamp, expiresAt, goneAt } = entry
+      if (expiresAt <= this.#now() || !outdates(key, tags, stamp)) continue
+      if (goneAt === expiresAt) gone.push(entry)
+      else if (progress.isAnswered !== true) progress.met.add(key)
+    }
+    if (progress.isAnswered !== true) progress.outdated = progress.met.size
+    if (gone.length > 0) progress.removed += await this.#backend.discard(namespace, gone)
+  }
+
   async #sweep (namespace: string, callers: ReadonlyMap<number, Progress>): Promise<void> {
     for (let tries = 1; ; tries++) {
       try {
@@ -67,10 +87,14 @@ export class Reclaiming {
           const ledger = this.#ledger.namespace(namespace)
           const fallen = entries.map((entry) => ({ entry, stamp: ledger.verdict(entry.key, entry.tags, entry.stamp, 0)?.stamp }))
           for (const [stamp, progress] of callers) {
+            if (progress.outdates !== undefined) {
+              await this.#sweepSoftly(namespace, entries, progress, progress.outdates)
+              continue
+            }
             const own = fallen.filter((each) => each.stamp === stamp).map(({ entry }) => entry)
             // What was stale goes as well, and counts for nothing: for callers it was gone.
             const fresh = new Set(own.filter((entry) => this.#wasFresh(ledger, entry, stamp)))
-            if (fresh.size > 0) progress.count += await this.#backend.discard(namespace, [...fresh])
+            if (fresh.size > 0) progress.removed += await this.#backend.discard(namespace, [...fresh])
             if (fresh.size < own.length) await this.#backend.discard(namespace, own.filter((entry) => !fresh.has(entry)))
           }
         }

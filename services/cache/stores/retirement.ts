@@ -1,6 +1,7 @@
 import type { InForce, Outline, SharedBackend } from '../backends/backend.js'
 import { outlinesIn } from '../backends/outline.js'
 import type { Now } from '../clock.js'
+import { goneAfterSoft } from '../entry.js'
 import { isOutage, type OnFault } from '../faults.js'
 import type { Invalidation, Ledger } from '../ledger.js'
 
@@ -92,7 +93,7 @@ export class Retirement {
         if (marker === undefined) continue
         if (!marker.soft || goneAt === expiresAt) gone.push(entry)
         // Stale by a soft invalidation, and to stay so without it.
-        else if (expiresAt > now()) await backend.expire(namespace, key, version, now(), goneAt)
+        else if (expiresAt > now()) await backend.expire(namespace, key, version, now(), goneAfterSoft(entry, now()))
       }
       await backend.discard(namespace, gone)
     }

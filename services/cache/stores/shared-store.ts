@@ -7,7 +7,7 @@ import { isOutage, type OnFault, warnOfFault } from '../faults.js'
 import type { Matcher } from '../glob.js'
 import { type Claim, InFlight, nameOf, type Operation } from '../in-flight.js'
 import { type Leases, LocalLeases } from '../leases.js'
-import { type Invalidation, Ledger, type Marker } from '../ledger.js'
+import { type Concerned, type Fallen, type Invalidation, Ledger, type Marker } from '../ledger.js'
 import type { Limits } from '../limits.js'
 import type { BreakerState } from '../resilience.js'
 import type { RecordFormat } from '../record-format.js'
@@ -205,17 +205,22 @@ export class SharedStore implements Store, ChangeListener {
     this.#backend.recordAccess(entry.namespace, entry.key, version, 1, entry.accessedAt)
   }
 
-  async invalidate (namespace: string, what: Invalidation): Promise<number> {
-    const marker = await this.#record(namespace, what)
-    const progress: Progress = { count: 0 }
+  async invalidate (namespace: string, what: Invalidation): Promise<Fallen> {
+    const { marker, outdates } = await this.#record(namespace, what)
+    const progress: Progress = { removed: 0, outdated: 0, outdates, met: new Set() }
     let timer: NodeJS.Timeout | undefined
     const enough = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, COUNTING_TIME)
       progress.onAway = resolve
     })
-    const sweeping = marker.soft ? Promise.resolve() : this.#reclaiming.reclaim(namespace, marker.stamp, progress)
-    await Promise.race([sweeping, enough]).finally(() => { clearTimeout(timer) })
-    return progress.count
+    const sweeping = this.#reclaiming.reclaim(namespace, marker.stamp, progress)
+    await Promise.race([sweeping, enough]).finally(() => {
+      clearTimeout(timer)
+      progress.isAnswered = true
+      progress.met.clear()
+    })
+    const { removed, outdated } = progress
+    return { removed, outdated }
   }
 
   async outdate (namespace: string, what: Invalidation): Promise<void> {
@@ -377,10 +382,12 @@ export class SharedStore implements Store, ChangeListener {
   }
 
   /** Makes an invalidation hold, here and elsewhere. */
-  async #record (namespace: string, what: Invalidation): Promise<Marker> {
-    const marker = this.#ledger.record(namespace, what, await this.#backend.invalidate(namespace, what))
+  async #record (namespace: string, what: Invalidation): Promise<{ marker: Marker, outdates: Concerned | undefined }> {
+    const stamp = await this.#backend.invalidate(namespace, what)
+    const outdates = what.soft === true ? this.#ledger.namespace(namespace).outdatedBy(what, stamp) : undefined
+    const marker = this.#ledger.record(namespace, what, stamp)
     this.#retirement.add(namespace, what, marker.stamp)
-    return marker
+    return { marker, outdates }
   }
 
   /** Whether callers may see an entry that the backend holds. */

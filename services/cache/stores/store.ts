@@ -4,7 +4,7 @@ import type { MemoryBackend } from '../backends/memory.js'
 import type { StoredEntry } from '../entry.js'
 import type { Matcher } from '../glob.js'
 import type { Claim, Operation } from '../in-flight.js'
-import type { Invalidation } from '../ledger.js'
+import type { Fallen, Invalidation } from '../ledger.js'
 import type { Leases } from '../leases.js'
 import type { Limits } from '../limits.js'
 import type { RecordFormat } from '../record-format.js'
@@ -62,8 +62,8 @@ export interface Store {
   /** A read was answered from the memory tier. */
   noteRead (entry: { namespace: string, key: string, accessedAt: number }, version: number): void
 
-  /** In force when the promise settles; answers how many entries fell to it as far as they were counted in bounded time. */
-  invalidate (namespace: string, what: Invalidation): Promise<number>
+  /** In force when the promise settles; answers what fell to it, as far as that was counted in bounded time. */
+  invalidate (namespace: string, what: Invalidation): Promise<Fallen>
   /** The same even if the shared backend cannot be told now. Nothing is counted. */
   outdate (namespace: string, what: Invalidation): Promise<void>
 
@@ -71,7 +71,7 @@ export interface Store {
   /** Every fresh entry of a namespace (of all, when undefined) whose key matches, in portions; reads nothing ahead, counts and touches nothing. */
   dump (namespace: string | undefined, matches: Matcher): AsyncIterable<StoredEntry[]>
   /** The same of one namespace by what invalidations look at, whatever the values are; an entry may come twice. */
-  outlines (namespace: string): AsyncIterable<readonly Pick<StoredEntry, 'key' | 'tags'>[]>
+  outlines (namespace: string): AsyncIterable<readonly Pick<StoredEntry, 'key' | 'tags' | 'expiresAt' | 'goneAt'>[]>
   usage (namespace?: string): Promise<Usage>
   /** The same of the shared backend, by its own count: see `SharedBackend.standing`. Undefined where nothing counts. */
   standing? (): Promise<Usage | undefined>

@@ -4,7 +4,7 @@ import type { Now } from '../clock.js'
 import type { StoredEntry } from '../entry.js'
 import type { OnFault } from '../faults.js'
 import { nameOf } from '../in-flight.js'
-import type { Invalidation, Ledger } from '../ledger.js'
+import type { Fallen, Invalidation, Ledger } from '../ledger.js'
 import { RecordFormat } from '../record-format.js'
 import type { DurableTier } from '../tiers/tier.js'
 import { Aside } from './aside.js'
@@ -149,11 +149,11 @@ export class Durability {
    * Records an invalidation that the ledger has at the stamp, so that it holds whatever happens.
    * @returns what begins the sweep for it: settles when it is through, and tells how many entries fell so far
    */
-  async invalidate (namespace: string, what: Invalidation, stamp: number): Promise<{ swept: Promise<void>, removed: () => number }> {
+  async invalidate (namespace: string, what: Invalidation, stamp: number): Promise<{ swept: Promise<void>, sweep: Readonly<Fallen> }> {
     const seq = this.nextSeq()
     const segment = await this.#journal.append({ kind: 'invalidation', namespace, what, stamp, seq })
-    const sweep = { namespace, what, stamp, seq, segment, removed: 0 }
-    return { swept: this.#sweeper.add(sweep), removed: () => sweep.removed }
+    const sweep = { namespace, what, stamp, seq, segment, removed: 0, outdated: 0 }
+    return { swept: this.#sweeper.add(sweep), sweep }
   }
 
   isInForce (stamp: number): boolean { return this.#sweeper.isInForce(stamp) }
@@ -181,7 +181,7 @@ export class Durability {
 
   #resume ({ namespace, what, stamp, seq, segment }: Recovered & { kind: 'invalidation' }): void {
     this.#ledger.record(namespace, what, stamp)
-    void this.#sweeper.add({ namespace, what, stamp, seq, segment, removed: 0 })
+    void this.#sweeper.add({ namespace, what, stamp, seq, segment, removed: 0, outdated: 0 })
   }
 
   #buildPresence (): void {

@@ -20,8 +20,10 @@ export interface Sweep {
   readonly stamp: number
   readonly seq: number
   segment: Segment
-  /** Entries that fell to it so far. */
+  /** Entries that fell to it so far, and are gone. */
   removed: number
+  /** Those that it left for their grace. */
+  outdated: number
 }
 
 export interface SweeperOptions {
@@ -116,7 +118,7 @@ export class Sweeper {
     const counted = new Set<string>()
     const count = (marker: Marker, entry: Omit<StoredEntry, 'value'>): void => {
       const sweep = sweeps.get(marker.stamp)
-      if (sweep !== undefined && entry.expiresAt > now()) sweep.removed++
+      if (sweep !== undefined && entry.expiresAt > now()) sweep[stays(marker, entry) ? 'outdated' : 'removed']++
     }
     for (const pending of behind().pending()) {
       const { entry } = pending
@@ -127,7 +129,7 @@ export class Sweeper {
         count(marker, entry)
       }
       // What was there before it has to go as well: it may carry other tags.
-      pending.entry = marker.soft && entry.goneAt !== entry.expiresAt ? stale(entry, now()) : undefined
+      pending.entry = stays(marker, entry) ? stale(entry, now()) : undefined
     }
     // What is on its way may come in behind the scan.
     await behind().idle()
@@ -138,7 +140,7 @@ export class Sweeper {
         if (marker === undefined) continue
         const name = nameOf(namespace, facts.key)
         if (!counted.has(name) && behind().lookup(name) === undefined) count(marker, facts)
-        if (marker.soft && facts.goneAt !== facts.expiresAt) await this.#makeStale(facts)
+        if (stays(marker, facts)) await this.#makeStale(facts)
         else gone.push(facts)
       }
       await tier.drop(gone)
@@ -158,5 +160,8 @@ export class Sweeper {
     if (entry?.version === version) await tier.write([{ namespace, key, seq: seq + 1, entry: stale(entry, now()) }])
   }
 }
+
+/** Whether an entry that falls to the marker is kept for its grace. */
+const stays = (marker: Marker, { expiresAt, goneAt }: { expiresAt: number, goneAt: number }): boolean => marker.soft && goneAt !== expiresAt
 
 const stale = (entry: StoredEntry, now: number): StoredEntry => ({ ...entry, expiresAt: Math.min(entry.expiresAt, now), goneAt: goneAfterSoft(entry, now) })

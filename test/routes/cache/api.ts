@@ -15,6 +15,9 @@ export type Body = Problem & CacheSetReply & CacheTouchReply & CacheKeysReply & 
   value: unknown
   cache_item: CacheItem
   deleted_count: number
+  stale: boolean
+  stale_count: number
+  lease: { token: string, expires_in: number }
   preview: CachePreview
   tags: string[]
   pattern: string | null

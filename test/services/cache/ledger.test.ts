@@ -29,6 +29,26 @@ t.test('of the bans of one pattern the newest holds, whatever the order they com
   }
 })
 
+t.test('a soft invalidation outdates what no invalidation before it concerned, under the same name or another', async (t) => {
+  const ledger = new Ledger()
+  const of = (what: Invalidation, stamp: number): string => {
+    const outdates = ledger.namespace('n').outdatedBy(what, stamp)
+    ledger.record('n', { ...what, soft: true }, stamp)
+    const entries: [key: string, tags: string[], stamp: number][] = [['k1', ['a'], 1], ['k2', ['a'], 11], ['k3', ['b'], 1], ['k4', ['a', 'b'], 21], ['x', [], 1]]
+    return entries.filter((entry) => outdates(...entry)).map(([key]) => key).join(' ')
+  }
+  t.equal(of({ tags: ['a'] }, 10), 'k1')
+  t.equal(of({ tags: ['a'] }, 20), 'k2', 'k1 was stale by then')
+  ledger.record('n', { tags: ['b'] }, 22)
+  t.equal(of({ pattern: 'k*' }, 30), '', 'k3 and k4 were gone')
+  t.equal(of({ pattern: 'k*', tags: ['c'] }, 35), '')
+  t.equal(of({ all: true }, 40), 'x')
+  t.equal(of({ all: true }, 50), '')
+  const before = ledger.namespace('n').outdatedBy({ tags: ['z'] }, 60)
+  ledger.record('n', { pattern: 'late*' }, 70)
+  t.ok(before('late', ['z'], 55), 'one after it takes nothing from it')
+})
+
 t.test('what is in force elsewhere is not retired', async (t) => {
   const ledger = new Ledger()
   ledger.record('n', { tags: ['kept'] }, 1)

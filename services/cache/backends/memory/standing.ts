@@ -35,10 +35,11 @@ export class Standing {
     slots.setChecked(slot, space.ledger.revision)
     if (marker === undefined) return true
     const now = this.#now()
-    // What the durable tier has as well is counted there.
-    if (slots.isFresh(slot, now) && !isDurable(STRATEGIES[slots.strategy(slot)]!)) marker.removed++
     const times = { expiresAt: slots.expiresAt(slot), goneAt: slots.goneAt(slot) }
-    if (marker.soft && times.goneAt !== times.expiresAt) {
+    const stays = marker.soft && times.goneAt !== times.expiresAt
+    // What the durable tier has as well is counted there.
+    if (slots.isFresh(slot, now) && !isDurable(STRATEGIES[slots.strategy(slot)]!)) marker[stays ? 'outdated' : 'removed']++
+    if (stays) {
       this.#holdings.expire(slot, Math.min(times.expiresAt, now), goneAfterSoft(times, now))
       return true
     }

@@ -67,6 +67,55 @@ export async function invalidations (t: Test, api: () => Api): Promise<void> {
     t.equal((await cache.post('/invalidate', {}, { dry_run: 'true' })).status, 400)
   })
 
+  await t.test('a soft one leaves what has a grace as stale: a miss, which one caller renews while the others take the old value', async (t) => {
+    const cache = api()
+    const fill = async () => {
+      for (const key of ['graced:1', 'graced:2']) await cache.set(key, 'old', { ttl: 600, grace: 60, metadata: { tags: ['soft'] } })
+      await cache.set('graceless', 'old', { metadata: { tags: ['soft'] } })
+      await cache.set('other', 'old', { grace: 60 })
+    }
+    const leased = async (key: string) => (await cache.get(`/get/${key}`, { lease: 30 })).body
+    await fill()
+    t.match((await cache.read('graced:1')).body.cache_item, { grace: 60 })
+    t.notOk('grace' in (await cache.read('graceless')).body.cache_item)
+    const soft = { tags: ['soft'], mode: 'soft' }
+    const dry = (await cache.post('/invalidate', soft, { dry_run: 'true' })).body
+    t.match(dry, { message: '3 entries would be invalidated', deleted_count: 0, stale_count: 0, preview: { would_delete: 1, would_be_stale: 2, is_complete: true } })
+    t.strictSame(await left(cache), ['graced:1', 'graced:2', 'graceless', 'other'])
+
+    t.strictSame((await cache.post('/invalidate', soft)).body, {
+      success: true, message: '3 entries invalidated, 2 of them kept as stale', deleted_count: 1, stale_count: 2, tags: ['soft'], pattern: null
+    })
+    for (const key of ['graced:1', 'graced:2', 'graceless']) t.match((await cache.read(key)).body, { found: false }, key)
+    t.strictSame(await left(cache), ['other'])
+    t.match((await cache.get('/exists/graced:1')).body, { exists: false })
+    t.match((await cache.post('/get-batch', ['graced:1', 'other'])).body, { found_count: 1 })
+    t.match((await cache.post('/invalidate', soft, { dry_run: 'true' })).body.preview, { would_delete: 0, would_be_stale: 0 })
+    t.match((await cache.post('/invalidate', soft)).body, { deleted_count: 0, stale_count: 0 }, 'what is stale does not count again')
+    t.match((await cache.post('/invalidate', { pattern: '*', mode: 'soft' })).body, { deleted_count: 0, stale_count: 1 }, 'nor under another name')
+
+    const { lease } = await leased('graced:1')
+    t.ok(lease, 'the first is to renew it')
+    t.match(await leased('graced:1'), { found: true, stale: true, cache_item: { value: 'old', grace: Number } })
+    t.match((await cache.get('/get/graced:1', { lease: 30 })).headers['cache-status'], /hit; ttl=(?:-|0)/)
+    t.equal((await cache.set('graced:1', 'new', { ttl: 600, grace: 60, metadata: { tags: ['soft'] }, lease: lease.token })).status, 200)
+    t.match((await cache.read('graced:1')).body, { found: true, cache_item: { value: 'new' } })
+
+    const begun = await leased('graced:2')
+    await cache.post('/invalidate', { pattern: 'graced:2', mode: 'soft' })
+    t.equal((await cache.set('graced:2', 'too old', { lease: begun.lease.token })).status, 409, 'what was begun before an invalidation is not kept')
+    t.ok((await leased('graceless')).lease)
+    t.match(await cache.set('graced:2', 'anew', {}, { 'if-none-match': '*' }), { status: 200 }, 'a stale entry is none to a condition')
+
+    await fill()
+    t.match((await cache.post('/invalidate', soft)).body, { deleted_count: 1, stale_count: 2 })
+    t.match((await cache.post('/invalidate', { tags: ['soft'] })).body, { deleted_count: 0 }, 'a hard one takes the stale ones too, which were no hits any more')
+    t.ok((await leased('graced:1')).lease)
+    t.notOk('stale' in await leased('other'))
+    t.equal((await cache.post('/invalidate', { tags: ['soft'], mode: 'purge' })).status, 400)
+    for (const grace of [-1, '60', null]) t.equal((await cache.set('k', 1, { grace })).status, 400)
+  })
+
   await t.test('neither tags nor pattern is a fault, and so is a body for clear', async (t) => {
     const cache = api()
     for (const body of [{}, { tags: [] }, { tags: 'user' }, { tags: [''] }, { tags: [1] }, { pattern: '' }, { pattern: null }, { tag: ['a'] }, { tags: ['a\n'] }, []]) {

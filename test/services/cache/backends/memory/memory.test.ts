@@ -187,10 +187,10 @@ t.test('an entry is held against every invalidation, however many there have bee
   put('old', { tags: ['a'] })
   put('kept')
   for (const revision of [7, 2 ** 32 - 1, 2 ** 32, 2 ** 33 + 5]) {
-    namespace.add({ tags: ['other'] }, { stamp: 1, revision, soft: false, removed: 0 })
+    namespace.add({ tags: ['other'] }, { stamp: 1, revision, soft: false, removed: 0, outdated: 0 })
     t.ok(has('old') && has('kept'), `revision ${revision}`)
   }
-  namespace.add({ tags: ['a'] }, { stamp: 1, revision: 2 ** 33 + 6, soft: false, removed: 0 })
+  namespace.add({ tags: ['a'] }, { stamp: 1, revision: 2 ** 33 + 6, soft: false, removed: 0, outdated: 0 })
   t.strictSame([has('old'), has('kept')], [false, true])
   put('late', { tags: ['a'] })
   t.notOk(has('late'), 'also against one that was there before it')
