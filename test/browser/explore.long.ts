@@ -17,7 +17,7 @@ const HOSTILE = {
   quotes: '"\'`{{7*7}}'
 }
 
-interface Stored { key: string, value: unknown, ttl?: number, data_type?: string, metadata?: object }
+interface Stored { key: string, value: unknown, ttl?: number, grace?: number, data_type?: string, metadata?: object }
 
 void t.test('the page Explore', async (t) => {
   const { url } = await startService(t, {
@@ -153,12 +153,21 @@ void t.test('the page Explore', async (t) => {
   await t.test('an invalidation shows what it would hit before it does', async (t) => {
     await fill('drop', [
       ...Array.from({ length: 30 }, (_, index) => ({ key: `temp:${index}`, value: 1 })),
-      { key: 'a', value: 1, metadata: { tags: ['user'] } }, { key: 'b', value: 1, metadata: { tags: ['user', 'x'] } }, { key: 'c', value: 1 }, { key: 'd', value: 1 }
+      { key: 'a', value: 1, metadata: { tags: ['user'] } }, { key: 'b', value: 1, metadata: { tags: ['user', 'x'] } }, { key: 'c', value: 1 }, { key: 'd', value: 1 },
+      { key: 'graced', value: 1, grace: 600, metadata: { tags: ['soft'] } }, { key: 'graceless', value: 1, metadata: { tags: ['soft'] } }
     ])
     const { page, faults } = await visit('?namespace=drop')
     const panel = page.getByRole('region', { name: 'Invalidate' })
     await panel.getByRole('button', { name: 'Preview' }).click()
     await panel.getByText('Give tags, or a pattern, or both.').waitFor()
+    await panel.getByLabel('Tags').fill('soft')
+    await panel.getByLabel('Mode').selectOption('soft')
+    await panel.getByRole('button', { name: 'Preview' }).click()
+    await panel.getByText('1 entry would be stale and 1 gone:').waitFor()
+    await panel.getByRole('button', { name: 'Invalidate 2 entries' }).click()
+    await panel.getByText('2 entries invalidated, 1 of them kept as stale.').waitFor()
+    await status(page, '34 keys')
+    await panel.getByLabel('Mode').selectOption('hard')
     await panel.getByLabel('Tags').fill('user\nnobody')
     await panel.getByRole('button', { name: 'Preview' }).click()
     await panel.getByText('2 entries would go:').waitFor()

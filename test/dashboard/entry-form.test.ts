@@ -7,8 +7,8 @@ const faultsOf = (changes: Partial<EntryForm>) => entryOf(form(changes)).faults
 
 void t.test('what stands in the fields becomes an entry', async (t) => {
   t.strictSame(entryOf(form({ value: ' as it is\n' })), { entry: { key: 'k', value: ' as it is\n', data_type: 'string' } })
-  t.strictSame(entryOf(form({ dataType: 'number', value: ' -1.5e3 ', ttl: '0.5', tags: 'a\n\n b \na', metadata: '{"source":"import"}', strategy: 'lfu' })), {
-    entry: { key: 'k', value: -1500, data_type: 'number', ttl: 0.5, strategy: 'lfu', metadata: { source: 'import', tags: ['a', 'b'] } }
+  t.strictSame(entryOf(form({ dataType: 'number', value: ' -1.5e3 ', ttl: '0.5', grace: '60', tags: 'a\n\n b \na', metadata: '{"source":"import"}', strategy: 'lfu' })), {
+    entry: { key: 'k', value: -1500, data_type: 'number', ttl: 0.5, grace: 60, strategy: 'lfu', metadata: { source: 'import', tags: ['a', 'b'] } }
   })
   t.match(entryOf(form({ dataType: 'boolean', value: 'false' })), { entry: { value: false } })
   t.match(entryOf(form({ dataType: 'json', value: 'null', ttl: '0' })), { entry: { value: null, ttl: 0 } })
@@ -41,10 +41,10 @@ void t.test('what is wrong is said of its field, in words', async (t) => {
 
 void t.test('an entry that is edited and not changed stays as it is', async (t) => {
   const item = {
-    key: 'ключ/\u202e', value: { a: [1, null] }, data_type: 'json', metadata: { tags: ['x', 'y'], source: { deep: 1 } }, strategy: 'sieve'
+    key: 'ключ/\u202e', value: { a: [1, null] }, data_type: 'json', metadata: { tags: ['x', 'y'], source: { deep: 1 } }, strategy: 'sieve', grace: 30
   } as Partial<CacheItem> as CacheItem
   t.strictSame(entryOf(formOf(item, 12.2)), {
-    entry: { key: item.key, value: item.value, data_type: 'json', ttl: 13, strategy: 'sieve', metadata: { source: { deep: 1 }, tags: ['x', 'y'] } }
+    entry: { key: item.key, value: item.value, data_type: 'json', ttl: 13, grace: 30, strategy: 'sieve', metadata: { source: { deep: 1 }, tags: ['x', 'y'] } }
   })
   t.match(entryOf(formOf(item, undefined)), { entry: { ttl: 0 } })
   for (const [value, type] of [['"quoted"', 'string'], ['1', 'string'], ['text', 'json'], [-0.5, 'number'], [true, 'boolean'], ['', 'binary']] as const) {

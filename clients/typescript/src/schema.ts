@@ -812,8 +812,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Delete entries by tag or pattern
-         * @description Deletes the entries of the namespace that carry any of the tags, and those whose key matches the pattern. With `dry_run=true` nothing goes: the answer says how many would, and names some.
+         * Invalidate entries by tag or pattern
+         * @description Deletes the entries of the namespace that carry any of the tags, and those whose key matches the pattern. With `mode: soft` they are stale instead, and kept for the `grace` that they were stored with: reads with a `lease` get the old value while one of them renews it, and to all others it is a miss. What has no grace is gone. One key is invalidated by its pattern, with `*`, `?`, `[` and `\` escaped.
+         *
+         *     With `dry_run=true` nothing goes: the answer says how many would, and names some.
          *
          *     Needs the scope `cache:delete`.
          */
@@ -2543,6 +2545,11 @@ export interface components {
              */
             ttl?: number;
             /**
+             * @description Seconds past its TTL, or past a soft invalidation, for which it is kept as stale: a read with a `lease` gets it while another caller renews it; to any other read it is a miss. An entry that never expires has it from a soft invalidation on. Fractions allowed; default 0
+             * @example 60
+             */
+            grace?: number;
+            /**
              * @description The backend meant; the default one when absent
              * @example memory
              * @enum {string}
@@ -2707,7 +2714,7 @@ export interface components {
             /** @enum {boolean} */
             found: true;
             /**
-             * @description It is past its TTL, and another caller has the lease to renew it
+             * @description It is past its TTL, or softly invalidated, and another caller has the lease to renew it
              * @enum {boolean}
              */
             stale?: true;
@@ -2753,6 +2760,11 @@ export interface components {
              * @example 3599.998
              */
             ttl: number;
+            /**
+             * @description Seconds past its TTL for which it is kept as stale; absent when it has none
+             * @example 60
+             */
+            grace?: number;
             /**
              * Format: date-time
              * @description When this version was written
@@ -4713,6 +4725,11 @@ export interface components {
              */
             would_delete: number;
             /**
+             * @description Of a soft invalidation: entries that would be stale, and kept for their grace
+             * @example 2
+             */
+            would_be_stale?: number;
+            /**
              * @description False when there was too much to look at in two seconds: then more may go
              * @example true
              */
@@ -4721,7 +4738,7 @@ export interface components {
             sample: components["schemas"]["CacheConcernedEntry"][];
         };
         /**
-         * @description An entry that would go
+         * @description An entry that would go, or be stale
          * @example {
          *       "backend": "memory",
          *       "key": "user:123",
@@ -4748,7 +4765,7 @@ export interface components {
             tags: string[];
         };
         /**
-         * @description What was dropped; of a dry run, with the `preview` of what would be
+         * @description What was invalidated; of a dry run, with the `preview` of what would be
          * @example {
          *       "success": true,
          *       "message": "2 entries invalidated",
@@ -4776,6 +4793,11 @@ export interface components {
              * @example 2
              */
             deleted_count: number;
+            /**
+             * @description Of a soft invalidation: entries that were fresh and are stale now, kept for their grace; 0 of a dry run
+             * @example 2
+             */
+            stale_count?: number;
             /** @description The tags given */
             tags: string[];
             /**
@@ -4797,7 +4819,7 @@ export interface components {
          */
         CacheInvalidation: {
             /**
-             * @description Entries with any of these go
+             * @description Entries with any of these are meant
              * @example [
              *       "user",
              *       "profile"
@@ -4809,6 +4831,12 @@ export interface components {
              * @example user:*
              */
             pattern?: string;
+            /**
+             * @description `hard`, the default: they are gone. `soft`: they are stale, and kept for the `grace` that they were stored with; without one they are gone
+             * @example hard
+             * @enum {string}
+             */
+            mode?: "hard" | "soft";
             /**
              * @description The backend meant; `*`, or nothing, means all that are configured
              * @example *
@@ -4936,6 +4964,11 @@ export interface components {
              * @example 3599.998
              */
             ttl?: number;
+            /**
+             * @description Seconds past its TTL, or past a soft invalidation, for which it is kept as stale: a read with a `lease` gets it while another caller renews it; to any other read it is a miss. An entry that never expires has it from a soft invalidation on. Fractions allowed; default 0
+             * @example 60
+             */
+            grace?: number;
             /**
              * Format: date-time
              * @description When this version was written; not taken back by an import, nor are the next three and `version`
@@ -9707,7 +9740,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What was dropped; of a dry run, with the `preview` of what would be */
+            /** @description What was invalidated; of a dry run, with the `preview` of what would be */
             200: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];

@@ -4,11 +4,12 @@ import { TimeLeft } from './time-left.js'
 
 /** What is known of an entry besides its value. @param at when it was read, in milliseconds since 1970 */
 export function EntryFacts ({ item, at }: { item: CacheItem, at: number }) {
-  const { data_type: type, ttl, size, version, backend, strategy, access_count: count, created_at: created, metadata: { tags = [], ...metadata } } = item
+  const { data_type: type, ttl, grace, size, version, backend, strategy, access_count: count, created_at: created, metadata: { tags = [], ...metadata } } = item
   return (
     <>
       <dl class='explore-facts'>
         <dt>TTL left</dt><dd><TimeLeft ttl={ttl} at={at} /></dd>
+        {grace !== undefined && <><dt>Grace</dt><dd>{grace} s past its TTL</dd></>}
         <dt>Type</dt><dd>{type}</dd>
         <dt>Size</dt><dd>{bytes(size)}</dd>
         <dt>Backend</dt><dd>{backend}</dd>

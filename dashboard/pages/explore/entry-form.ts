@@ -9,6 +9,8 @@ export interface EntryForm {
   value: string
   /** Seconds; empty: the default of the backend. */
   ttl: string
+  /** Seconds; empty: none. */
+  grace: string
   /** One a line. */
   tags: string
   /** Everything else in the metadata: a JSON object, or empty. */
@@ -30,15 +32,16 @@ export const DATA_TYPES: readonly { type: CacheDataType, title: string, hint: st
   { type: 'binary', title: 'Bytes', hint: 'Base64 text, or a file from this computer.' }
 ]
 
-export const EMPTY_FORM: EntryForm = { key: '', dataType: 'string', value: '', ttl: '', tags: '', metadata: '', strategy: '' }
+export const EMPTY_FORM: EntryForm = { key: '', dataType: 'string', value: '', ttl: '', grace: '', tags: '', metadata: '', strategy: '' }
 
 /** @param left seconds that the entry still lives; undefined: it never expires */
-export function formOf ({ key, value, data_type: dataType, metadata: { tags = [], ...metadata }, strategy }: CacheItem, left: number | undefined): EntryForm {
+export function formOf ({ key, value, data_type: dataType, grace, metadata: { tags = [], ...metadata }, strategy }: CacheItem, left: number | undefined): EntryForm {
   return {
     key,
     dataType,
     value: textOf(value, dataType),
     ttl: left === undefined ? '0' : String(Math.max(1, Math.ceil(left))),
+    grace: grace === undefined ? '' : String(grace),
     tags: tags.join('\n'),
     metadata: Object.keys(metadata).length === 0 ? '' : JSON.stringify(metadata, null, 2),
     strategy
@@ -60,6 +63,7 @@ export function entryOf (form: EntryForm): { entry: NewCacheEntry, faults?: unde
   checked('key', () => { checkKey(form.key) })
   const value = checked('value', () => valueOf(form.value, form.dataType))
   const ttl = checked('ttl', () => ttlOf(form.ttl))
+  const grace = checked('grace', () => graceOf(form.grace))
   const tags = checked('tags', () => tagsOf(form.tags)) ?? []
   const metadata = checked('metadata', () => metadataOf(form.metadata)) ?? {}
   if (Object.keys(faults).length > 0) return { faults }
@@ -69,6 +73,7 @@ export function entryOf (form: EntryForm): { entry: NewCacheEntry, faults?: unde
       value,
       data_type: form.dataType,
       ...ttl !== undefined && { ttl },
+      ...grace !== undefined && { grace },
       ...form.strategy !== '' && { strategy: form.strategy },
       ...(tags.length > 0 || Object.keys(metadata).length > 0) && { metadata: { ...metadata, ...tags.length > 0 && { tags } } }
     }
@@ -115,6 +120,13 @@ export function ttlOf (text: string): number | undefined {
   if (text.trim() === '') return undefined
   const seconds = numberOf(text, 'Write seconds as a number: 0 for an entry that never expires, or nothing for the default.')
   if (seconds < 0) throw new FormFault('Seconds are not negative: 0 is for an entry that never expires.')
+  return seconds
+}
+
+function graceOf (text: string): number | undefined {
+  if (text.trim() === '') return undefined
+  const seconds = numberOf(text, 'Write seconds as a number, or nothing for no grace.')
+  if (seconds < 0) throw new FormFault('Seconds are not negative: write nothing for no grace.')
   return seconds
 }
 

@@ -11,7 +11,7 @@ import type { Backends } from './backends.js'
 import { faultOf, tagsOf } from './entry-form.js'
 import { DEFAULT_NAMESPACE, type Place } from './place.js'
 import { BackendField, NamespaceField } from './place-fields.js'
-import { Preview, some } from './preview.js'
+import { concernedBy, Preview, some } from './preview.js'
 
 type InvalidateReply = Static<typeof CacheInvalidateReply>
 type ClearReply = Static<typeof CacheClearReply>
@@ -30,6 +30,7 @@ export function InvalidatePanel ({ place, pattern: first, backends, onChanged }:
   const acting = useDo()
   const [tags, setTags] = useState('')
   const [pattern, setPattern] = useState(first)
+  const [mode, setMode] = useState<'hard' | 'soft'>('hard')
   const [backend, setBackend] = useState(place.backend ?? '*')
   const [namespace, setNamespace] = useState(place.namespace)
   const [fault, setFault] = useState<{ tags?: string | undefined, pattern?: string | undefined }>({})
@@ -56,7 +57,7 @@ export function InvalidatePanel ({ place, pattern: first, backends, onChanged }:
   const query = { namespace: where, ...backend !== '' && { backend } }
   const ask = async (isDry: boolean): Promise<InvalidateReply> => {
     const wanted = tagsOf(tags)
-    return await api.post<InvalidateReply>('/api/cache/invalidate', { query: { ...query, ...isDry && { dry_run: true } }, body: { ...wanted.length > 0 && { tags: wanted }, ...pattern !== '' && { pattern } } })
+    return await api.post<InvalidateReply>('/api/cache/invalidate', { query: { ...query, ...isDry && { dry_run: true } }, body: { ...wanted.length > 0 && { tags: wanted }, ...pattern !== '' && { pattern }, ...mode === 'soft' && { mode } } })
   }
   const look = (event: Event): void => {
     event.preventDefault()
@@ -69,9 +70,9 @@ export function InvalidatePanel ({ place, pattern: first, backends, onChanged }:
   }
   const invalidate = (): void => {
     void acting.run('Invalidated', async () => {
-      const { deleted_count: count } = await ask(false)
+      const { deleted_count: gone, stale_count: stale } = await ask(false)
       setPreview(undefined)
-      say(`${some(count)} invalidated.`)
+      say(stale === undefined ? `${some(gone)} invalidated.` : `${some(gone + stale)} invalidated, ${stale} of them kept as stale.`)
       onChanged()
     })
   }
@@ -83,6 +84,14 @@ export function InvalidatePanel ({ place, pattern: first, backends, onChanged }:
         </Field>
         <Field label='Pattern of keys' hint='Entries whose key matches go as well.' error={fault.pattern}>
           {(id, describedBy) => <input id={id} aria-describedby={describedBy} value={pattern} placeholder='temp:*' autoComplete='off' spellcheck={false} onInput={(event) => { changed(setPattern)(event.currentTarget.value) }} />}
+        </Field>
+        <Field label='Mode' hint={mode === 'hard' ? 'They are gone.' : 'They are kept for their grace: who asks with a lease renews one, the others take the old value meanwhile. Without a grace they are gone.'}>
+          {(id, describedBy) => (
+            <select id={id} aria-describedby={describedBy} value={mode} onChange={(event) => { changed(setMode)(event.currentTarget.value as 'hard' | 'soft') }}>
+              <option value='hard'>Hard</option>
+              <option value='soft'>Soft</option>
+            </select>
+          )}
         </Field>
         <NamespaceField value={namespace} onChange={changed(setNamespace)} />
         <BackendField value={backend} onChange={changed(setBackend)} backends={backends} every />
@@ -97,8 +106,8 @@ export function InvalidatePanel ({ place, pattern: first, backends, onChanged }:
         {preview !== undefined && <Preview preview={preview} />}
       </div>
       {acting.error !== undefined && <Notice kind='error' error={acting.error} />}
-      {preview !== undefined && preview.would_delete > 0 && (
-        <p class='actions'><Button kind='danger' busy={acting.busy !== undefined} onClick={invalidate}>Invalidate {preview.is_complete ? some(preview.would_delete) : 'them all'}</Button></p>
+      {preview !== undefined && concernedBy(preview) > 0 && (
+        <p class='actions'><Button kind='danger' busy={acting.busy !== undefined} onClick={invalidate}>Invalidate {preview.is_complete ? some(concernedBy(preview)) : 'them all'}</Button></p>
       )}
       {isClearing && (
         <Clear
