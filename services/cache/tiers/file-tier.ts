@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib'
-import { Disk, diskFault, isDamage, isFull, type Row, type RowChange } from '../backends/file/disk.js'
+import { Disk, diskFault, type Row, type RowChange } from '../backends/file/disk.js'
+import { isDamage, isFull } from '../backends/file/level-errors.js'
 import type { Now } from '../clock.js'
 import type { StoredEntry } from '../entry.js'
 import { BackendFullError } from '../errors.js'
@@ -220,7 +221,7 @@ export class FileTier implements DurableTier {
   #rowKey (namespace: string, key: string): Buffer { return Buffer.from(`${this.#options.space}/${nameOf(namespace, JSON.stringify(key))}`) }
 }
 
-const openDisk = async ({ folder, onFault }: FileTierOptions, isDamaged = false): Promise<Disk> => await Disk.open({ folder, sync: true, onFault }, isDamaged)
+const openDisk = async ({ folder, onFault }: FileTierOptions, isDamaged = false): Promise<Disk> => await Disk.open({ folder, sync: true, onFault, isDurable: true, concernedBy: (lost) => [lost] }, isDamaged)
 
 /** A deletion also of a write with its own number: see `Sweeper`. */
 const isNewer = ({ seq, record }: RowWrite, other: number, isTombstone: boolean): boolean =>

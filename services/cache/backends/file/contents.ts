@@ -6,11 +6,12 @@ import { nameOf } from '../../in-flight.js'
 import type { RecordFormat } from '../../record-format.js'
 import type { ChangeListener, InForce } from '../backend.js'
 import { Commits, type Pending } from './commits.js'
-import { Disk, diskFault, isDamage, isFull, type RowChange } from './disk.js'
+import { Disk, diskFault, type DiskOptions, type RowChange } from './disk.js'
 import type { EntryIndex, IndexLimits, Removals, Removed, Space } from './entry-index.js'
+import { isDamage, isFull } from './level-errors.js'
 import { load, type Loaded } from './loading.js'
 import { rowsOf } from './removal.js'
-import { rowKey } from './row-keys.js'
+import { concernedBy, namespaceOf, rowKey } from './row-keys.js'
 import { packAmendment } from './rows.js'
 
 /** How long a write and a read may take, in milliseconds: a disk may be held up, where a server would answer. */
@@ -72,7 +73,7 @@ export class Contents {
 
   /** @throws FolderInUseError · FolderUnusableError */
   static async open (options: ContentsOptions): Promise<Contents> {
-    const disk = await Disk.open(options)
+    const disk = await Disk.open(diskOptions(options))
     try {
       return new Contents(options, disk, await load(disk, options))
     } catch (error) {
@@ -227,7 +228,7 @@ export class Contents {
     try {
       await this.#disk.close()
       // A damaged table stops LevelDB from writing as soon as it comes to rewrite it.
-      this.#disk = await Disk.open(this.#options, this.#isDamaged)
+      this.#disk = await Disk.open(diskOptions(this.#options), this.#isDamaged)
       const loaded = await this.#reload()
       this.#fault = undefined
       this.#isDamaged = false
@@ -247,8 +248,14 @@ export class Contents {
   }
 
   #tidy ({ waste, damaged }: Loaded): void {
+    for (const range of this.#disk.lost) {
+      const namespace = namespaceOf(range)
+      if (namespace !== undefined) this.#options.removals.of(namespace).damaged++
+    }
     for (const namespace of damaged) this.#options.removals.of(namespace).damaged++
     if (damaged.length > 0) this.#options.onFault(new Error(`${damaged.length} entries of the cache in ${this.#options.folder} are damaged, and were deleted.`))
     if (waste.length > 0) this.add(waste)
   }
 }
+
+const diskOptions = ({ folder, sync, onFault }: ContentsOptions): DiskOptions => ({ folder, sync, onFault, isDurable: false, concernedBy })

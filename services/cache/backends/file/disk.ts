@@ -1,9 +1,12 @@
-import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readdirSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import type { ClassicLevel, Iterator } from 'classic-level'
 import { BackendUnavailableError } from '../../errors.js'
-import type { OnFault } from '../../faults.js'
 import { FolderInUseError, FolderUnusableError } from './errors.js'
+import { FolderGuard } from './folder-guard.js'
+import type { KeyRange } from './leveldb/versions.js'
+import { codeOf, isDamage, isRepairable, reason } from './level-errors.js'
+import { recover, type RecoveryOptions } from './recovery.js'
 
 /** A change of one row. */
 export type RowChange = { type: 'put', key: Buffer, value: Buffer } | { type: 'del', key: Buffer }
@@ -11,11 +14,9 @@ export type Row = [key: Buffer, value: Buffer]
 type Level = ClassicLevel<Buffer, Buffer>
 type RowIterator = Iterator<Level, Buffer, Buffer>
 
-export interface DiskOptions {
-  folder: string
+export interface DiskOptions extends RecoveryOptions {
   /** Whether a write waits until the device has it, not just the operating system. */
   sync: boolean
-  onFault: OnFault
 }
 
 /** Rows in a portion of a pass. */
@@ -29,44 +30,40 @@ const ROOM = 6 * 1024 * 1024
  */
 export class Disk {
   #options: DiskOptions
+  #guard: FolderGuard
   #level: Level
+  /** Between which keys rows were lost that had been there, as damage was found when it was opened. */
+  readonly lost: readonly KeyRange[]
 
-  private constructor (options: DiskOptions, level: Level) {
+  private constructor (options: DiskOptions, guard: FolderGuard, level: Level, lost: readonly KeyRange[]) {
     this.#options = options
+    this.#guard = guard
     this.#level = level
+    this.lost = lost
   }
 
   /**
-   * Opens the folder, and makes it where there is none. One that is damaged is repaired: what cannot be read goes to `lost` in it;
-   * one that cannot be repaired is set aside as a whole. The rest is kept, though what was changed in the damaged part may be as it
-   * was before: which changes those were, nobody knows.
+   * Opens the folder, and makes it where there is none. What is in it is read first by its checksums, as LevelDB aborts the process over some
+   * kinds of damage: see `recovery.ts`.
    * @param isDamaged whether it is known to be
    * @throws FolderInUseError · FolderUnusableError
    */
   static async open (options: DiskOptions, isDamaged = false): Promise<Disk> {
-    const { folder, onFault } = options
+    const { folder } = options
+    let guard: FolderGuard | undefined
     try {
       makeFolder(resolve(folder))
-      if (isDamaged || isHeadless(folder)) await repair(folder)
-      return new Disk(options, await openLevel(folder, onFault))
-    } catch (error) {
-      if (!isRepairable(error)) throw unusable(folder, error)
-      onFault(new Error(`The cache in ${folder} is damaged (${reason(error)}): it is repaired, and what cannot be read goes to ${join(folder, 'lost')}.`))
-    }
-    try {
-      await repair(folder)
-      return new Disk(options, await openLevel(folder, onFault))
-    } catch (error) {
-      if (!isRepairable(error)) throw unusable(folder, error)
-      const aside = `${folder}.damaged-${Date.now()}`
-      onFault(new Error(`The cache in ${folder} cannot be repaired (${reason(error)}): it is set aside as ${aside}, and begins empty.`))
+      guard = await FolderGuard.take(folder)
+      const lost = await recover(options, isDamaged)
       try {
-        renameSync(folder, aside)
-        makeFolder(resolve(folder))
-        return new Disk(options, await openLevel(folder, onFault))
-      } catch (again) {
-        throw unusable(folder, again)
+        return new Disk(options, guard, await openLevel(folder), lost)
+      } catch (error) {
+        if (!isRepairable(error)) throw error
+        return new Disk(options, guard, await openLevel(folder), [...lost, ...await recover(options, reason(error))])
       }
+    } catch (error) {
+      await guard?.release()
+      throw unusable(folder, error)
     }
   }
 
@@ -132,7 +129,10 @@ export class Disk {
     }
   }
 
-  async close (): Promise<void> { await this.#level.close() }
+  async close (): Promise<void> {
+    await this.#level.close()
+    await this.#guard.release()
+  }
 
   /** Whether a store whose disk was full can be opened again: LevelDB needs room for that, and is not there for anybody without. */
   hasRoom (): boolean {
@@ -151,20 +151,12 @@ export class Disk {
   }
 }
 
-async function openLevel (folder: string, onFault: OnFault): Promise<Level> {
+async function openLevel (folder: string): Promise<Level> {
   const { ClassicLevel } = await import('classic-level')
   const level: Level = new ClassicLevel(folder, { keyEncoding: 'buffer', valueEncoding: 'buffer' })
   await level.open()
   closeToOthers(folder)
-  // Of what it passes over in its log, LevelDB tells nobody else.
-  const dropped = readFileSync(join(folder, 'LOG'), 'latin1').match(/dropping \d+ bytes.*/g)
-  if (dropped !== null) onFault(new Error(`The log of the cache in ${folder} is damaged (${dropped.join('; ')}): the last changes may be gone.`))
   return level
-}
-
-async function repair (folder: string): Promise<void> {
-  const { ClassicLevel } = await import('classic-level')
-  await ClassicLevel.repair(folder)
 }
 
 /**
@@ -178,12 +170,6 @@ function closeToOthers (folder: string): void {
     const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? 0
     if (each.isFile() && (mode & 0o077) !== 0) chmodSync(path, 0o600)
   }
-}
-
-/** Whether the file that everything begins with is gone: LevelDB would take the folder for an empty one, and remove the others. */
-function isHeadless (folder: string): boolean {
-  const names = readdirSync(folder)
-  return !names.includes('CURRENT') && names.some((name) => /\.(ldb|sst|log)$/.test(name))
 }
 
 /** For nobody else on this machine. */
@@ -204,25 +190,10 @@ function exists (folder: string): boolean {
 }
 
 function unusable (folder: string, error: unknown): Error {
+  if (error instanceof FolderInUseError) return error
   if (codeOf(error) === 'LEVEL_LOCKED') return new FolderInUseError(folder)
   return Object.assign(new FolderUnusableError(folder, reason(error)), { cause: error })
 }
-
-/** LevelDB's own errors stand behind that of the open. */
-function origin (error: unknown): NodeJS.ErrnoException {
-  const { cause } = error as { cause?: unknown }
-  return (cause instanceof Error ? cause : error) as NodeJS.ErrnoException
-}
-
-export const codeOf = (error: unknown): string | undefined => origin(error).code
-const reason = (error: unknown): string => (origin(error).message).split('\n')[0] as string
-/** Whether what is on the disk is not what was written there. */
-export const isDamage = (error: unknown): boolean => codeOf(error) === 'LEVEL_CORRUPTION'
-/** The same, or a file of it is gone. */
-const isRepairable = (error: unknown): boolean => isDamage(error) || (codeOf(error) === 'LEVEL_IO_ERROR' && /No such file/.test(reason(error)))
-
-/** A disk, or a quota on it, that is used up. */
-export const isFull = (error: unknown): boolean => /no space left|quota exceeded|file too large/i.test(reason(error))
 
 /** What callers are told of a fault of the disk. */
 export const diskFault = (folder: string, error: unknown): Error =>

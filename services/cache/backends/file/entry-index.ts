@@ -181,6 +181,12 @@ export class EntryIndex {
     return true
   }
 
+  /** The entry, if it is there, goes with those whose time is over: see `restored`. */
+  end (namespace: string, key: string): void {
+    const slot = this.find(namespace, key)
+    if (slot !== -1) this.columns.goneAt[slot] = -Infinity
+  }
+
   /** Everything is loaded: brings it in order, and answers who has to go, because their time is over or the limits are lower than they were. */
   restored (): Removed[] {
     for (const pool of this.#pools.all()) this.#arrange(pool)

@@ -18,7 +18,7 @@ import type { RowChange } from './disk.js'
 import type { IndexLimits, Removals } from './entry-index.js'
 import { EntryReader } from './entry-reader.js'
 import { Listing } from './listing.js'
-import { ofKind, rowKey } from './row-keys.js'
+import { invalidationKey, ofKind, rowKey } from './row-keys.js'
 import { isKeptApart, packEntry, packNumber, packValue } from './rows.js'
 import { Tombstones } from './tombstones.js'
 
@@ -120,7 +120,7 @@ export class FileBackend implements SharedBackend {
     this.#contents.add(fieldsOf(namespace, what).map((field): RowChange => {
       const inForce = invalidationOf(field, stamp)
       if (inForce !== undefined) this.#contents.inForce.set(field, inForce)
-      const key = Buffer.from(`i${field}`)
+      const key = invalidationKey(field)
       return { type: 'put', key, value: packNumber(key, stamp) }
     }))
     await this.#contents.written()
@@ -134,7 +134,7 @@ export class FileBackend implements SharedBackend {
     const { inForce } = this.#contents
     const fields = fieldsOf(namespace, what).filter((field) => inForce.get(field)?.stamp === stamp)
     for (const field of fields) inForce.delete(field)
-    this.#contents.add(fields.map((field) => ({ type: 'del', key: Buffer.from(`i${field}`) })))
+    this.#contents.add(fields.map((field) => ({ type: 'del', key: invalidationKey(field) })))
     await this.#contents.written()
   }
 

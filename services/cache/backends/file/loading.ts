@@ -7,8 +7,8 @@ import { invalidationOf } from '../invalidation-fields.js'
 import type { Disk, RowChange } from './disk.js'
 import { EntryIndex, type IndexOptions } from './entry-index.js'
 import { FolderSealedError } from './errors.js'
-import { namesIn, ofKind, rangeOf } from './row-keys.js'
-import { unpackAmendment, unpackEntry, unpackNumber } from './rows.js'
+import { invalidationKey, namesIn, ofKind, rangeOf } from './row-keys.js'
+import { packNumber, unpackAmendment, unpackEntry, unpackNumber } from './rows.js'
 import { rowsOf } from './removal.js'
 
 export interface LoadOptions extends IndexOptions { format: RecordFormat, folder: string }
@@ -20,7 +20,7 @@ export interface Loaded {
   inForce: Map<string, InForce>
   /** The highest stamp in it. */
   stamp: number
-  /** Rows that are to go: of entries whose time is over, that the limits have no room for, or that are damaged. */
+  /** Rows that are to go, of entries whose time is over, that the limits have no room for, or that are damaged; and rows under a new key. */
   waste: RowChange[]
   /** The namespaces of entries and of what changed of them that could not be read; '' where not even that can be told. */
   damaged: string[]
@@ -66,8 +66,11 @@ async function loadAmendments (disk: Disk, { index, waste, damaged }: Loaded): P
       const names = namesIn(rowKey)
       const amendment = unpackAmendment(rowKey, bytes)
       const isUsed = names !== undefined && amendment !== undefined && index.amend(names.namespace, names.key, amendment)
-      // What it was about stays, as it was written.
-      if (amendment === undefined) damaged.push(names?.namespace ?? '')
+      if (amendment === undefined) {
+        damaged.push(names?.namespace ?? '')
+        // It may have ended the entry's time.
+        if (names !== undefined) index.end(names.namespace, names.key)
+      }
       if (!isUsed) waste.push({ type: 'del', key: rowKey })
     }
   }
@@ -75,7 +78,11 @@ async function loadAmendments (disk: Disk, { index, waste, damaged }: Loaded): P
 
 /** Comes last: an invalidation whose stamp is damaged concerns everything that is there. */
 async function loadInvalidations (disk: Disk, loaded: Loaded): Promise<void> {
-  for await (const rows of disk.rows(rangeOf('i'))) {
+  for (const kind of ['i', 'z'] as const) await loadInvalidationsOf(kind, disk, loaded)
+}
+
+async function loadInvalidationsOf (kind: 'i' | 'z', disk: Disk, loaded: Loaded): Promise<void> {
+  for await (const rows of disk.rows(rangeOf(kind))) {
     for (const [rowKey, bytes] of rows) {
       const field = rowKey.toString('utf8', 1)
       const stamp = unpackNumber(rowKey, bytes)
@@ -87,6 +94,9 @@ async function loadInvalidations (disk: Disk, loaded: Loaded): Promise<void> {
       }
       loaded.inForce.set(field, inForce)
       loaded.stamp = Math.max(loaded.stamp, inForce.stamp)
+      if (kind === 'z') continue
+      const key = invalidationKey(field)
+      loaded.waste.push({ type: 'del', key: rowKey }, { type: 'put', key, value: packNumber(key, inForce.stamp) })
     }
   }
 }

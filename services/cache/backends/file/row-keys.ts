@@ -1,12 +1,16 @@
 import { InvalidCursorError, UnsupportedOperationError } from '../../errors.js'
+import type { KeyRange } from './leveldb/versions.js'
 
 /*
  * Keys of the store, in the order of which it can be read: a letter for the kind of row, the namespace, NUL, and the key in UTF-8.
  * A namespace has no NUL. Lone surrogates, which UTF-8 has no bytes for, are written as if it had (WTF-8), so that no two keys meet.
  */
 
-/** `e` an entry, `v` a value kept apart from it, `a` what changed of it since, `i` an invalidation, `m` what the store is. */
-export type RowKind = 'e' | 'v' | 'a' | 'i' | 'm'
+/**
+ * `e` an entry, `v` a value kept apart from it, `a` what changed of it since, `z` an invalidation, which was `i` once. Invalidations stand
+ * behind all others, so that few blocks of a table may hold any: see `concernedBy`.
+ */
+export type RowKind = 'e' | 'v' | 'a' | 'z' | 'i'
 
 const LONE_SURROGATE = /\p{Surrogate}/u
 
@@ -16,6 +20,9 @@ export function rowKey (kind: RowKind, namespace: string, key: string): Buffer {
   const start = `${kind}${namespace}\0`
   return LONE_SURROGATE.test(key) ? Buffer.concat([Buffer.from(start), generalised(key)]) : Buffer.from(start + key)
 }
+
+/** @param field see `invalidation-fields.ts` */
+export const invalidationKey = (field: string): Buffer => Buffer.from(`z${field}`)
 
 /** Tells where a page ended, without the namespace. */
 export const cursorAt = (key: string): string => rowKey('e', '', key).subarray(1).toString('base64url')
@@ -50,6 +57,39 @@ export function rangeOf (kind: RowKind, namespace?: string): { gte: Buffer, lt: 
   const lt = Buffer.from(gte)
   lt[lt.length - 1]!++
   return { gte, lt }
+}
+
+/**
+ * Which rows must go where those of a range are lost; undefined for all. An entry may have been deleted, written or given another expiry in
+ * what is lost, and an invalidation may have been about any of them. A value is good with its own entry alone, whatever is lost of them.
+ */
+export function concernedBy (lost: KeyRange): KeyRange[] | undefined {
+  if (isIn('z', lost)) return undefined
+  const concerned = [lost]
+  for (const kind of ['a', 'e'] as const) {
+    if (!isIn(kind, lost)) continue
+    const { gte, lt } = rangeOf(kind)
+    const from = lost.from.compare(gte) > 0 ? lost.from : gte
+    const to = lost.to.compare(lt) < 0 ? lost.to : lt
+    for (const each of ['a', 'e', 'v'] as const) {
+      // Where the kind ends, the next one begins.
+      concerned.push({ from: ofKind(each, from), to: to === lt ? rangeOf(each).lt : ofKind(each, to) })
+    }
+  }
+  return concerned
+}
+
+/** The namespace in which entries are lost with a range of rows: '' for several; undefined for none, as values are missed when they are read. */
+export function namespaceOf ({ from, to }: KeyRange): string | undefined {
+  const values = rangeOf('v')
+  if (from.compare(values.gte) >= 0 && to.compare(values.lt) <= 0) return undefined
+  const namespace = namesIn(from)?.namespace
+  return namespace !== undefined && namespace === namesIn(to)?.namespace ? namespace : ''
+}
+
+function isIn (kind: RowKind, { from, to }: KeyRange): boolean {
+  const { gte, lt } = rangeOf(kind)
+  return from.compare(lt) < 0 && to.compare(gte) >= 0
 }
 
 function generalised (text: string): Buffer {

@@ -46,14 +46,15 @@ t.test('a damaged table stops the writes no longer than until it is repaired', a
   // What is closed before LevelDB has made a table of it stays in its log.
   await eventually(() => tables().length > 0, 'LevelDB made no table')
   await before.close()
+
+  const tier = await FileTier.open(options)
+  t.teardown(() => tier.close())
+  // What is damaged before is found when it is opened.
   for (const name of tables()) {
     const bytes = readFileSync(join(folder, name))
     bytes.fill(0, bytes.length - 8)
     writeFileSync(join(folder, name), bytes)
   }
-
-  const tier = await FileTier.open(options)
-  t.teardown(() => tier.close())
   const failures: unknown[] = []
   let written = 0
   // Until LevelDB has come to the table, and been let on.

@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -116,10 +116,11 @@ t.test('services that share a DATA_DIR by accident', async (t) => {
 })
 
 /** A store with this many entries, closed; each value can be told from its key. */
-async function filled (owner: Owner, count: number): Promise<string> {
+async function filled (owner: Owner, count: number, others = new Map<string, string>()): Promise<string> {
   const folder = join(temporaryFolder(owner), 'cache')
   const { cache, backend } = await openFileCache(owner, folder, { limits: LARGE })
   await Promise.all(Array.from({ length: count }, async (_, i) => await cache.set(NS, `k${i}`, entry(`value of k${i} `.repeat(i % 10 === 0 ? 200 : 8), { ttl: 0 }))))
+  for (const [key, value] of others) await cache.set(NS, key, entry(value, { ttl: 0 }))
   t.equal(backend.damaged(), 0)
   await cache.close()
   return folder
@@ -139,80 +140,38 @@ async function survives (owner: Owner, folder: string, count: number): Promise<{
   return { opened, right, wrong, faults }
 }
 
-/**
- * The same places each time, unless FLIP_SEED says others: LevelDB's compaction verifies no checksums, and aborts the process (an assertion
- * in table_builder.cc) where the flipped byte puts the keys of a table out of order. It has no setting for that which its binding passes on.
- */
-t.test('a flipped byte in each kind of file', async (t) => {
-  const count = 3000
-  const random = new Random(Number(process.env['FLIP_SEED'] ?? 7))
-  for (const kind of ['.ldb', '.log', 'MANIFEST-', 'CURRENT']) {
-    t.test(kind, async (t) => {
-      const origin = await filled(t, count)
-      // Opening turns the log into a table; some entries are written behind it, so that there are both.
-      const { cache } = await openFileCache(t, origin, { limits: LARGE })
-      for (let i = 0; i < 200; i++) await cache.set(NS, `k${i}`, entry(`value of k${i} `.repeat(i % 10 === 0 ? 200 : 8), { ttl: 0 }))
-      await cache.close()
-      const name = readdirSync(origin).filter((name) => name.includes(kind)).sort((a, b) => statSync(join(origin, b)).size - statSync(join(origin, a)).size)[0] as string
-      const sound = new Map(readdirSync(origin).filter((name) => statSync(join(origin, name)).isFile()).map((name) => [name, readFileSync(join(origin, name))]))
-      for (let trial = 0; trial < 5; trial++) {
-        const folder = join(temporaryFolder(t), 'cache')
-        mkdirSync(folder)
-        for (const [file, bytes] of sound) {
-          const copy = Buffer.from(bytes)
-          if (file === name) copy[random.below(copy.length)]! ^= 1 << random.below(8)
-          writeFileSync(join(folder, file), copy)
-        }
-        const { opened, right, wrong } = await survives(t, folder, count)
-        t.strictSame(wrong, [], `nothing wrong is served, seed ${random.seed}`)
-        t.comment(`${right} of ${count} are there`)
-        // What LevelDB finds while it tidies up stops writes for the moment that the repair takes.
-        await eventually(async () => await Promise.resolve(opened.cache.set(NS, 'new', entry('new'))).then(() => true, () => false), 'it takes writes')
-        await opened.cache.close()
-        const again = await survives(t, folder, count)
-        t.equal(await valueIn(again.opened.cache, 'new'), 'new', 'it goes on working')
-        t.ok(again.right >= right - 100, `and has what it had, but for what a repair finds (${again.right} of ${right})`)
-        t.strictSame(again.wrong, [])
-        await again.opened.cache.close()
-      }
-    })
-  }
-})
-
-t.test('a damaged entry is a miss, deleted, counted and reported, and the others stay', async (t) => {
+t.test('damaged entries are a miss, counted and reported, and the others stay', async (t) => {
   const count = 500
-  const folder = await filled(t, count)
-  const opening = await openFileCache(t, folder, { limits: LARGE })
-  const values = [600, 6000].map((length) => randomBytes(length).toString('base64'))
-  for (const [at, value] of values.entries()) await opening.cache.set(NS, `victim${at}`, entry(value))
-  await opening.cache.close()
+  const values = new Map([['a', 600], ['z', 6000]].map(([key, length]) => [key as string, randomBytes(length as number).toString('base64')]))
+  const folder = await filled(t, count, values)
   await (await openFileCache(t, folder, { limits: LARGE })).cache.close() // the log is a table now
   for (const name of readdirSync(folder).filter((name) => name.endsWith('.ldb'))) {
     const bytes = readFileSync(join(folder, name))
-    for (const value of values) {
+    for (const value of values.values()) {
       const at = bytes.indexOf(value.slice(200, 240))
       if (at !== -1) bytes[at + 20]! ^= 1
     }
     writeFileSync(join(folder, name), bytes)
   }
   const { opened, right, wrong, faults } = await survives(t, folder, count)
-  t.strictSame([right, wrong], [count, []])
-  t.ok(opened.backend.damaged() === 1, 'the small one was found at the start')
-  t.equal(await valueIn(opened.cache, 'victim0'), undefined)
-  t.equal(await valueIn(opened.cache, 'victim1'), undefined)
-  t.equal(opened.backend.damaged(), 2)
-  t.match([opened.cache.counters(NS), opened.cache.counters('other')], [{ damaged: 2 }, { damaged: 0 }], 'the statistics have it')
-  t.strictSame(faults.map((fault) => /damaged, and w\w+ deleted/.test(fault)), [true, true], faults.join('\n'))
-  await opened.cache.set(NS, 'victim1', entry('new'))
-  t.equal(await valueIn(opened.cache, 'victim1'), 'new')
+  t.strictSame(wrong, [])
+  t.ok(right > count - 60, `${right} of ${count} are not in the same blocks`)
+  t.equal(await valueIn(opened.cache, 'a'), undefined, 'one that stands in its row')
+  t.equal(await valueIn(opened.cache, 'z'), undefined, 'one that stands apart')
+  t.ok(opened.backend.damaged() >= 2)
+  t.match([opened.cache.counters(NS), opened.cache.counters('other')], [{ damaged: opened.backend.damaged() }, { damaged: 0 }], 'the statistics have it')
+  t.match(faults[0], /is damaged \(0+\d+\.ldb is damaged.*what is sound of it is kept/)
+  t.notOk(faults.slice(1).some((fault) => !/damaged, and was deleted/.test(fault)), faults.join('\n'))
+  await opened.cache.set(NS, 'z', entry('new'))
+  t.equal(await valueIn(opened.cache, 'z'), 'new')
   await opened.cache.close()
   const again = await openFileCache(t, folder, { limits: LARGE, onFault: (error) => { t.fail(String(error)) } })
-  t.equal((await again.cache.statistics()).items, count + 1)
+  t.equal((await again.cache.statistics()).items, right + 1)
 })
 
-t.test('a folder that cannot be repaired is set aside, and the cache begins empty', async (t) => {
+t.test('a folder of which nothing can be read begins empty', async (t) => {
   const folder = await filled(t, 50)
-  for (const name of readdirSync(folder)) {
+  for (const { name } of readdirSync(folder, { withFileTypes: true }).filter((each) => each.isFile())) {
     if (name !== 'LOCK') writeFileSync(join(folder, name), Buffer.alloc(3000, 0xff))
   }
   const { opened, right, wrong, faults } = await survives(t, folder, 50)
