@@ -11,6 +11,7 @@ import audit from './plugins/audit.js'
 import bodyLimits from './plugins/body-limits.js'
 import cache, { type AtRestOptions } from './plugins/cache.js'
 import cacheDatabase from './plugins/cache-database.js'
+import coherence from './plugins/coherence.js'
 import components from './plugins/components.js'
 import configStore from './plugins/config-store.js'
 import credentials from './plugins/credentials.js'
@@ -116,6 +117,7 @@ async function compose (app: FastifyInstance, config: Config, { logger, others }
   const file = isAlone && { folder: join(dataDir, 'cache'), sync: fileSync, limits: fittingLimits(app.configStore.all(), 'file') }
   const durable = isAlone && { folder: join(dataDir, 'journal'), tier, files: join(dataDir, 'durable'), bounds: writeBehind }
   await app.register(cache, { defaultBackend, limits, isAlone, ...(file && { file }), ...(durable && { durable }), atRest: storedAtRest(config, app.configStore), deadline: config.cache.deadline, timed: config.performanceTracking }) // over Redis where there is one
+  await app.register(coherence, { shared: databaseUrl !== undefined })
   await app.register(responseCache) // for routes that say so
   await app.register(together, { others })
   await app.register(settings, { initial: initialSettings(config) }) // what is stored wins over the environment

@@ -38,6 +38,7 @@ export default fp<ConfigStorePluginOptions>(async function configStore (app, { i
   const instances = new SettingInstances({ database: app.database, store, log: app.log })
   await instances.start()
   app.decorate('settingInstances', instances)
+  app.addHook('onListen', async () => { await instances.serves() })
   app.addHook('onClose', async () => {
     await instances.close()
     await store.close()

@@ -13,7 +13,7 @@ declare module 'fastify' {
 }
 
 /** Every part there is: those that no plugin gives a check are listed as disabled. */
-const PARTS = ['postgres', 'redis', 'memcached', 'cache', 'file', 'journal', 'events']
+const PARTS = ['postgres', 'redis', 'memcached', 'cache', 'file', 'journal', 'events', 'coherence']
 
 /** Decorates the instance with `health`: ready when `onReady` is through, and no longer from the beginning of its close. */
 export default fp(async function health (app) {

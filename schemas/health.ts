@@ -27,7 +27,7 @@ export type PartHealth = Static<typeof PartHealth>
 
 export const ReadinessReply = Type.Object({
   status: Type.Union([Type.Literal('ready'), Type.Literal('starting'), Type.Literal('stopping'), Type.Literal('unhealthy')]),
-  parts: Type.Record(Type.String(), ref(PartHealth), { description: 'The parts by name: postgres, redis, memcached, cache, file, journal, events' })
+  parts: Type.Record(Type.String(), ref(PartHealth), { description: 'The parts by name: postgres, redis, memcached, cache, file, journal, events, and coherence: down while other processes serve from the same database and each keeps a cache of its own' })
 }, {
   $id: 'ReadinessReply',
   additionalProperties: false,
@@ -40,7 +40,8 @@ export const ReadinessReply = Type.Object({
       memcached: { status: 'disabled', required: false },
       cache: { status: 'up', required: true, latency: 0 },
       file: { status: 'up', required: false, latency: 0 },
-      events: { status: 'disabled', required: false }
+      events: { status: 'disabled', required: false },
+      coherence: { status: 'disabled', required: false }
     }
   }]
 })

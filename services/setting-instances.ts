@@ -22,6 +22,9 @@ export interface SettingInstance {
   seenAt: Date
 }
 
+/** Another process that answers requests. */
+export type Neighbour = Pick<SettingInstance, 'id' | 'host' | 'pid'>
+
 /** Tells, and finds out, which revision of the settings each process lives by. */
 export class SettingInstances {
   /** Of this process. */
@@ -32,6 +35,9 @@ export class SettingInstances {
   #timer: NodeJS.Timeout | undefined
   #telling: Promise<void> | undefined
   #isAway = false
+  #serves = false
+  #neighbours: readonly Neighbour[] = []
+  #onNeighbour: (neighbour: Neighbour) => void = () => {}
 
   constructor (options: SettingInstancesOptions) {
     this.#options = options
@@ -43,6 +49,21 @@ export class SettingInstances {
   async start (): Promise<void> {
     await this.#tell()
     this.#timer = setInterval(() => { void this.#tell() }, this.#interval).unref()
+  }
+
+  /** This one answers requests from now on. */
+  async serves (): Promise<void> {
+    this.#serves = true
+    await this.#tell()
+  }
+
+  /** The others that answer requests from the same database, as of the last sign of life. Who died before this one began is none. */
+  get neighbours (): readonly Neighbour[] { return this.#neighbours }
+
+  /** @param met is called once for each, when it is first seen */
+  onNeighbour (met: (neighbour: Neighbour) => void): void {
+    this.#onNeighbour = met
+    this.#neighbours.forEach(met)
   }
 
   /** Those that gave a sign of life lately, this one too, the longest there first. */
@@ -81,14 +102,20 @@ export class SettingInstances {
   async #write (): Promise<void> {
     const { database, store, log } = this.#options
     try {
-      await database.query({
+      const { rows } = await database.query<Neighbour>({
         text: `
-          WITH gone AS (DELETE FROM setting_instances WHERE seen_at < now() - make_interval(secs => $5) AND id <> $1)
-          INSERT INTO setting_instances (id, host, pid, revision) VALUES ($1, $2, $3, $4)
-          ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, seen_at = now()`,
-        values: [this.id, hostname(), process.pid, store.revision, this.#patience]
+          WITH gone AS (DELETE FROM setting_instances WHERE seen_at < now() - make_interval(secs => $5) AND id <> $1),
+          told AS (
+            INSERT INTO setting_instances (id, host, pid, revision, serves) VALUES ($1, $2, $3, $4, $6)
+            ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, serves = excluded.serves, seen_at = now())
+          SELECT id, host, pid FROM setting_instances
+          WHERE serves AND id <> $1 AND seen_at > now() - make_interval(secs => $5) AND seen_at > (SELECT started_at FROM setting_instances WHERE id = $1)`,
+        values: [this.id, hostname(), process.pid, store.revision, this.#patience, this.#serves]
       }, { attempts: 1 })
       this.#isAway = false
+      const known = new Set(this.#neighbours.map(({ id }) => id))
+      this.#neighbours = rows
+      for (const neighbour of rows) if (!known.has(neighbour.id)) this.#onNeighbour(neighbour)
     } catch (err) {
       if (!this.#isAway) log.warn({ err }, 'it cannot be told by which settings this process lives')
       this.#isAway = true

@@ -87,4 +87,20 @@ t.test('two processes on one PostgreSQL and one Redis', async (t) => {
     await eventually(async () => (await products(b)).products.find(({ id }) => id === first!.id)?.price === 77, 'B has it too')
     await eventually(async () => (await products(a)).source === 'cache', 'A caches again')
   })
+
+  t.test('each says of the other that they keep a cache of their own, until it has gone', async (t) => {
+    const coherence = async (at: Service): Promise<unknown> => {
+      const { body: { status, parts } } = await send<{ status: string, parts: Record<string, { status: string, required: boolean }> }>(`${at.url}/health/ready`)
+      return [status, parts['coherence']?.status, parts['coherence']?.required]
+    }
+    for (const [at, other] of [[a, b], [b, a]] as const) {
+      await eventually(async () => String(await coherence(at)) === 'ready,down,false', 'ready all the same', 10_000)
+      const lines = at.log().split('\n').filter((line) => line.includes('each keeps a cache of its own'))
+      t.equal(lines.length, 1)
+      t.match(JSON.parse(lines[0]!), { level: 40, pid: other.pid, own: ['entries of the API (CACHE_BACKEND=memory)'] })
+    }
+    b.kill('SIGTERM')
+    await b.ended
+    await eventually(async () => String(await coherence(a)) === 'ready,up,false', 'A is alone', 30_000)
+  })
 })

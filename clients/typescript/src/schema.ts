@@ -1742,6 +1742,10 @@ export interface components {
          *         "events": {
          *           "status": "disabled",
          *           "required": false
+         *         },
+         *         "coherence": {
+         *           "status": "disabled",
+         *           "required": false
          *         }
          *       }
          *     }
@@ -1749,7 +1753,7 @@ export interface components {
         ReadinessReply: {
             /** @enum {string} */
             status: "ready" | "starting" | "stopping" | "unhealthy";
-            /** @description The parts by name: postgres, redis, memcached, cache, file, journal, events */
+            /** @description The parts by name: postgres, redis, memcached, cache, file, journal, events, and coherence: down while other processes serve from the same database and each keeps a cache of its own */
             parts: {
                 [key: string]: components["schemas"]["PartHealth"];
             };

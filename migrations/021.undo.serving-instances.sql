@@ -1,0 +1,1 @@
+ALTER TABLE setting_instances DROP COLUMN serves;
