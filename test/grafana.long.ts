@@ -7,7 +7,7 @@ import { databaseUrl, memcachedUrl, redisUrl, startPrometheus } from './support/
 import { type Service, startService } from './support/service.js'
 import { temporaryFolder } from './support/temporary-folder.js'
 
-t.setTimeout(240_000)
+t.setTimeout(400_000)
 
 interface Found { metric: Record<string, string> }
 

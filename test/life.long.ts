@@ -9,7 +9,7 @@ import { databaseUrl, redisUrl } from './support/servers.js'
 import { send, type Service, startService } from './support/service.js'
 import { temporaryFolder } from './support/temporary-folder.js'
 
-t.setTimeout(240_000)
+t.setTimeout(400_000)
 const BATCH = 250
 
 /** A request on a connection of its own: its answer, begun. */

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
 
-t.setTimeout(120_000) // a compiler on a busy machine
+t.setTimeout(400_000) // a compiler on a busy machine
 
 const run = promisify(execFile)
 const root = fileURLToPath(new URL('..', import.meta.url))

@@ -16,7 +16,7 @@ const ADMINISTRATOR = 'not-a-real-key-of-an-administrator'
 const COLLECTOR_SECRET = 'what-the-collector-asks-for'
 const CALLER = 'b7ad6b7169203331'
 
-t.setTimeout(180_000)
+t.setTimeout(400_000)
 
 /** A trace of a caller's, and the header that tells of it. */
 function callersTrace (flags = '01'): { id: string, traceparent: string } {

@@ -14,7 +14,7 @@ import { temporaryFolder } from './support/temporary-folder.js'
 
 const WORKERS = 3
 
-t.setTimeout(240_000) // each start is that of several processes
+t.setTimeout(400_000) // each start is that of several processes
 
 async function start (t: Test, workers = 2, more: Record<string, string> = {}): Promise<Service> {
   const service = await startService(t, {

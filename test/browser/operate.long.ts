@@ -10,7 +10,7 @@ import { temporaryFolder } from '../support/temporary-folder.js'
 const ADMINISTRATOR = 'not-a-real-key-of-an-administrator'
 const KEY = 'samples.products.list_ttl'
 
-t.setTimeout(180_000) // seven tabs, four looks at each
+t.setTimeout(400_000) // seven tabs, four looks at each
 
 void t.test('the page where a service is operated', async (t) => {
   const database = await databaseUrl(t)

@@ -5,7 +5,7 @@ import { databaseUrl, redisUrl } from '../support/servers.js'
 import { send, startService } from '../support/service.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
 
-t.setTimeout(120_000)
+t.setTimeout(400_000)
 
 const ROUNDS = 5
 const CLIENTS = 8

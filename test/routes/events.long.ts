@@ -6,7 +6,7 @@ import { databaseUrl, redisUrl } from '../support/servers.js'
 import { send, startService } from '../support/service.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
 
-t.setTimeout(120_000)
+t.setTimeout(400_000)
 
 /** Listens over a connection of its own, which may be cut at any byte. */
 async function listen (t: Test, url: string, lastId?: string): Promise<{ ids: () => string[], cut: () => void, response: IncomingMessage }> {

@@ -15,7 +15,7 @@ import { StreamWorker } from '../../services/events/stream-worker.js'
 import { eventually } from '../support/caches.js'
 import { databaseUrl, redisUrl, startPostgres, startRedis } from '../support/servers.js'
 
-t.setTimeout(240_000)
+t.setTimeout(400_000)
 const program = fileURLToPath(new URL('../fixtures/events-process.js', import.meta.url))
 
 /** A database with the tables of events, and one in which a consumer's effects are counted. */

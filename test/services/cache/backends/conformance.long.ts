@@ -9,7 +9,7 @@ import type { Listing } from '../../../../services/cache/stores/store.js'
 import { eventually } from '../../../support/caches.js'
 import { everyBackend } from './all-backends.js'
 
-t.setTimeout(300_000) // a million things, on a busy machine
+t.setTimeout(400_000) // a million things, on a busy machine
 
 const open = await everyBackend(t)
 const app = await open()

@@ -10,7 +10,7 @@ import type { Entry } from '../../../../services/cache/entry.js'
 import { compileGlob } from '../../../../services/cache/glob.js'
 import { everyBackend } from './all-backends.js'
 
-t.setTimeout(300_000)
+t.setTimeout(400_000)
 
 const RUNS: Record<BackendName, number> = { memory: 500, file: 150, redis: 100, memcached: 60, database: 60 }
 const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31)

@@ -9,7 +9,7 @@ import type { Limits, Quota } from '../../../../services/cache/limits.js'
 import { entryOf as entry } from '../setup.js'
 import { everyBackend } from './all-backends.js'
 
-t.setTimeout(300_000)
+t.setTimeout(400_000)
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31)
 const HUGE = 1_000_000
