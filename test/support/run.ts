@@ -6,7 +6,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { constants } from 'node:os'
 import { readdirSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startMemcached, startPostgres, startRedis } from '../../tools/servers/launch.js'
 import { addressVariables, locate, serverNames, ServersMissingError, type Location, type SharedServerName } from '../../tools/servers/locate.js'
@@ -53,13 +53,10 @@ async function start (name: SharedServerName, location: Location): Promise<void>
   environment[addressVariables[name]] = server.url
 }
 
-/**
- * With more time than the others. In the order of their own names, not of their folders: those of one folder want the same, such as all of the
- * processor for a browser, and two of them side by side would be as slow as one after the other.
- */
+/** With more time than the others; two at a time like them, as each of them waits for servers and processes for half of its time. */
 function longTests (): string[] {
-  const names = readdirSync(fileURLToPath(new URL('..', import.meta.url)), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.long.ts'))
-  return ['--timeout=400', ...names.sort((a, b) => basename(a) < basename(b) ? -1 : 1).map((name) => join('test', name))]
+  const names = readdirSync(fileURLToPath(new URL('..', import.meta.url)), { recursive: true, encoding: 'utf8' })
+  return ['--timeout=400', ...names.filter((name) => name.endsWith('.long.ts')).map((name) => join('test', name))]
 }
 
 /** @returns tap's exit code; that of the signal when it was interrupted meanwhile */
