@@ -18,10 +18,11 @@ export interface TogetherPluginOptions {
 
 /** Decorates the instance with `together`. */
 export default fp<TogetherPluginOptions>(async function together (app, { others }) {
-  const { cache, caches, responseCache } = app
+  const { analytics, cache, caches, responseCache } = app
   app.decorate('together', new Together({
     caches: new Map([['app', cache], ...caches.all().map((each) => [each.backend, each] as const)]),
     responses: responseCache.counts,
+    analytics,
     others
   }))
 }, { name: 'together', fastify: '5.x', dependencies: ['cache', 'response-cache'] })

@@ -61,7 +61,7 @@ export const CacheActivity = Type.Object({
 }, {
   $id: 'CacheActivity',
   additionalProperties: false,
-  description: 'The access pattern over time, from the start of the process on',
+  description: 'The access pattern over time, from the start on',
   examples: [activity]
 })
 
@@ -170,7 +170,7 @@ export const CacheWhatIf = Type.Object({
   $id: 'CacheWhatIf',
   additionalProperties: false,
   description: 'The hit rate at other sizes, by small caches that follow a sample of the keys under the default strategy. ' +
-    'It assumes that callers store what they do not find.',
+    'It assumes that callers store what they do not find. Of several processes (`WORKERS`) each follows its own part of the reads; their findings are put together.',
   examples: [whatIf]
 })
 
@@ -191,7 +191,7 @@ const analytics = {
 export const CacheAnalytics = Type.Object({
   backend: ref(CacheBackend),
   namespace: Type.Union([Type.String(), Type.Null()], { description: 'The namespace that this is of; null for all together', examples: ['default'] }),
-  since: timestamp('When this process began to observe'),
+  since: timestamp('When this began to be observed'),
   generated_at: timestamp('When this was put together'),
   hot_keys: ref(CacheHotKeys),
   access_patterns: orNull(ref(CacheActivity), 'Null for a namespace that there was no room for'),
@@ -206,7 +206,7 @@ export const CacheAnalytics = Type.Object({
 }, {
   $id: 'CacheAnalytics',
   additionalProperties: false,
-  description: 'What a backend is used for and how it does, as this process sees it, from sketches of bounded size',
+  description: 'What a backend is used for and how it does, from sketches of bounded size',
   examples: [analytics]
 })
 export type CacheAnalytics = Static<typeof CacheAnalytics>

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { createParser } from 'eventsource-parser'
 import t, { type Test } from 'tap'
+import type { CacheAnalytics } from '../schemas/cache-analytics.js'
 import type { LiveSample } from '../schemas/live.js'
 import { eventually } from './support/caches.js'
 import { databaseUrl, redisUrl } from './support/servers.js'
@@ -101,6 +102,17 @@ t.test('several processes on one port', async (t) => {
     const [first, ...others] = await everybody('/cache/stats')
     t.ok(Number(first?.['hits']) >= asked - WORKERS)
     for (const other of others) t.strictSame(other, first)
+
+    interface Reply { analytics: CacheAnalytics }
+    for (const { analytics } of await everybody('/api/cache/analytics?namespace=one') as unknown as Reply[]) {
+      t.strictSame(new Map(analytics.hot_keys.keys.map(({ key, accesses }) => [key, accesses])), new Map([['k', asked], ['absent', asked]]))
+      t.equal(analytics.access_patterns?.hours.reduce((sum, { hits, misses }) => sum + hits + misses, 0), 2 * asked)
+      t.equal(analytics.memory_distribution.total_items, 1)
+    }
+    for (const { analytics } of await everybody('/api/cache/analytics') as unknown as Reply[]) {
+      const read = analytics.backend_performance?.operations.find(({ backend, operation }) => backend === 'redis' && operation === 'get')
+      t.match(read, { count: 3 * asked, recent_count: 3 * asked, error_count: 0 })
+    }
   })
 
   await t.test('how they do is told second by second of all of them together', async (t) => {
@@ -177,6 +189,10 @@ t.test('several processes on one port', async (t) => {
     process.kill(pidsOf(service).at(-1) as number, 'SIGTERM')
     await eventually(() => pidsOf(service).length === WORKERS + 2, 'another takes its place', 60_000)
     t.equal(await metric(service, LIVE), before)
+    t.match((await send(`${service.url}/api/cache/stats?namespace=one`)).body, { statistics: { hits: 20, misses: 20, sets: 1 } })
+    const { analytics } = (await send<{ analytics: CacheAnalytics }>(`${service.url}/api/cache/analytics`)).body
+    t.ok(analytics.backend_performance?.operations.some(({ operation, count }) => operation === 'get' && count >= 60))
+    t.ok(analytics.access_patterns!.hours.reduce((sum, { hits }) => sum + hits, 0) >= 40)
   })
 
   await t.test('end together, with 0, and let go of the port', async (t) => {

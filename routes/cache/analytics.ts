@@ -10,7 +10,9 @@ import { checkCacheAccess, seesWhole } from '../../services/access/access.js'
 import { capabilities } from '../../services/cache/backends/capabilities.js'
 import { isLimited, type Limits } from '../../services/cache/limits.js'
 import { isoTime } from '../../services/iso-time.js'
+import type { BackendOperations } from '../../services/processes/together.js'
 import type {} from '../../plugins/cache.js'
+import type {} from '../../plugins/together.js'
 import { SWEEP } from './costs.js'
 import { cacheOf, EMPTY_NAMESPACE } from './place.js'
 
@@ -24,8 +26,8 @@ const analytics: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'getCacheAnalytics',
       summary: 'Show what a backend is used for and how it does',
       description: 'Hot keys, access patterns over time, memory and TTL distribution, latency by backend and operation, eviction rate, ' +
-        'and the hit rate at other sizes. All of it comes from sketches of bounded size and is of this process alone, so that most ' +
-        'numbers are estimates and say how good they are. With a namespace, nothing tells of any other; ' +
+        'and the hit rate at other sizes. All of it comes from sketches of bounded size, so that most numbers are ' +
+        'estimates and say how good they are. Where several processes serve together (`WORKERS`) it is of all of them. With a namespace, nothing tells of any other; ' +
         'callers that are limited to namespaces name one.',
       tags: ['Cache'],
       querystring: AnalyticsQuery,
@@ -36,8 +38,10 @@ const analytics: FastifyPluginAsyncTypebox = async (app) => {
     if (namespace === undefined) checkCacheAccess(principal)
     const observed = app.analytics.get(cache.backend) as Analytics
     const isHidden = namespace !== undefined && !seesWhole(principal, namespace)
-    const report = { ...await observed.report(limit, isHidden ? EMPTY_NAMESPACE : namespace), namespace }
-    const timed = namespace === undefined ? performanceOf(backend === undefined ? [...app.analytics.values()] : [observed]) : null
+    const asked = namespace !== undefined ? [] : backend === undefined ? [...app.analytics.values()] : [observed]
+    const found = await app.together.analytics(observed, limit, isHidden ? EMPTY_NAMESPACE : namespace, asked)
+    const report = { ...found.report, namespace }
+    const timed = performanceOf(found.timed)
     void reply.header('cache-control', 'no-store')
     return { success: true as const, analytics: analyticsOf(report, cache.limits, timed) }
   })
@@ -105,11 +109,7 @@ function ttlsOf ({ ttl: { buckets, never } }: Composition): CacheAnalytics['ttl_
   }
 }
 
-function performanceOf (observed: Analytics[]): CacheAnalytics['backend_performance'] {
-  const timed = observed.flatMap((each) => {
-    const told = each.operations()
-    return told === undefined ? [] : [{ backend: each.cache.backend, ...told }]
-  })
+function performanceOf (timed: readonly BackendOperations[]): CacheAnalytics['backend_performance'] {
   if (timed.length === 0) return null
   return {
     window_seconds: Math.max(...timed.map(({ window }) => window)),

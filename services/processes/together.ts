@@ -1,19 +1,30 @@
+import type { Analytics, AnalyticsReport, SketchesTold } from '../cache/analytics/analytics.js'
+import { type LatenciesTold, operationsOf, type OperationReport } from '../cache/analytics/latencies.js'
+import type { BackendName } from '../cache/backends/names.js'
 import type { Cache, CacheStatistics } from '../cache/cache.js'
 import { breakerLevel } from '../cache/resilience.js'
 import type { ResponseCounts } from '../response-cache/counts.js'
 import type { Row, RowName } from './rows.js'
-import type { Others } from './subordinate.js'
+import { type Others, TotalsUnavailableError } from './subordinate.js'
 import { Tally } from './tally.js'
 
 export interface TogetherOptions {
   /** By their names in the metrics. */
   caches: ReadonlyMap<string, Cache>
   responses: ResponseCounts
+  analytics: ReadonlyMap<BackendName, Analytics>
   /** Undefined: this process serves alone. */
   others: Pick<Others, 'ask'> | undefined
 }
 
 export interface ResponseStatistics { hits: number, misses: number, top: [key: string, requests: number][] }
+
+/** How the operations of a backend do. */
+export interface BackendOperations { backend: BackendName, window: number, operations: OperationReport[] }
+
+/** What one process asks the others for: what its sketches hold, and how long the operations of these take. */
+interface AnalyticsAsked { backend: BackendName, namespace?: string | undefined, timed: BackendName[] }
+interface AnalyticsTold { sketches: SketchesTold, timed: [backend: BackendName, latencies: LatenciesTold][] }
 
 const BREAKERS = 'highest:breakers'
 const RESPONSES = 'sum:responses'
@@ -28,15 +39,23 @@ export class Together {
   readonly tally = new Tally()
   readonly #names: ReadonlyMap<Cache, string>
   readonly #responses: ResponseCounts
+  readonly #analytics: TogetherOptions['analytics']
   readonly #others: TogetherOptions['others']
 
-  constructor ({ caches, responses, others }: TogetherOptions) {
+  constructor ({ caches, responses, analytics, others }: TogetherOptions) {
     this.#names = new Map([...caches].map(([name, cache]) => [cache, name]))
     this.#responses = responses
+    this.#analytics = analytics
     this.#others = others
     for (const [name, cache] of caches) {
       const ofCache = { names: () => ['', ...cache.namespaces()], row: (namespace: string): Row => ({ ...cache.counters(namespace === '' ? undefined : namespace) }) }
       this.tally.add(groupOf(name), () => ofCache)
+    }
+    for (const [backend, each] of analytics) {
+      this.tally.add(operationsGroup(backend), () => {
+        const rows = new Map(each.operationCounts())
+        return { names: () => rows.keys(), row: (name) => rows.get(name) }
+      })
     }
     const levels = { names: () => caches.keys(), row: (name: string) => levelOf(caches.get(name)) }
     this.tally.add(BREAKERS, () => levels)
@@ -62,8 +81,36 @@ export class Together {
     return { statistics, breaker: answer.rows.at(-1)?.['level'] ?? levelOf(cache)?.['level'] }
   }
 
+  /**
+   * What a backend is used for, and how the operations of these do that are timed. What is in it is drawn once, as all share it.
+   * @param limit of hot keys and of prefixes
+   * @param namespace leaves out whatever tells of another
+   */
+  async analytics (observed: Analytics, limit: number, namespace: string | undefined, timed: readonly Analytics[]): Promise<{ report: AnalyticsReport, timed: BackendOperations[] }> {
+    const { backend } = observed.cache
+    const backends = timed.map((each) => each.cache.backend)
+    if (this.#others === undefined) return { report: await observed.report(limit, namespace), timed: operationsIn([timesOf(timed)]) }
+    const asked: AnalyticsAsked = { backend, namespace, timed: backends }
+    const answer = await this.#others.ask({ activity: { group: groupOf(this.#nameOf(observed.cache)), namespace }, groups: backends.map(operationsGroup), each: asked })
+    const told = answer.each as AnalyticsTold[]
+    if (told.length === 0) throw Object.assign(new TotalsUnavailableError(), { retryAfter: 1 })
+    const report = await observed.report(limit, namespace, { sketches: told.map(({ sketches }) => sketches), activity: answer.activity, since: answer.since })
+    const since = new Map(backends.map((name, at) => [name, new Map(answer.groups[at])]))
+    return {
+      report,
+      // What those had counted that have ended stays, as in all sums; how long it took is told of those that live.
+      timed: operationsIn(told.map((each) => each.timed)).map((each) => ({ ...each, operations: withCounts(each.operations, since.get(each.backend) ?? new Map<string, Row>()) }))
+    }
+  }
+
   /** What this process has to say when another one asks. */
-  async tell (about: unknown): Promise<unknown> { return about }
+  async tell (about: unknown): Promise<unknown> {
+    const { backend, namespace, timed } = about as AnalyticsAsked
+    const observed = this.#analytics.get(backend)
+    if (observed === undefined) throw new Error(`There is no backend ${backend} here.`)
+    const told: AnalyticsTold = { sketches: observed.tell(namespace), timed: timesOf(timed.flatMap((name) => this.#analytics.get(name) ?? [])) }
+    return told
+  }
 
   /** @param limit of keys, those that were asked for most */
   async responses (limit: number): Promise<ResponseStatistics> {
@@ -83,6 +130,26 @@ export class Together {
 }
 
 const groupOf = (name: string): string => `sum:cache/${name}`
+const operationsGroup = (backend: string): string => `sum:operations/${backend}`
+
+function timesOf (timed: readonly Analytics[]): AnalyticsTold['timed'] {
+  return timed.flatMap((each) => {
+    const latencies = each.latencies()
+    return latencies === undefined ? [] : [[each.cache.backend, latencies] as const]
+  })
+}
+
+function operationsIn (told: readonly AnalyticsTold['timed'][]): BackendOperations[] {
+  const byBackend = new Map<BackendName, LatenciesTold[]>()
+  for (const [backend, latencies] of told.flat()) byBackend.set(backend, [...byBackend.get(backend) ?? [], latencies])
+  return [...byBackend].map(([backend, each]) => ({ backend, window: Math.max(...each.map(({ window }) => window)), operations: operationsOf(each) }))
+}
+
+function withCounts (operations: readonly OperationReport[], counted: ReadonlyMap<string, Row>): OperationReport[] {
+  const found = operations.map((each) => ({ ...each, ...counted.get(each.operation) }))
+  const others = [...counted].filter(([operation]) => operations.every((each) => each.operation !== operation))
+  return [...found, ...others.map(([operation, { count = 0, errors = 0 }]) => ({ operation, count, errors, recent: 0, percentiles: undefined }))]
+}
 
 async function ownStatistics (cache: Cache, namespaces: readonly string[] | undefined): Promise<CacheStatistics> {
   if (namespaces === undefined) return await cache.statistics()

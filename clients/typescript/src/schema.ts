@@ -767,7 +767,7 @@ export interface paths {
         };
         /**
          * Show what a backend is used for and how it does
-         * @description Hot keys, access patterns over time, memory and TTL distribution, latency by backend and operation, eviction rate, and the hit rate at other sizes. All of it comes from sketches of bounded size and is of this process alone, so that most numbers are estimates and say how good they are. With a namespace, nothing tells of any other; callers that are limited to namespaces name one.
+         * @description Hot keys, access patterns over time, memory and TTL distribution, latency by backend and operation, eviction rate, and the hit rate at other sizes. All of it comes from sketches of bounded size, so that most numbers are estimates and say how good they are. Where several processes serve together (`WORKERS`) it is of all of them. With a namespace, nothing tells of any other; callers that are limited to namespaces name one.
          *
          *     Needs the scope `cache:read`.
          */
@@ -3873,7 +3873,7 @@ export interface components {
             analytics: components["schemas"]["CacheAnalytics"];
         };
         /**
-         * @description What a backend is used for and how it does, as this process sees it, from sketches of bounded size
+         * @description What a backend is used for and how it does, from sketches of bounded size
          * @example {
          *       "backend": "memory",
          *       "namespace": null,
@@ -4017,7 +4017,7 @@ export interface components {
             namespace: string | null;
             /**
              * Format: date-time
-             * @description When this process began to observe
+             * @description When this began to be observed
              * @example 2026-01-31T12:00:00.000Z
              */
             since: string;
@@ -4049,7 +4049,7 @@ export interface components {
             };
         };
         /**
-         * @description The hit rate at other sizes, by small caches that follow a sample of the keys under the default strategy. It assumes that callers store what they do not find.
+         * @description The hit rate at other sizes, by small caches that follow a sample of the keys under the default strategy. It assumes that callers store what they do not find. Of several processes (`WORKERS`) each follows its own part of the reads; their findings are put together.
          * @example {
          *       "strategy": "lru",
          *       "actual_hit_rate": 74.8,
@@ -4521,7 +4521,7 @@ export interface components {
             share: number;
         };
         /**
-         * @description The access pattern over time, from the start of the process on
+         * @description The access pattern over time, from the start on
          * @example {
          *       "minutes": [
          *         {

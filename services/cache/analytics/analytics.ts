@@ -4,11 +4,11 @@ import type { BackendName } from '../backends/names.js'
 import type { Cache } from '../cache.js'
 import { Activity, type ActivityReport } from './activity.js'
 import { compose, type Composition, type EntrySample } from './composition.js'
-import type { HotKeysReport } from './hot-keys.js'
-import type { Latencies, OperationReport } from './latencies.js'
+import { hotKeysOf, type HotKeysReport, type HotKeysTold } from './hot-keys.js'
+import type { Latencies, LatenciesTold } from './latencies.js'
 import { drawSample, type Population } from './sampling.js'
 import type { Sketches } from './sketches.js'
-import { WhatIf, type WhatIfReport } from './what-if.js'
+import { WhatIf, whatIfOf, type WhatIfReport, type WhatIfTold } from './what-if.js'
 
 /** Between two looks at the counters, in milliseconds. */
 const TURN = 10_000
@@ -43,6 +43,21 @@ export interface AnalyticsReport {
   whatIf: WhatIfReport | undefined
 }
 
+/** What the sketches of one process hold, for whoever puts several together. */
+export interface SketchesTold {
+  hotKeys: HotKeysTold
+  /** Undefined where the backend has no limits of its own, and for one namespace. */
+  whatIf?: WhatIfTold | undefined
+}
+
+/** What all processes know together that serve together. */
+export interface ToldTogether {
+  sketches: readonly SketchesTold[]
+  activity: ActivityReport | undefined
+  /** Milliseconds since the epoch. */
+  since: number
+}
+
 /**
  * What a cache is used for and how it does, as this process sees it: from sketches of bounded size that follow its accesses, from
  * counters that are there anyway, and from a sample of its entries that is drawn when somebody asks.
@@ -73,33 +88,43 @@ export class Analytics {
   /**
    * @param limit of hot keys and of prefixes
    * @param namespace leaves out whatever tells of another
+   * @param together what is told in place of what this process alone has seen
    */
-  async report (limit: number, namespace?: string): Promise<AnalyticsReport> {
+  async report (limit: number, namespace?: string, together?: ToldTogether): Promise<AnalyticsReport> {
     const { at, sample } = await this.#sample(namespace)
     const { cache } = this
     const composition = { ...await compose(sample, limit), at }
     // Each of these takes a millisecond or so: others get their turn in between.
     await nextTurn()
-    const hotKeys = this.#sketches.hotKeys.report(limit, namespace)
+    const sketches = together?.sketches ?? [this.tell(namespace)]
     await nextTurn()
-    const activity = this.#activity.report(namespace)
+    const hotKeys = hotKeysOf(sketches.map((each) => each.hotKeys), limit, namespace)
+    await nextTurn()
+    const activity = together === undefined ? this.#activity.report(namespace) : together.activity
     await nextTurn()
     return {
       backend: cache.backend,
       namespace,
-      since: this.#since,
+      since: together?.since ?? this.#since,
       at: cache.now,
       hotKeys,
       activity,
       composition,
-      whatIf: namespace === undefined ? this.#sketches.whatIf?.report() : undefined
+      whatIf: whatIfOf(sketches.flatMap(({ whatIf }) => whatIf ?? []))
     }
   }
 
-  /** How long operations take, over all namespaces, and the seconds that the percentiles cover; undefined where that is not measured. */
-  operations (): { window: number, operations: OperationReport[] } | undefined {
-    return this.#latencies === undefined ? undefined : { window: this.#latencies.window, operations: this.#latencies.report() }
+  /** What this process has seen. @param namespace leaves out whatever tells of another */
+  tell (namespace?: string): SketchesTold {
+    const { hotKeys, whatIf } = this.#sketches
+    return { hotKeys: hotKeys.tell(namespace), whatIf: namespace === undefined ? whatIf?.tell() : undefined }
   }
+
+  /** How long operations take here, over all namespaces; undefined where that is not measured. */
+  latencies (): LatenciesTold | undefined { return this.#latencies?.tell() }
+
+  /** How often each operation was done and failed here, since the start. */
+  operationCounts (): Iterable<[operation: string, counts: { count: number, errors: number }]> { return this.#latencies?.counts() ?? [] }
 
   close (): void { clearInterval(this.#turning) }
 

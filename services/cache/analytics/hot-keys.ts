@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Now } from '../clock.js'
 import { nameOf } from '../in-flight.js'
-import type { Counted } from './counted.js'
+import { type Counted, mergeTables, type Table } from './counted.js'
 import { SpaceSaving } from './space-saving.js'
 
 /** Keys counted in a window. */
@@ -33,6 +33,13 @@ export interface HotKeysReport {
   sampled: number | undefined
   /** The most read first. */
   keys: HotKey[]
+}
+
+/** What one process has seen of it, for whoever puts several together. */
+export interface HotKeysTold extends Table {
+  window: number
+  reads: number
+  sampled: number
 }
 
 interface Window { began: number, sampled: number, readonly table: SpaceSaving }
@@ -73,8 +80,8 @@ export class HotKeys {
     oldest.table.clear()
   }
 
-  /** @param namespace leaves out the keys, and the reads, of all others */
-  report (limit: number, namespace?: string): HotKeysReport {
+  /** @param namespace leaves out the keys of all others */
+  tell (namespace?: string): HotKeysTold {
     const windows = [this.#previous, this.#current]
     const merged = new Map<string, Counted>()
     for (const { table } of windows) {
@@ -86,16 +93,18 @@ export class HotKeys {
     }
     const reads = sum(windows, ({ table }) => table.total)
     const sampled = sum(windows, (window) => window.sampled)
-    const rate = sampled === 0 ? 1 : reads / sampled
     const prefix = namespace === undefined ? '' : nameOf(namespace, '')
-    const found = [...merged.values()].filter(({ name }) => name.startsWith(prefix))
-      // By what is certain: a key that has only just taken a place inherited nearly all of its count.
-      .sort((a, b) => (b.count - b.error) - (a.count - a.error))
-    const window = (this.#now() - this.#previous.began) / 1000
-    const keys = found.slice(0, limit).map((each) => hotKeyOf(each, rate))
-    if (namespace === undefined) return { window, reads, sampled, keys }
-    return { window, reads: Math.round(found.reduce((total, each) => total + middleOf(each), 0)), sampled: undefined, keys }
+    return {
+      window: (this.#now() - this.#previous.began) / 1000,
+      reads,
+      sampled,
+      unseen: sum(windows, ({ table }) => table.unseen),
+      counted: [...merged.values()].filter(({ name }) => name.startsWith(prefix))
+    }
   }
+
+  /** Of this process. @param namespace leaves out the keys, and the reads, of all others */
+  report (limit: number, namespace?: string): HotKeysReport { return hotKeysOf([this.tell(namespace)], limit, namespace) }
 
   #count (namespace: string, key: string): void {
     const { table } = this.#current
@@ -114,6 +123,24 @@ export class HotKeys {
 const sum = (windows: Window[], of: (window: Window) => number): number => windows.reduce((total, window) => total + of(window), 0)
 
 const middleOf = ({ count, error }: Counted): number => count - error / 2
+
+/**
+ * The keys that are read most lately, of all that these tell of.
+ * @param namespace the one that they tell of; undefined for all
+ */
+export function hotKeysOf (told: readonly HotKeysTold[], limit: number, namespace?: string): HotKeysReport {
+  const [first] = told
+  // Of one alone there is nothing to put together.
+  const found = told.length === 1 && first !== undefined ? [...first.counted] : mergeTables(told).counted
+  // By what is certain: a key that has only just taken a place inherited nearly all of its count.
+  found.sort((a, b) => (b.count - b.error) - (a.count - a.error))
+  const [reads, sampled] = told.reduce(([all, looked], each) => [all + each.reads, looked + each.sampled], [0, 0])
+  const window = Math.max(0, ...told.map((each) => each.window))
+  const rate = sampled === 0 ? 1 : reads / sampled
+  const keys = found.slice(0, limit).map((each) => hotKeyOf(each, rate))
+  if (namespace === undefined) return { window, reads, sampled, keys }
+  return { window, reads: Math.round(found.reduce((total, each) => total + middleOf(each), 0)), sampled: undefined, keys }
+}
 
 /** @param rate reads that one sampled read stands for */
 function hotKeyOf (counted: Counted, rate: number): HotKey {

@@ -26,6 +26,19 @@ export interface OperationReport {
   percentiles: Percentiles | undefined
 }
 
+/** What one process has measured of an operation. */
+export interface OperationTold {
+  operation: string
+  count: number
+  errors: number
+  /** Lately: the longest in milliseconds, and how many fell into each bucket in which there are any. */
+  max: number
+  buckets: [bucket: number, count: number][]
+}
+
+/** What one process has measured, for whoever puts several together. */
+export interface LatenciesTold { window: number, operations: OperationTold[] }
+
 /**
  * Durations in buckets that widen in proportion: sixteen to each doubling, so that a percentile, told as the middle of its bucket,
  * is off by 3.2 % at most. 1.8 KB; counting takes a multiplication and a count of leading zeros.
@@ -48,6 +61,19 @@ export class LatencyHistogram {
     this.count += other.count
     this.max = Math.max(this.max, other.max)
     for (let at = 0; at < BUCKETS; at++) this.#buckets[at]! += other.#buckets[at] as number
+  }
+
+  /** The same, as another process tells it. */
+  mergeTold ({ max, buckets }: Pick<OperationTold, 'max' | 'buckets'>): void {
+    this.max = Math.max(this.max, max)
+    for (const [at, count] of buckets) {
+      this.count += count
+      this.#buckets[at]! += count
+    }
+  }
+
+  tell (): Pick<OperationTold, 'max' | 'buckets'> {
+    return { max: this.max, buckets: [...this.#buckets.entries()].filter(([, count]) => count > 0) }
   }
 
   /** The duration in milliseconds that this fraction of all is at or below; NaN when there is none. */
@@ -119,18 +145,11 @@ class OperationLatencies implements OperationTimes {
     this.#current.clear()
   }
 
-  report (operation: string): OperationReport {
+  tell (operation: string): OperationTold {
     const merged = new LatencyHistogram()
     merged.merge(this.#previous)
     merged.merge(this.#current)
-    const at = (fraction: number): number => merged.quantile(fraction) / 1000
-    return {
-      operation,
-      count: this.count,
-      errors: this.errors,
-      recent: merged.count,
-      percentiles: merged.count === 0 ? undefined : { p50: at(0.5), p90: at(0.9), p95: at(0.95), p99: at(0.99), max: merged.max / 1000 }
-    }
+    return { operation, count: this.count, errors: this.errors, ...merged.tell() }
   }
 
   #add (milliseconds: number): void {
@@ -170,7 +189,37 @@ export class Latencies {
   get window (): number { return (this.#now() - this.#previous) / 1000 }
 
   /** Those that happened. */
-  report (): OperationReport[] {
-    return [...this.#operations].map(([operation, latencies]) => latencies.report(operation)).filter(({ count }) => count > 0)
+  tell (): LatenciesTold {
+    return { window: this.window, operations: [...this.#operations].map(([operation, latencies]) => latencies.tell(operation)).filter(({ count }) => count > 0) }
   }
+
+  /** How often each operation was done and failed, since the start. */
+  * counts (): Generator<[operation: string, counts: { count: number, errors: number }]> {
+    for (const [operation, { count, errors }] of this.#operations) yield [operation, { count, errors }]
+  }
+
+  /** Of this process. */
+  report (): OperationReport[] { return operationsOf([this.tell()]) }
+}
+
+/** How the operations do that these tell of: percentiles are of all durations together. */
+export function operationsOf (told: readonly LatenciesTold[]): OperationReport[] {
+  const all = new Map<string, { count: number, errors: number, times: LatencyHistogram }>()
+  for (const each of told.flatMap(({ operations }) => operations)) {
+    const one = all.get(each.operation) ?? { count: 0, errors: 0, times: new LatencyHistogram() }
+    one.count += each.count
+    one.errors += each.errors
+    one.times.mergeTold(each)
+    all.set(each.operation, one)
+  }
+  return [...all].map(([operation, { count, errors, times }]) => {
+    const at = (fraction: number): number => times.quantile(fraction) / 1000
+    return {
+      operation,
+      count,
+      errors,
+      recent: times.count,
+      percentiles: times.count === 0 ? undefined : { p50: at(0.5), p90: at(0.9), p95: at(0.95), p99: at(0.99), max: times.max / 1000 }
+    }
+  })
 }

@@ -36,6 +36,20 @@ export interface WhatIfReport {
   points: { factor: number, maxItems: number, maxMemory: number, hitRate: number }[]
 }
 
+/** What one process has tried, for whoever puts several together; limits are null where there are none. */
+export interface WhatIfTold {
+  strategy: Strategy
+  maxItems: number | null
+  maxMemory: number | null
+  rate: number
+  sampledKeys: number
+  reads: number
+  hits: number
+  sampledReads: number
+  sampledHits: number
+  trialHits: number[]
+}
+
 interface Window { reads: number, hits: number, sampledReads: number, sampledHits: number, trialHits: number[] }
 interface Size { maxItems: number, maxMemory: number, strategy: Strategy }
 
@@ -127,33 +141,26 @@ export class WhatIf {
     if (isOff || maxItems !== this.#size.maxItems || maxMemory !== this.#size.maxMemory || strategy !== this.#size.strategy) this.#begin()
   }
 
-  /** Undefined until enough was read since the start, or since the limits changed. */
-  report (): WhatIfReport | undefined {
+  tell (): WhatIfTold {
     this.turn()
     const [a, b] = [this.#previous, this.#current]
-    const sampledReads = a.sampledReads + b.sampledReads
-    if (sampledReads < ENOUGH) return undefined
-    const reads = a.reads + b.reads
-    const misses = reads - a.hits - b.hits
-    const sampledMisses = sampledReads - a.sampledHits - b.sampledHits
-    // How many misses one of the sample stands for.
-    const weight = sampledMisses < ENOUGH_MISSES ? 1 / this.#rate : misses / sampledMisses
     const { maxItems, maxMemory, strategy } = this.#size
     return {
       strategy,
-      actualHitRate: 100 * (1 - misses / reads),
-      reads,
-      sampledReads,
-      sampledKeys: Math.max(...this.#trials.map(({ items }) => items)),
-      samplingRate: this.#rate,
-      points: SIZE_FACTORS.map((factor, at) => ({
-        factor,
-        maxItems: Math.max(1, Math.round(maxItems * factor)),
-        maxMemory: Math.max(1, Math.round(maxMemory * factor)),
-        hitRate: percent(1 - (sampledReads - (a.trialHits[at] as number) - (b.trialHits[at] as number)) * weight / reads)
-      }))
+      maxItems: finite(maxItems),
+      maxMemory: finite(maxMemory),
+      rate: this.#rate,
+      sampledKeys: Math.max(0, ...this.#trials.map(({ items }) => items)),
+      reads: a.reads + b.reads,
+      hits: a.hits + b.hits,
+      sampledReads: a.sampledReads + b.sampledReads,
+      sampledHits: a.sampledHits + b.sampledHits,
+      trialHits: a.trialHits.map((hits, at) => hits + (b.trialHits[at] as number))
     }
   }
+
+  /** Of this process. Undefined until enough was read since the start, or since the limits changed. */
+  report (): WhatIfReport | undefined { return whatIfOf([this.tell()]) }
 
   #read (hash: number, found: Facts | undefined): void {
     if (this.#limits() !== this.#given) this.turn()
@@ -211,6 +218,43 @@ export class WhatIf {
     this.#markers = 0
     for (const trial of this.#trials) trial.sweep()
     this.#ledger.retire(this.#ledger.revision, Infinity, () => false)
+  }
+}
+
+const finite = (limit: number): number | null => Number.isFinite(limit) ? limit : null
+
+/**
+ * The hit ratio at other sizes, of the reads that all of these have seen. Each follows its own part of them, as though that were all: for reads that do not depend
+ * on each other this is what one that saw all of them would find, as each part has the same popular keys.
+ * @param told those of which the size is not that of the first are left out: they have yet to hear of a change
+ */
+export function whatIfOf (told: readonly WhatIfTold[]): WhatIfReport | undefined {
+  const [first] = told
+  if (first === undefined) return undefined
+  const { strategy, maxItems, maxMemory } = first
+  const alike = told.filter((each) => each.strategy === strategy && each.maxItems === maxItems && each.maxMemory === maxMemory)
+  const sum = (of: (each: WhatIfTold) => number): number => alike.reduce((total, each) => total + of(each), 0)
+  const sampledReads = sum((each) => each.sampledReads)
+  if (sampledReads < ENOUGH) return undefined
+  const reads = sum((each) => each.reads)
+  const misses = reads - sum((each) => each.hits)
+  const sampledMisses = sampledReads - sum((each) => each.sampledHits)
+  const rate = sum((each) => each.rate * each.reads) / reads
+  // How many misses one of the sample stands for.
+  const weight = sampledMisses < ENOUGH_MISSES ? 1 / rate : misses / sampledMisses
+  return {
+    strategy,
+    actualHitRate: 100 * (1 - misses / reads),
+    reads,
+    sampledReads,
+    sampledKeys: Math.max(...alike.map(({ sampledKeys }) => sampledKeys)),
+    samplingRate: rate,
+    points: SIZE_FACTORS.map((factor, at) => ({
+      factor,
+      maxItems: Math.max(1, Math.round((maxItems ?? Infinity) * factor)),
+      maxMemory: Math.max(1, Math.round((maxMemory ?? Infinity) * factor)),
+      hitRate: percent(1 - (sampledReads - sum(({ trialHits }) => trialHits[at] as number)) * weight / reads)
+    }))
   }
 }
 
