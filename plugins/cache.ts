@@ -37,6 +37,7 @@ import type { Sample } from '../services/metrics.js'
 import type {} from './cache-database.js'
 import { durableSamples, type DurableOptions, openDurableStore } from './cache-durable.js'
 import type {} from './memcached.js'
+import type {} from './retry.js'
 import type {} from './tracing.js'
 
 declare module 'fastify' {
@@ -93,6 +94,7 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
   const redis = app.redis as FastifyInstance['redis'] | undefined
   const memcached = app.memcached as FastifyInstance['memcached'] | undefined
   const connections = app.cacheDatabase as FastifyInstance['cacheDatabase'] | undefined
+  const retries = app.retries as FastifyInstance['retries'] | undefined
 
   const onFault = (err: unknown): void => { app.log.error({ err }, 'The cache could not be tidied up: it is tried again later') }
 
@@ -133,6 +135,7 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
     prefix: prefixOf(name),
     now,
     format: format('redis', name),
+    retry: retries?.of('redis'),
     deadline
   }))
   const local = (): Store => new LocalStore({ now, limits })
@@ -159,7 +162,7 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
 
   /** Where the order of a backend is kept whose own server keeps none. */
   const coordinate = (name: string): Coordination | undefined => {
-    if (redis !== undefined) return new RedisCoordination({ client: redis, name, prefix: prefixOf(name), now, deadline })
+    if (redis !== undefined) return new RedisCoordination({ client: redis, name, prefix: prefixOf(name), now, deadline, retry: retries?.of('redis') })
     return connections === undefined ? undefined : new DatabaseCoordination({ connections, name, now })
   }
 
@@ -174,7 +177,7 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
 
   if (memcached !== undefined) {
     const coordination = coordinate('memcached')
-    const backend = coordination && new MemcachedBackend({ client: memcached, coordination, now, format: format('memcached', 'api'), deadline, onFault })
+    const backend = coordination && new MemcachedBackend({ client: memcached, coordination, now, format: format('memcached', 'api'), deadline, retry: retries?.of('memcached'), onFault })
     // Its server evicts by nothing else.
     if (backend !== undefined) served.push(serve(await shared(backend), { ...limits, strategy: 'lru' }))
   }

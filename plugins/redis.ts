@@ -73,7 +73,8 @@ function keepConnecting (client: Redis | Cluster, isWanted: () => boolean, log: 
 }
 
 function connect ({ url, db, username, password, several }: Omit<RedisPluginOptions, 'required'>): Redis | Cluster {
-  const retryStrategy = (times: number): number => Math.min(times * 50, 500)
+  // At first soon: most connections are lost while the server is there, and who waits for another has a short deadline. Not all processes at once.
+  const retryStrategy = (times: number): number => Math.min(times * 25, 500) * (0.5 + Math.random() / 2)
   const options = {
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
@@ -81,7 +82,8 @@ function connect ({ url, db, username, password, several }: Omit<RedisPluginOpti
     connectionName: 'larder',
     commandTimeout: DEADLINE,
     connectTimeout: START_PATIENCE,
-    maxRetriesPerRequest: 1,
+    // What was on its way fails with its connection. Whether it is tried again is for those to say who sent it.
+    maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false
   }
   if (several !== undefined && several.master === undefined) {
@@ -92,8 +94,9 @@ function connect ({ url, db, username, password, several }: Omit<RedisPluginOpti
       clusterRetryStrategy: retryStrategy,
       // Long enough for a hiccup; the wait for a fail-over is not a caller's to make.
       maxRedirections: REDIRECTIONS,
-      retryDelayOnFailover: FAIL_OVER_PAUSE,
-      retryDelayOnClusterDown: FAIL_OVER_PAUSE,
+      // What was on its way to a server that is lost may have been done, and is for those who sent it.
+      retryDelayOnFailover: 0,
+      retryDelayOnClusterDown: 0,
       retryDelayOnTryAgain: FAIL_OVER_PAUSE,
       slotsRefreshTimeout: DEADLINE,
       slotsRefreshInterval: DEADLINE,

@@ -21,7 +21,7 @@ export interface CreateCacheOptions {
   namespace?: string
   /**
    * A client of ioredis for a Redis that the processes share; it is not closed here. The cache keeps a second connection for what the
-   * others announce. Absent: memory alone. Set `enableOfflineQueue: false` and `maxRetriesPerRequest: 1` on it, or a Redis that is
+   * others announce. Absent: memory alone. Set `enableOfflineQueue: false` and `maxRetriesPerRequest: 0` on it, or a Redis that is
    * away holds commands back instead of refusing them.
    */
   redis?: Redis

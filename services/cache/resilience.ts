@@ -1,125 +1,144 @@
-import { BrokenCircuitError, circuitBreaker, CircuitState, ConsecutiveBreaker, handleWhen } from 'cockatiel'
+import { Breaker, type BreakerOptions, type BreakerState, isRefusal } from './breaker.js'
 import { withDeadline } from './deadline.js'
-import type { Retry } from './retry.js'
+import type { Retry, Verdict } from './retry.js'
 
-/** `closed` is the good state; `open` leaves the other side alone; `half-open` lets one operation through to see. */
-export type BreakerState = 'closed' | 'half-open' | 'open'
+export { Breaker, breakerLevel, type BreakerOptions, type BreakerState, isRefusal } from './breaker.js'
 
-/** For how many milliseconds the other side is left alone after its outages. */
-const LEAVE_ALONE = 1000
-const BREAK_AFTER = 5
 /**
  * How many deadlines an operation may take while the other side answers others: it is behind with its work then, and not gone. Only one
  * that says nothing at all is given up after a single one.
  */
 const WHILE_ANSWERING = 4
 
-export interface BreakerOptions {
-  /** Whether the other side is in trouble; any other error is an answer of its. */
-  isOutage: (error: unknown) => boolean
-  /** Consecutive outages after which the other side is left alone. Default 5. */
-  breakAfter?: number
-  /** Milliseconds for which it is then left alone, before one operation is let through to see. Default 1000. */
-  leaveAlone?: number
-  /** Is told whenever the breaker's state changes. */
-  onState?: (state: BreakerState) => void
+/**
+ * What became of an operation that failed for a passing reason. `unsent`: it never left, as there was no connection. `undone`: the other
+ * side answered that it does not do it just now. `lost`: the connection was lost behind it, and whether it was done is not known.
+ */
+export type Passing = 'unsent' | 'undone' | 'lost'
+
+/** That an operation may be tried again. */
+export interface Repeatable {
+  /** Also where it may have been done already: to do it twice is as good as once, and the answer is still right. */
+  isIdempotent: boolean
+  /** Asked before each further try: whether something has come since that it must not follow. */
+  isOvertaken?: () => boolean
 }
+
+/** What reads, or may be done twice. */
+export const IDEMPOTENT: Repeatable = { isIdempotent: true }
+/** What must not be done twice, and follows nothing. */
+export const ONCE: Repeatable = { isIdempotent: false }
 
 export interface ResilienceOptions extends BreakerOptions {
-  /**
-   * Tries operations again after an outage, each time within their deadline: only for what may be done twice. Default: nothing is tried
-   * again, since whoever waits for an answer of the cache is better served by a quick one.
-   */
-  retry?: Retry
-  /** Which outages are worth another try. Default: all of them. */
-  isTransient?: (error: unknown) => boolean
-}
-
-const STATES: Readonly<Record<CircuitState, BreakerState>> = {
-  [CircuitState.Closed]: 'closed',
-  [CircuitState.HalfOpen]: 'half-open',
-  [CircuitState.Open]: 'open',
-  [CircuitState.Isolated]: 'open'
-}
-
-/** A circuit breaker (Nygard, "Release It!"): leaves alone what does not answer, so that nobody waits for it in vain. */
-export class Breaker {
-  #breaker
-  readonly #leaveAlone: number
-  /** When the other side was last found to be in trouble, in milliseconds since 1970. */
-  #openedAt = -Infinity
-
-  constructor ({ isOutage, breakAfter = BREAK_AFTER, leaveAlone = LEAVE_ALONE, onState }: BreakerOptions) {
-    this.#leaveAlone = leaveAlone
-    this.#breaker = circuitBreaker(handleWhen(isOutage), { halfOpenAfter: leaveAlone, breaker: new ConsecutiveBreaker(breakAfter) })
-    this.#breaker.onBreak(() => { this.#openedAt = Date.now() })
-    if (onState !== undefined) this.#breaker.onStateChange((state) => { onState(STATES[state]) })
-  }
-
-  get state (): BreakerState { return STATES[this.#breaker.state] }
-
-  /**
-   * For who waits for something else before `run`: there is no need to while the other side is left alone.
-   * @throws an error for which `isRefusal` holds then
-   */
-  check (): void {
-    if (this.state === 'open' && Date.now() - this.#openedAt < this.#leaveAlone) throw new BrokenCircuitError()
-  }
-
-  /** @throws an error for which `isRefusal` holds while the other side is left alone, and what the operation throws */
-  async run<T> (operation: () => Promise<T>): Promise<T> { return await this.#breaker.execute(operation) }
+  /** Tries operations again that are `Repeatable`. Default: nothing is. */
+  retry?: Retry | undefined
+  /** Which outages pass, and what became of the operation then. Default: none does. */
+  passing?: (error: unknown) => Passing | undefined
+  /** Whether there is a connection to try again over: until then nothing is. Default: always. */
+  isConnected?: () => boolean
+  /** Has each try wait for its turn: nobody has one while it pauses. Default: there are no turns. */
+  admit?: <T>(work: () => Promise<T>) => Promise<T>
 }
 
 /**
- * What stands between this process and something that may be slow, down or hung: a deadline for each try, retries where they are
- * asked for, and a circuit breaker.
+ * What stands between this process and something that may be slow, down or hung: a deadline for each operation, retries within it where
+ * they are asked for, and a circuit breaker.
  */
 export class Resilience {
-  #breaker: Breaker
-  #retry
-  #isOutage
-  #isTransient
+  readonly #breaker: Breaker
+  readonly #options: ResilienceOptions
   /** When the other side last answered anything, on the clock of `performance`. */
   #answeredAt = -Infinity
 
-  constructor ({ retry, isTransient, ...options }: ResilienceOptions) {
-    this.#isOutage = options.isOutage
-    this.#isTransient = isTransient ?? options.isOutage
+  constructor (options: ResilienceOptions) {
+    this.#options = options
     this.#breaker = new Breaker(options)
-    this.#retry = retry
   }
 
   get state (): BreakerState { return this.#breaker.state }
 
   /**
-   * @param deadline milliseconds for each try, counted from the last answer to any operation: a server that works through a thousand
-   * of them is not hung. At most four times as many in all.
+   * @param deadline milliseconds for the operation with all its tries, from when its turn came; those of the first try are counted from the last answer to any
+   * operation: a server that works through a thousand of them is not hung. At most four times as many in all.
+   * @param repeatable default: the operation is not tried again
    * @throws DeadlineError when it passed, an error for which `isRefusal` holds when the breaker was open, and what the operation throws
    */
-  async run<T> (operation: () => Promise<T>, deadline: number): Promise<T> {
-    const once = async (): Promise<T> => await this.#breaker.run(async () => await this.#once(operation, deadline))
-    if (this.#retry === undefined) return await once()
-    return await this.#retry.run(once, { judge: (error) => !isRefusal(error) && this.#isTransient(error) ? 'lost' : 'final' })
+  async run<T> (operation: () => Promise<T>, deadline: number, repeatable?: Repeatable): Promise<T> {
+    const { retry, admit } = this.#options
+    let isTrial = false
+    let begun = 0
+    const first = async (): Promise<T> => {
+      if (this.#breaker.state !== 'closed') isTrial = await this.#breaker.enter()
+      begun = performance.now()
+      return await this.#try(operation, deadline, WHILE_ANSWERING)
+    }
+    try {
+      const result = await (admit === undefined ? first() : admit(first))
+      this.#breaker.succeeded(isTrial)
+      retry?.budget.succeeded()
+      return result
+    } catch (error) {
+      if (isRefusal(error)) throw error
+      if (retry === undefined || repeatable === undefined || isTrial) return this.#fail(error, isTrial, begun)
+      return await this.#again(error, begun, operation, deadline, retry, repeatable)
+    }
   }
 
-  async #once<T> (operation: () => Promise<T>, deadline: number): Promise<T> {
+  /** Goes on after a first try that failed. */
+  async #again<T> (failure: unknown, begun: number, operation: () => Promise<T>, deadline: number, retry: Retry, repeatable: Repeatable): Promise<T> {
+    const { admit = atOnce, isConnected = () => true } = this.#options
+    const end = begun + deadline
+    const further = async (): Promise<T> => {
+      const left = end - performance.now()
+      // It may have waited for its turn meanwhile.
+      if (this.#breaker.state !== 'closed' || repeatable.isOvertaken?.() === true || left <= 0) throw failure
+      return await this.#try(operation, left, 1)
+    }
+    try {
+      const result = await retry.resume(failure, begun, async () => {
+        if (!isConnected()) throw NOT_CONNECTED
+        return await admit(further)
+      }, { judge: (error) => this.#judge(error, repeatable), deadline })
+      this.#breaker.succeeded(false)
+      return result
+    } catch (error) {
+      return this.#fail(error === NOT_CONNECTED ? failure : error, false, begun)
+    }
+  }
+
+  #judge (error: unknown, { isIdempotent, isOvertaken }: Repeatable): Verdict {
+    const { isOutage, passing } = this.#options
+    const kind = error === NOT_CONNECTED ? 'unsent' : passing?.(error)
+    if (kind === undefined) return isOutage(error) ? 'final' : 'answer'
+    if ((kind === 'lost' && !isIdempotent) || isOvertaken?.() === true) return 'final'
+    if (this.#breaker.state !== 'closed') return 'denied'
+    return kind === 'unsent' ? 'unsent' : 'lost'
+  }
+
+  #fail (error: unknown, isTrial: boolean, begun: number): never {
+    const { isOutage, passing } = this.#options
+    if (isOutage(error)) this.#breaker.failed(isTrial, passing?.(error) === 'lost' ? begun : Infinity)
+    else if (isTrial) this.#breaker.succeeded(true)
+    throw error
+  }
+
+  async #try<T> (operation: () => Promise<T>, deadline: number, whileAnswering: number): Promise<T> {
     const begun = performance.now()
     try {
       const result = await withDeadline(operation(), deadline, () => {
-        const end = Math.min(Math.max(begun, this.#answeredAt) + deadline, begun + WHILE_ANSWERING * deadline)
+        const end = Math.min(Math.max(begun, this.#answeredAt) + deadline, begun + whileAnswering * deadline)
         return end - performance.now()
       })
       this.#answeredAt = performance.now()
       return result
     } catch (error) {
-      if (!this.#isOutage(error)) this.#answeredAt = performance.now()
+      if (!this.#options.isOutage(error)) this.#answeredAt = performance.now()
       throw error
     }
   }
 }
 
-/** Whether the breaker refused the operation, which has not begun then. */
-export const isRefusal = (error: unknown): boolean => error instanceof BrokenCircuitError
+/** Nothing is sent without a connection. */
+const NOT_CONNECTED = new Error('There is no connection')
 
-/** For a gauge: 0 closed, 1 half-open, 2 open. */
-export const breakerLevel = (state: BreakerState): number => state === 'closed' ? 0 : state === 'half-open' ? 1 : 2
+const atOnce = async <T>(work: () => Promise<T>): Promise<T> => await work()

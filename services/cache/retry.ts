@@ -16,18 +16,20 @@ export interface RetryPolicy {
 export const DEFAULT_POLICY: Readonly<RetryPolicy> = Object.freeze({ attempts: 4, baseDelay: 50, maxDelay: 2000, deadline: 5000 })
 
 /**
- * What an error means for another attempt. `lost`: the other side could not be reached, or was lost, and nothing was done. `conflict`: it
- * answered that something else stood in the way just now. `throttled`: it has too much to do, and is left alone for a part of the pause at
- * least. `final`: trying again would bring the same, or do it twice. `answer`: no failure of the other side at all.
+ * What an error means for another attempt. `lost`: the other side could not be reached, or was lost, and nothing was done. `unsent`: there
+ * is no connection, which the caller's own client knows: looking again costs the other side nothing, so that this is no attempt, and free.
+ * `conflict`: it answered that something else stood in the way just now. `throttled`: it has too much to do, and is left alone for a part
+ * of the pause at least. `denied`: another attempt is not to be made just now. `final`: trying again would bring the same, or do it twice.
+ * `answer`: no failure of the other side at all.
  */
-export type Verdict = 'lost' | 'conflict' | 'throttled' | 'final' | 'answer'
+export type Verdict = 'lost' | 'unsent' | 'conflict' | 'throttled' | 'denied' | 'final' | 'answer'
 
-/** What became of retries: `failed` are attempts after the first; `denied` by the budget, `expired` by the deadline, `cancelled` by the caller. */
+/** What became of retries: `failed` are attempts after the first; `denied` by the budget or a breaker, `expired` by the deadline, `cancelled` by the caller. */
 export type RetryOutcome = 'succeeded' | 'failed' | 'denied' | 'expired' | 'cancelled'
 export const RETRY_OUTCOMES = ['succeeded', 'failed', 'denied', 'expired', 'cancelled'] as const satisfies RetryOutcome[]
 
 /** A conflict is answered quickly, by a server that works. */
-const PRICES = { lost: 1, throttled: 1, conflict: 0.2 }
+const PRICES = { lost: 1, unsent: 0, throttled: 1, conflict: 0.2 }
 
 export interface RetryOptions {
   /** What is asked: for logs and metrics. */
@@ -79,25 +81,49 @@ export class Retry {
   }
 
   /** @param operation gets the milliseconds that are left to it, and which attempt this is, from 1 on */
-  async run<T> (operation: (left: number, attempt: number) => Promise<T>, { judge, signal, deadline, attempts }: RunOptions): Promise<T> {
-    const { now } = this.#options
-    const begun = now()
+  async run<T> (operation: (left: number, attempt: number) => Promise<T>, options: RunOptions): Promise<T> {
+    options.signal?.throwIfAborted()
+    const begun = this.#options.now()
+    let result: T
+    try {
+      result = await operation(Math.min(options.deadline ?? Infinity, this.policy.deadline), 1)
+    } catch (error) {
+      return await this.resume(error, begun, operation, options)
+    }
+    this.budget.succeeded()
+    return result
+  }
+
+  /**
+   * Goes on after a first attempt that failed: for who makes that one by itself, since most need no other.
+   * @param begun when that was begun, by the clock `now`
+   */
+  async resume<T> (
+    failure: unknown, begun: number, operation: (left: number, attempt: number) => Promise<T>, { judge, signal, deadline, attempts = Infinity }: RunOptions
+  ): Promise<T> {
+    const { now, onRetry } = this.#options
     const allowed = Math.min(deadline ?? Infinity, this.policy.deadline)
-    for (let attempt = 1; ; attempt++) {
+    let error = failure
+    let isFirst = true
+    for (let attempt = 1; ;) {
+      const verdict = judge(error)
+      if (!isFirst && verdict !== 'unsent' && verdict !== 'denied') this.counts[verdict === 'answer' ? 'succeeded' : 'failed']++
+      if (verdict === 'answer') throw error
+      const pause = this.#pauseAfter(verdict, attempt, allowed - (now() - begun), Math.min(attempts, this.policy.attempts))
+      // Where there is no connection, everybody looks again, and the connection itself tells of that.
+      if (verdict !== 'unsent' && (attempt > 1 || pause !== undefined)) onRetry(error, attempt, pause)
+      if (pause === undefined) throw error
+      await this.#wait(pause, signal)
       signal?.throwIfAborted()
+      if (verdict !== 'unsent') attempt++
+      isFirst = false
       try {
         const result = await operation(Math.max(0, allowed - (now() - begun)), attempt)
         this.budget.succeeded()
-        if (attempt > 1) this.counts.succeeded++
+        this.counts.succeeded++
         return result
-      } catch (error) {
-        const verdict = judge(error)
-        if (attempt > 1) this.counts[verdict === 'answer' ? 'succeeded' : 'failed']++
-        if (verdict === 'answer') throw error
-        const pause = this.#pauseAfter(verdict, attempt, allowed - (now() - begun), Math.min(attempts ?? Infinity, this.policy.attempts))
-        if (attempt > 1 || pause !== undefined) this.#options.onRetry(error, attempt, pause)
-        if (pause === undefined) throw error
-        await this.#wait(pause, signal)
+      } catch (again) {
+        error = again
       }
     }
   }
@@ -105,7 +131,11 @@ export class Retry {
   /** Milliseconds until the next attempt; undefined when there is none. */
   #pauseAfter (verdict: Exclude<Verdict, 'answer'>, attempt: number, left: number, attempts: number): number | undefined {
     if (verdict === 'final' || attempt >= attempts) return undefined
-    const pause = pauseBefore(attempt, this.policy, this.#options.random(), verdict === 'throttled')
+    if (verdict === 'denied') {
+      this.counts.denied++
+      return undefined
+    }
+    const pause = pauseBefore(verdict === 'unsent' ? 1 : attempt, this.policy, this.#options.random(), verdict === 'throttled')
     if (pause >= left) {
       this.counts.expired++
       return undefined

@@ -60,7 +60,7 @@ export async function openSharedCache (owner: Owner, url: string, options: Share
 async function openRedis (url: string, deadline = 0): Promise<Redis> {
   const client = new Redis(url, {
     commandTimeout: Math.max(1000, deadline),
-    maxRetriesPerRequest: 1,
+    maxRetriesPerRequest: 0,
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     enableAutoPipelining: true,

@@ -1,5 +1,5 @@
 import { BackendFullError, BackendUnavailableError } from '../errors.js'
-import { type BreakerState, isRefusal, Resilience, type ResilienceOptions } from '../resilience.js'
+import { type BreakerState, isRefusal, type Repeatable, Resilience, type ResilienceOptions } from '../resilience.js'
 
 export interface GuardOptions extends ResilienceOptions {
   /** Of the backend. */
@@ -23,11 +23,14 @@ export class Guard {
   /** `closed` is the good state; `open` leaves the server alone for a second. */
   get state (): BreakerState { return this.#resilience.state }
 
-  /** @throws BackendUnavailableError · BackendFullError, and what else the operation throws */
-  async run<T> (operation: () => Promise<T>, deadline: number): Promise<T> {
+  /**
+   * @param repeatable whether it may be tried again within the deadline; default: it may not
+   * @throws BackendUnavailableError · BackendFullError, and what else the operation throws
+   */
+  async run<T> (operation: () => Promise<T>, deadline: number, repeatable?: Repeatable): Promise<T> {
     const { name, away, isOutage, isFull } = this.#options
     try {
-      return await this.#resilience.run(operation, deadline)
+      return await this.#resilience.run(operation, deadline, repeatable)
     } catch (error) {
       if (error instanceof Error && isFull(error)) throw new BackendFullError(name)
       if (isRefusal(error) || isOutage(error)) throw new BackendUnavailableError(away)

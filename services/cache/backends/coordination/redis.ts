@@ -2,14 +2,15 @@ import type { Cluster, Redis } from 'ioredis'
 import { randomBytes } from 'node:crypto'
 import type { Now } from '../../clock.js'
 import type { Invalidation } from '../../ledger.js'
-import type { BreakerState } from '../../resilience.js'
+import { type BreakerState, ONCE, IDEMPOTENT, type Repeatable } from '../../resilience.js'
+import type { Retry } from '../../retry.js'
 import type { ChangeListener, InForce } from '../backend.js'
 import type { Announcement } from '../follower.js'
 import { Guard } from '../guard.js'
 import { fieldsOf, invalidationOf } from '../invalidation-fields.js'
 import { parsed } from '../parsed.js'
 import { ChannelFollower } from '../redis/channel-follower.js'
-import { isFull, isOutage } from '../redis/faults.js'
+import { isFull, isOutage, passing } from '../redis/faults.js'
 import { RedisLeases } from '../redis/leases.js'
 import type { BegunChange, Coordination, Place } from './coordination.js'
 import { orderScripts, type OrderScripted } from './redis-scripts.js'
@@ -27,6 +28,8 @@ export interface RedisCoordinationOptions {
   now: Now
   /** Milliseconds that an operation may take. Default 200. */
   deadline?: number
+  /** As for `RedisBackend`, to which it is the same server. */
+  retry?: Retry | undefined
 }
 
 /** The order of another server's entries, kept in Redis. */
@@ -40,10 +43,16 @@ export class RedisCoordination implements Coordination {
   #following: ChannelFollower
   #place: Place | undefined
   #placing: Promise<Place> | undefined
-  #forget = (): void => { this.#place = undefined }
+  /** How many connections were lost. */
+  #losses = 0
+  #forget = (): void => {
+    this.#place = undefined
+    this.#losses++
+  }
+
   #guard: Guard
 
-  constructor ({ client, name, prefix, now, deadline = DEADLINE }: RedisCoordinationOptions) {
+  constructor ({ client, name, prefix, now, deadline = DEADLINE, retry }: RedisCoordinationOptions) {
     for (const [script, definition] of Object.entries(orderScripts)) if (!(script in client)) client.defineCommand(script, definition)
     // A cluster's client has the same commands.
     this.#client = client as Redis & OrderScripted
@@ -51,7 +60,7 @@ export class RedisCoordination implements Coordination {
     this.#now = now
     this.#deadline = deadline
     this.#following = new ChannelFollower(client, this.#channel)
-    this.#guard = new Guard({ name, away: AWAY, isOutage, isFull })
+    this.#guard = new Guard({ name, away: AWAY, isOutage, isFull, retry, passing, isConnected: () => client.status === 'ready' })
     // What answers over the next connection may be another server: it has to be asked for its epoch before anything else.
     client.on('close', this.#forget)
     this.leases = new RedisLeases({
@@ -59,7 +68,7 @@ export class RedisCoordination implements Coordination {
       names: { counter: this.#counter, channel: this.#channel, lease: (namespace, key) => this.#lease(namespace, key) },
       run: async (command) => {
         await this.place()
-        return await this.#run(command)
+        return await this.#placed(command, ONCE)
       },
       stamp: async () => (await this.stamp()).stamp,
       released: (namespace, key) => `0 ${announcement(this.#source, { n: namespace, r: key })}`
@@ -76,11 +85,12 @@ export class RedisCoordination implements Coordination {
     return await this.#placing
   }
 
-  async stamp (): Promise<Place> { return await this.#pulse(0) }
+  async stamp (): Promise<Place> { return await this.#pulse(0, IDEMPOTENT) }
 
   async begin ({ id, namespace, key }: BegunChange): Promise<Place> {
     await this.place()
-    return await this.#ask(() => this.#client.larderOrderBegin(this.#counter, this.#ledger, this.#begun, id, JSON.stringify([namespace, key])))
+    const change = JSON.stringify([namespace, key])
+    return await this.#ask(() => this.#client.larderOrderBegin(this.#counter, this.#ledger, this.#begun, id, change), IDEMPOTENT, this.#losses)
   }
 
   async announce (namespace: string, key: string, id = ''): Promise<number> { return await this.#announce(this.#source, namespace, key, id) }
@@ -102,9 +112,15 @@ export class RedisCoordination implements Coordination {
 
   async invalidate (namespace: string, what: Invalidation): Promise<number> {
     await this.place()
-    return await this.#run(() => this.#client.larderOrderInvalidate(
-      this.#counter, this.#ledger, this.#channel, announcement(this.#source, { n: namespace, i: what }), ...fieldsOf(namespace, what))).catch((error: unknown) => {
-      // It may be carried out later: then it has to be heard here too.
+    let isSent = false
+    // As in `RedisBackend`, it may be done twice.
+    return await this.#placed(() => {
+      // What was sent and not answered may be carried out later: then it has to be heard here too.
+      if (isSent) this.#source = newSource()
+      isSent = true
+      return this.#client.larderOrderInvalidate(
+        this.#counter, this.#ledger, this.#channel, announcement(this.#source, { n: namespace, i: what }), ...fieldsOf(namespace, what))
+    }, IDEMPOTENT).catch((error: unknown) => {
       this.#source = newSource()
       throw error
     })
@@ -112,7 +128,7 @@ export class RedisCoordination implements Coordination {
 
   async inForce (): Promise<InForce[]> {
     await this.place()
-    const fields = await this.#run(() => this.#client.hgetall(this.#ledger))
+    const fields = await this.#run(() => this.#client.hgetall(this.#ledger), IDEMPOTENT)
     return Object.entries(fields).flatMap(([field, stamp]) => invalidationOf(field, Number(stamp)) ?? [])
   }
 
@@ -134,26 +150,45 @@ export class RedisCoordination implements Coordination {
     this.#client.off('close', this.#forget)
   }
 
-  async #pulse (heard: number): Promise<Place> {
-    return await this.#ask(() => this.#client.larderOrderPlace(this.#counter, this.#ledger, heard))
+  async #pulse (heard: number, repeatable?: Repeatable): Promise<Place> {
+    return await this.#ask(() => this.#client.larderOrderPlace(this.#counter, this.#ledger, heard), repeatable)
   }
 
   async #announce (source: string, namespace: string, key: string, id: string): Promise<number> {
     await this.place()
-    return await this.#run(() => this.#client.larderOrderAnnounce(
-      this.#counter, this.#ledger, this.#begun, this.#lease(namespace, key), id, this.#channel, announcement(source, { n: namespace, k: key })))
+    // Twice is two announcements of one change, of which the later one tells as much.
+    return await this.#placed(() => this.#client.larderOrderAnnounce(
+      this.#counter, this.#ledger, this.#begun, this.#lease(namespace, key), id, this.#channel, announcement(source, { n: namespace, k: key })), IDEMPOTENT)
   }
 
-  async #ask (question: () => Promise<[string, string, string]>): Promise<Place> {
-    const asked = this.#now()
-    const [stamp, epoch, time] = await this.#run(question)
+  async #ask (question: () => Promise<[string, string, string]>, repeatable?: Repeatable, losses = Infinity): Promise<Place> {
+    let asked = this.#now()
+    const [stamp, epoch, time] = await this.#run(() => {
+      asked = this.#now()
+      this.#placeAgain(losses)
+      return question()
+    }, repeatable)
     // The answer was made about half way between question and answer.
     const place = { stamp: Number(stamp), epoch, skew: Number(time) - (asked + this.#now()) / 2 }
     if (this.#client.status === 'ready') this.#place = place
     return place
   }
 
-  async #run<T> (command: () => Promise<T>): Promise<T> { return await this.#guard.run(command, this.#deadline) }
+  /** A command that follows the place. */
+  async #placed<T> (command: () => Promise<T>, repeatable: Repeatable): Promise<T> {
+    const losses = this.#losses
+    return await this.#run(() => {
+      this.#placeAgain(losses)
+      return command()
+    }, repeatable)
+  }
+
+  /** Another connection than before may lead to another server, which has to be asked for its epoch first: it answers in order. */
+  #placeAgain (losses: number): void {
+    if (this.#losses > losses) this.#client.larderOrderPlace(this.#counter, this.#ledger, 0).catch(() => {}) // what follows tells of the fault
+  }
+
+  async #run<T> (command: () => Promise<T>, repeatable?: Repeatable): Promise<T> { return await this.#guard.run(command, this.#deadline, repeatable) }
 
   get #counter (): string { return `${this.#prefix}:counter` }
   get #ledger (): string { return `${this.#prefix}:ledger` }

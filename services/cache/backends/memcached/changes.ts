@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks'
 import { BackendUnavailableError } from '../../errors.js'
 import { isOutage as isAway, type OnFault } from '../../faults.js'
 import { nameOf } from '../../in-flight.js'
+import { ONCE, IDEMPOTENT } from '../../resilience.js'
 import type { WriteOutcome } from '../backend.js'
 import type { BegunChange, Place } from '../coordination/coordination.js'
 import { Sequences, Turns } from '../turns.js'
@@ -99,8 +100,8 @@ export class Changes {
   async #act (name: ItemName, item: Item | undefined, act: Plan['act']): Promise<boolean> {
     if (act === 'leave') return true
     const { client } = this.#items
-    if (act === 'remove') return item === undefined || await this.#items.run(async () => await client.remove(name, item))
-    return await this.#items.run(async () => await client.store(name, act, item))
+    if (act === 'remove') return item === undefined || await this.#items.run(async () => await client.remove(name, item), ONCE)
+    return await this.#items.run(async () => await client.store(name, act, item), ONCE)
   }
 
   #cancel ({ id }: BegunChange): void {
@@ -132,7 +133,7 @@ export class Changes {
     const { client, coordination } = this.#items
     const name = this.#items.names(await coordination.place()).of(namespace, key)
     for (let tries = 0; tries < TRIES; tries++) {
-      const item = await this.#items.run(async () => await client.get(name, { ttl: true }))
+      const item = await this.#items.run(async () => await client.get(name, { ttl: true }), IDEMPOTENT)
       const { value = Buffer.alloc(0), flags = 0, ttl = CLAIM_TIME } = item ?? {}
       if (await this.#act(name, item, { value, flags, expiry: client.expiry(ttl * 1000) })) return
     }

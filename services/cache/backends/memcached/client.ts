@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks'
 import { withDeadline } from '../../deadline.js'
 import { type Address, Connection } from './connection.js'
 import { Dump } from './dump.js'
-import { ConnectionLostError, ProtocolError, RefusedError } from './faults.js'
+import { NotConnectedError, ProtocolError, RefusedError } from './faults.js'
 import type { ItemName } from './names.js'
 import type { Reply } from './replies.js'
 
@@ -250,7 +250,7 @@ export class MemcachedClient {
     ...pieces: (string | Buffer)[]
   ): Promise<Answer> {
     const connection = this.#connection
-    if (connection === undefined || !this.#isReady) throw new ConnectionLostError('There is no connection')
+    if (connection === undefined || !this.#isReady) throw new NotConnectedError('There is no connection')
     return await new Promise<Answer>((resolve, reject) => { connection.send(request(resolve, reject), ...pieces) })
   }
 

@@ -1,11 +1,12 @@
 import type { Now } from '../../clock.js'
 import { prefixLength } from '../../record.js'
 import type { Facts, RecordFormat } from '../../record-format.js'
-import type { BreakerState } from '../../resilience.js'
+import { type BreakerState, IDEMPOTENT, type Repeatable } from '../../resilience.js'
+import type { Retry } from '../../retry.js'
 import type { Coordination, Place } from '../coordination/coordination.js'
 import { Guard } from '../guard.js'
 import type { Item, MemcachedClient } from './client.js'
-import { isFull, isOutage, isTooLarge } from './faults.js'
+import { isFull, isOutage, isTooLarge, passing } from './faults.js'
 import { ItemTooLargeError } from './item-too-large.js'
 import { unframe } from './items.js'
 import { type ItemName, ItemNames } from './names.js'
@@ -26,6 +27,8 @@ export interface ItemAccessOptions {
   format: RecordFormat
   /** Milliseconds that an operation may take. */
   deadline: number
+  /** Tries again, within the deadline, what failed for a passing reason. */
+  retry: Retry | undefined
 }
 
 /** The items of one cache: their names in the epoch that it is, what is in them, and operations on them in time. */
@@ -37,15 +40,16 @@ export class ItemAccess {
   #prefix: string
   #deadline: number
   #named: { epoch: string, names: ItemNames } | undefined
-  #guard = new Guard({ name: 'memcached', away: AWAY, isOutage, isFull })
+  #guard: Guard
 
-  constructor ({ client, coordination, now, prefix, format, deadline }: ItemAccessOptions) {
+  constructor ({ client, coordination, now, prefix, format, deadline, retry }: ItemAccessOptions) {
     this.client = client
     this.coordination = coordination
     this.now = now
     this.format = format
     this.#prefix = prefix
     this.#deadline = deadline
+    this.#guard = new Guard({ name: 'memcached', away: AWAY, isOutage, isFull, retry, passing, isConnected: () => client.isReady })
   }
 
   /** Of memcached, or of the coordinator when that is in the worse state. */
@@ -56,17 +60,20 @@ export class ItemAccess {
     return this.#named.names
   }
 
-  /** @throws BackendUnavailableError · BackendFullError · ItemTooLargeError */
-  async run<T> (operation: () => Promise<T>, factor = 1): Promise<T> {
+  /**
+   * @param repeatable default: the operation is not tried again
+   * @throws BackendUnavailableError · BackendFullError · ItemTooLargeError
+   */
+  async run<T> (operation: () => Promise<T>, repeatable?: Repeatable, factor = 1): Promise<T> {
     try {
-      return await this.#guard.run(operation, factor * this.#deadline)
+      return await this.#guard.run(operation, factor * this.#deadline, repeatable)
     } catch (error) {
       // Larger than the server said that it takes.
       throw isTooLarge(error) ? new ItemTooLargeError(this.client.itemSize, this.client.itemSize) : error
     }
   }
 
-  async item (name: ItemName): Promise<Item | undefined> { return await this.run(async () => await this.client.get(name)) }
+  async item (name: ItemName): Promise<Item | undefined> { return await this.run(async () => await this.client.get(name), IDEMPOTENT) }
 
   live (namespace: string, key: string, item: Item | undefined, { skew }: Place): Live | undefined {
     const stored = item === undefined ? undefined : unframe(item)

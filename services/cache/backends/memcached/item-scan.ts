@@ -8,6 +8,7 @@ import { CONTENDED, TRIES } from './changes.js'
 import type { Seen } from './client.js'
 import type { DumpedItem } from './dump.js'
 import { isOutage } from './faults.js'
+import { IDEMPOTENT } from '../../resilience.js'
 import { AWAY, type ItemAccess, SCAN_FACTOR } from './item-access.js'
 import { unframe } from './items.js'
 import type { ItemName, ItemNames } from './names.js'
@@ -39,7 +40,7 @@ export class ItemScan {
     const { client, coordination } = this.#items
     const place = await coordination.place()
     const names = this.#items.names(place)
-    const dump = await this.#items.run(async () => await client.dump(names.beginning(namespace)), SCAN_FACTOR)
+    const dump = await this.#items.run(async () => await client.dump(names.beginning(namespace)), IDEMPOTENT, SCAN_FACTOR)
     try {
       for await (const items of dump.portions(PORTION, PORTION_BYTES)) {
         const found = await this.#scanned(items, names, place)
@@ -58,7 +59,7 @@ export class ItemScan {
     const counted: ScannedEntry[] = []
     for (let from = 0; from < entries.length; from += PORTION) {
       const portion = entries.slice(from, from + PORTION)
-      const reads = await this.#items.run(async () => await client.getMany(portion.map(({ key }) => names.of(namespace, key, 'reads'))), SCAN_FACTOR)
+      const reads = await this.#items.run(async () => await client.getMany(portion.map(({ key }) => names.of(namespace, key, 'reads'))), IDEMPOTENT, SCAN_FACTOR)
       counted.push(...portion.map((entry, at) => withReads(entry, reads[at], place)))
     }
     return counted
@@ -73,7 +74,7 @@ export class ItemScan {
       for (let tries = 0; left.length > 0; tries++) {
         if (tries === TRIES) throw new BackendUnavailableError(CONTENDED)
         const found = await this.#whereabouts(namespace, left, tries === 0)
-        const gone = await this.#items.run(async () => await Promise.all(found.map(async ({ name, seen }) => await client.remove(name, seen))), SCAN_FACTOR)
+        const gone = await this.#items.run(async () => await Promise.all(found.map(async ({ name, seen }) => await client.remove(name, seen))), undefined, SCAN_FACTOR)
         count += gone.filter((isGone) => isGone).length
         left = found.flatMap(({ entry }, at) => gone[at] === true ? [] : [entry])
       }
@@ -84,7 +85,7 @@ export class ItemScan {
   async #scanned (items: DumpedItem[], names: ItemNames, place: Place): Promise<ScannedEntry[]> {
     const { client } = this.#items
     const parsed = items.flatMap(({ token }) => names.parse(token) ?? [])
-    const records = await this.#items.run(async () => await client.getMany(parsed.map(({ name }) => name)), SCAN_FACTOR)
+    const records = await this.#items.run(async () => await client.getMany(parsed.map(({ name }) => name)), IDEMPOTENT, SCAN_FACTOR)
     return parsed.flatMap(({ namespace, key, name }, at) => {
       const item = records[at]
       const itsKey = key ?? (item === undefined ? undefined : unframe(item)?.key)
@@ -117,7 +118,7 @@ export class ItemScan {
     const { client, coordination } = this.#items
     const place = await coordination.place()
     const names = others.map(({ key }) => this.#items.names(place).of(namespace, key))
-    const items = await this.#items.run(async () => await client.getMany(names), SCAN_FACTOR)
+    const items = await this.#items.run(async () => await client.getMany(names), IDEMPOTENT, SCAN_FACTOR)
     const read = others.flatMap((entry, at) => {
       const item = items[at]
       const isThere = item !== undefined && this.#items.live(namespace, entry.key, item, place)?.facts.version === entry.version

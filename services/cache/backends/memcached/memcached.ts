@@ -5,7 +5,8 @@ import { type OnFault, warnOfFault } from '../../faults.js'
 import type { Invalidation } from '../../ledger.js'
 import type { LeaseGiver } from '../../leases.js'
 import { type Facts, type PackedRecord, RecordFormat } from '../../record-format.js'
-import type { BreakerState } from '../../resilience.js'
+import { type BreakerState, IDEMPOTENT } from '../../resilience.js'
+import type { Retry } from '../../retry.js'
 import type { ChangeListener, Claim, InForce, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome } from '../backend.js'
 import type { Coordination, Place } from '../coordination/coordination.js'
 import { Changes, CLAIM_TIME } from './changes.js'
@@ -36,6 +37,8 @@ export interface MemcachedOptions {
   format?: RecordFormat
   /** Milliseconds that an operation may take. Default 200. A step of a pass over everything may take five times as long. */
   deadline?: number
+  /** Tries again, within the deadline, what failed for a passing reason. Default: nothing is tried again. */
+  retry?: Retry | undefined
   /** Is told of faults in work that nobody waits for. Default: a warning of the process. */
   onFault?: OnFault
 }
@@ -74,12 +77,12 @@ export class MemcachedBackend implements SharedBackend {
   #scan: ItemScan
   #reads: ReadCounts
 
-  constructor ({ client, coordination, now, prefix = 'larder', format = new RecordFormat(), deadline = DEADLINE, onFault = warnOfFault }: MemcachedOptions) {
+  constructor ({ client, coordination, now, prefix = 'larder', format = new RecordFormat(), deadline = DEADLINE, retry, onFault = warnOfFault }: MemcachedOptions) {
     this.#client = client
     this.coordination = coordination
     this.#now = now
     this.format = format
-    this.#items = new ItemAccess({ client, coordination, now, prefix, format, deadline })
+    this.#items = new ItemAccess({ client, coordination, now, prefix, format, deadline, retry })
     this.#changes = new Changes(this.#items, onFault)
     this.#scan = new ItemScan(this.#items)
     this.#reads = new ReadCounts(this.#items, onFault)
@@ -114,7 +117,7 @@ export class MemcachedBackend implements SharedBackend {
       const [, cas, of] = CLAIM_TOKEN.exec(token) ?? []
       return cas === undefined || of !== instance ? undefined : { token, ...this.#client.reclaim(name, cas) }
     }
-    const hold = await this.#items.run(async () => await this.#client.claim(name, CLAIM_TIME))
+    const hold = await this.#items.run(async () => await this.#client.claim(name, CLAIM_TIME), IDEMPOTENT)
     return { token: `${hold.cas}-${instance}`, ...hold }
   }
 
@@ -138,6 +141,7 @@ export class MemcachedBackend implements SharedBackend {
     const packed = await this.format.pack(entry, skew)
     const stored = this.#stored(claim.name, entry, packed)
     if (stored === undefined) throw this.#tooLarge(packed)
+    // A claim ends with its connection: there is no other try.
     if (!await this.#items.run(async () => await this.#client.store(claim.name, stored, claim))) return 'superseded'
     await this.coordination.announce(entry.namespace, entry.key)
     return written(entry.stamp, false, packed)
@@ -212,7 +216,7 @@ export class MemcachedBackend implements SharedBackend {
   async #entries (namespace: string, keys: readonly string[], place: Place): Promise<(StoredEntry | undefined)[]> {
     const names = this.#items.names(place)
     const items = await this.#items.run(async () => await this.#client.getMany(
-      [...keys.map((key) => names.of(namespace, key)), ...keys.map((key) => names.of(namespace, key, 'reads'))]))
+      [...keys.map((key) => names.of(namespace, key)), ...keys.map((key) => names.of(namespace, key, 'reads'))]), IDEMPOTENT)
     return await Promise.all(keys.map(async (key, at) => {
       const live = this.#items.live(namespace, key, items[at], place)
       const entry = live === undefined ? undefined : await this.format.unpack(namespace, key, live.record, place.skew)

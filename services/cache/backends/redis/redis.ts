@@ -9,7 +9,8 @@ import type { Limits } from '../../limits.js'
 import { checkQuotas } from '../../quotas.js'
 import { packTombstone, versionIn } from '../../record.js'
 import { type PackedRecord, RecordFormat } from '../../record-format.js'
-import type { BreakerState } from '../../resilience.js'
+import { type BreakerState, ONCE, IDEMPOTENT, type Repeatable } from '../../resilience.js'
+import type { Retry } from '../../retry.js'
 import { CountersByNamespace } from '../../statistics.js'
 import type { ChangeListener, InForce, ScannedEntry, SharedBackend, Usage, WriteCondition, WriteOutcome } from '../backend.js'
 import { checkStrategy } from '../capabilities.js'
@@ -18,10 +19,10 @@ import { Guard } from '../guard.js'
 import { Turns } from '../turns.js'
 import { fieldsOf, invalidationOf } from '../invalidation-fields.js'
 import { ReadReports, type Reads } from '../reads.js'
-import { SendingOrder } from '../sending-order.js'
+import { type Sending, SendingOrder } from '../sending-order.js'
 import { ChannelFollower } from './channel-follower.js'
 import { EntryScan } from './entry-scan.js'
-import { isFull, isOutage } from './faults.js'
+import { isFull, isOutage, passing } from './faults.js'
 import { IndexKeeper, indexStrategy, VICTIMS } from './index-keeper.js'
 import { Keyspace } from './keyspace.js'
 import { RedisLeases } from './leases.js'
@@ -39,7 +40,10 @@ const BREAK_AFTER = 5
 const AT_ONCE = 100
 
 export interface RedisOptions {
-  /** For commands: without an offline queue, and with a `commandTimeout` of some seconds, behind the shorter one here. Not closed here. */
+  /**
+   * For commands: without an offline queue, with `maxRetriesPerRequest: 0`, so that those on their way fail with their connection, and with a `commandTimeout` of
+   * some seconds, behind the shorter one here. Not closed here.
+   */
   client: Redis | Cluster
   /** Before every key and channel, `larder:app` for instance; for a cluster with a hash tag in it, `{larder:app}`. */
   prefix: string
@@ -50,6 +54,8 @@ export interface RedisOptions {
   deadline?: number
   /** Consecutive outages after which Redis is left alone for a second. Default 5. */
   breakAfter?: number
+  /** Tries again, within the deadline, what failed for a passing reason. Default: nothing is tried again. */
+  retry?: Retry | undefined
 }
 
 /**
@@ -65,6 +71,8 @@ export class RedisBackend implements SharedBackend {
   #keys: Keyspace
   #now: Now
   #order = new SendingOrder()
+  /** How many invalidations this process has asked for. */
+  #invalidations = 0
   #source = randomBytes(6).toString('hex')
   #following: ChannelFollower
   #listener: ChangeListener | undefined
@@ -82,7 +90,7 @@ export class RedisBackend implements SharedBackend {
   #index: IndexKeeper
   #evictions = new CountersByNamespace(() => ({ evictions: 0 }))
 
-  constructor ({ client, prefix, now, format = new RecordFormat(), deadline = DEADLINE, breakAfter = BREAK_AFTER }: RedisOptions) {
+  constructor ({ client, prefix, now, format = new RecordFormat(), deadline = DEADLINE, breakAfter = BREAK_AFTER, retry }: RedisOptions) {
     for (const [name, script] of Object.entries(scripts)) if (!(name in client)) client.defineCommand(name, script)
     // A cluster's client has the same commands.
     this.#client = client as Redis & Scripted
@@ -91,9 +99,20 @@ export class RedisBackend implements SharedBackend {
     this.#now = now
     this.format = format
     this.#deadline = deadline
-    this.#guard = new Guard({ name: this.name, away: AWAY, breakAfter, isOutage, isFull })
-    const steps = { client: this.#client, keys: this.#keys, run: async <T>(command: () => Promise<T>) => await this.#timed(command, SCAN_FACTOR) }
-    this.#scan = new EntryScan({ ...steps, facts: (namespace, key, head) => this.format.facts(namespace, key, head, this.#skew) })
+    this.#guard = new Guard({
+      name: this.name,
+      away: AWAY,
+      breakAfter,
+      isOutage,
+      isFull,
+      retry,
+      passing,
+      isConnected: () => client.status === 'ready',
+      admit: (work) => this.#turns.take(work)
+    })
+    const steps = { client: this.#client, keys: this.#keys, run: async <T>(command: () => Promise<T>) => await this.#timed(command, undefined, SCAN_FACTOR) }
+    const reads = { ...steps, run: async <T>(command: () => Promise<T>) => await this.#timed(command, IDEMPOTENT, SCAN_FACTOR) }
+    this.#scan = new EntryScan({ ...reads, facts: (namespace, key, head) => this.format.facts(namespace, key, head, this.#skew) })
     this.#index = new IndexKeeper({ ...steps, scan: this.#scan, source: this.#source, onEvicted: (gone) => { this.#drop(gone) } })
     this.leases = new RedisLeases({
       client: this.#client,
@@ -103,7 +122,8 @@ export class RedisBackend implements SharedBackend {
         entry: (namespace, key) => this.#keys.entry(namespace, key),
         lease: (namespace, key) => this.#keys.lease(namespace, key)
       },
-      run: async (command) => await this.#run(command),
+      // Who has a lease, is told by its answer: one that was given unheard would be waited for.
+      run: async (command) => await this.#run(command, ONCE),
       stamp: async () => await this.stamp(),
       released: (namespace, key) => `0 ${this.#announcement({ n: namespace, r: key })}`
     })
@@ -115,19 +135,19 @@ export class RedisBackend implements SharedBackend {
   get breaker (): BreakerState { return this.#guard.state }
 
   async get (namespace: string, key: string): Promise<StoredEntry | undefined> {
-    const record = await this.#timed(() => this.#client.getBuffer(this.#keys.entry(namespace, key)))
+    const record = await this.#timed(() => this.#client.getBuffer(this.#keys.entry(namespace, key)), IDEMPOTENT)
     return record === null ? undefined : await this.#unpack(namespace, key, record)
   }
 
   async getMany (namespace: string, keys: readonly string[]): Promise<(StoredEntry | undefined)[]> {
     if (keys.length === 0) return []
-    const records = await this.#timed(() => this.#client.mgetBuffer(keys.map((key) => this.#keys.entry(namespace, key))))
+    const records = await this.#timed(() => this.#client.mgetBuffer(keys.map((key) => this.#keys.entry(namespace, key))), IDEMPOTENT)
     return await Promise.all(records.map(async (record, at) => record === null ? undefined : await this.#unpack(namespace, keys[at] as string, record)))
   }
 
   async stamp (): Promise<number> {
-    const last = await this.#run(() => this.#client.hget(this.#keys.counter, 'n'))
-    return last === null ? (await this.#pulse()).stamp : Number(last)
+    const last = await this.#run(() => this.#client.hget(this.#keys.counter, 'n'), IDEMPOTENT)
+    return last === null ? (await this.#pulse(0, IDEMPOTENT)).stamp : Number(last)
   }
 
   async set (entry: StoredEntry, condition?: WriteCondition): Promise<WriteOutcome> {
@@ -143,22 +163,25 @@ export class RedisBackend implements SharedBackend {
   async delete (namespace: string, key: string, condition?: WriteCondition): Promise<WriteOutcome> {
     // Timed like a write, so that it does not overtake one.
     await this.#knowClock()
-    return await this.#order.take(nameOf(namespace, key), undefined, async () => await this.#delete(namespace, key, condition))
+    return await this.#order.take(nameOf(namespace, key), undefined,
+      async (_, sending) => await this.#delete(namespace, key, this.#unless(sending), condition))
   }
 
   async expire (namespace: string, key: string, version: number, expiresAt: number, goneAt: number): Promise<WriteOutcome> {
     await this.#knowClock()
     const { counter, index, channel } = this.#keys
     const times = Buffer.concat([double(expiresAt + this.#skew), double(goneAt + this.#skew)])
-    return outcome(await this.#order.take(nameOf(namespace, key), undefined, async () => await this.#run(() => this.#client.larderExpire(
+    return outcome(await this.#order.take(nameOf(namespace, key), undefined, async (_, sending) => await this.#run(() => this.#client.larderExpire(
       this.#keys.entry(namespace, key), counter, index, double(version), times, this.#lifetime(goneAt), channel,
-      this.#announcement({ n: namespace, k: key })))))
+      this.#announcement({ n: namespace, k: key })), this.#unless(sending))))
   }
 
   async invalidate (namespace: string, what: Invalidation): Promise<number> {
     const { counter, ledger, channel } = this.#keys
+    this.#invalidations++
+    // Twice it is in force from the second time on: what was written in between goes too, which an entry of a cache may at any time.
     return await this.#run(() => this.#client.larderInvalidate(
-      counter, ledger, channel, this.#announcement({ n: namespace, i: what }), ...fieldsOf(namespace, what)))
+      counter, ledger, channel, this.#announcement({ n: namespace, i: what }), ...fieldsOf(namespace, what)), IDEMPOTENT)
   }
 
   async withdraw (namespace: string, what: Invalidation, stamp: number): Promise<void> {
@@ -166,7 +189,7 @@ export class RedisBackend implements SharedBackend {
   }
 
   async inForce (): Promise<InForce[]> {
-    const [floor, ...fields] = await this.#run(() => this.#client.larderInForce(this.#keys.counter, this.#keys.ledger))
+    const [floor, ...fields] = await this.#run(() => this.#client.larderInForce(this.#keys.counter, this.#keys.ledger), IDEMPOTENT)
     this.#floor = Number(floor)
     const found: InForce[] = []
     for (let at = 0; at < fields.length; at += 2) {
@@ -185,7 +208,7 @@ export class RedisBackend implements SharedBackend {
 
   async discard (namespace: string, entries: readonly ScannedEntry[]): Promise<number> {
     const gone = await this.#run(() => Promise.all(
-      entries.map(({ key, version }) => this.#client.larderDiscard(this.#keys.entry(namespace, key), this.#keys.index, double(version)))), SCAN_FACTOR)
+      entries.map(({ key, version }) => this.#client.larderDiscard(this.#keys.entry(namespace, key), this.#keys.index, double(version)))), undefined, SCAN_FACTOR)
     return gone.reduce((sum, count) => sum + count, 0)
   }
 
@@ -240,26 +263,27 @@ export class RedisBackend implements SharedBackend {
   /** @throws BackendUnavailableError when Redis does not answer within the deadline */
   async ping (): Promise<void> { await this.#run(() => this.#client.ping()) }
 
-  async #delete (namespace: string, key: string, condition?: WriteCondition): Promise<WriteOutcome> {
+  async #delete (namespace: string, key: string, repeatable: Repeatable, condition?: WriteCondition): Promise<WriteOutcome> {
     const { counter, index, channel } = this.#keys
     const [kind, version] = conditionArguments(condition)
     return outcome(await this.#run(() => this.#client.larderDelete(
-      this.#keys.entry(namespace, key), counter, index, packTombstone(), TOMBSTONE_LIFETIME, kind, version, channel, this.#announcement({ n: namespace, k: key }))))
+      this.#keys.entry(namespace, key), counter, index, packTombstone(), TOMBSTONE_LIFETIME, kind, version, channel, this.#announcement({ n: namespace, k: key })), repeatable))
   }
 
   async #write (entry: StoredEntry, mode: WriteMode, condition?: WriteCondition): Promise<WriteOutcome> {
     checkStrategy(entry.strategy, this.name, this.#index.boundsOf(entry.namespace))
     await this.#knowClock()
     const packed = this.format.pack(entry, this.#skew)
-    return await this.#order.take(nameOf(entry.namespace, entry.key), packed, async (ready) => await this.#send(entry, ready, mode, condition))
+    return await this.#order.take(nameOf(entry.namespace, entry.key), packed,
+      async (ready, sending) => await this.#send(entry, ready, this.#unless(sending, mode !== 'set'), mode, condition))
   }
 
-  async #send (entry: StoredEntry, { record, size, storedLength }: PackedRecord, mode: WriteMode, condition?: WriteCondition): Promise<WriteOutcome> {
+  async #send (entry: StoredEntry, { record, size, storedLength }: PackedRecord, repeatable: Repeatable, mode: WriteMode, condition?: WriteCondition): Promise<WriteOutcome> {
     const { namespace, key, goneAt } = entry
     const { counter, index, channel } = this.#keys
     const refuse = async (refusal: Error): Promise<never> => {
       // What the origin held before must not stay either.
-      if (mode === 'replace') await this.#delete(namespace, key)
+      if (mode === 'replace') await this.#delete(namespace, key, ONCE)
       throw refusal
     }
     const refusal = this.#index.refusal(namespace, size)
@@ -269,7 +293,7 @@ export class RedisBackend implements SharedBackend {
       const [stamp, existed, gone, state] = await this.#run(() => this.#client.larderSet(
         this.#keys.entry(namespace, key), counter, index, record, this.#lifetime(goneAt), mode, entry.stamp,
         kind, version, channel, this.#announcement({ n: namespace, k: key }), packTombstone(), TOMBSTONE_LIFETIME,
-        size, indexStrategy(entry.strategy), this.#source, ...this.#index.limitArguments, VICTIMS, ...this.#index.quotaArguments(namespace)))
+        size, indexStrategy(entry.strategy), this.#source, ...this.#index.limitArguments, VICTIMS, ...this.#index.quotaArguments(namespace)), repeatable)
       this.#drop(gone)
       if (state === 'building') this.#index.noteBuilding()
       // As another process has set the quotas.
@@ -290,9 +314,12 @@ export class RedisBackend implements SharedBackend {
     }
   }
 
-  async #pulse (heard = 0): Promise<Pulse> {
-    const asked = this.#now()
-    const [stamp, epoch, time, floor] = await this.#run(() => this.#client.larderPulse(this.#keys.counter, this.#keys.ledger, heard))
+  async #pulse (heard = 0, repeatable?: Repeatable): Promise<Pulse> {
+    let asked = this.#now()
+    const [stamp, epoch, time, floor] = await this.#run(() => {
+      asked = this.#now()
+      return this.#client.larderPulse(this.#keys.counter, this.#keys.ledger, heard)
+    }, repeatable)
     // The answer was made about half way between question and answer.
     this.#skew = Number(time) - (asked + this.#now()) / 2
     this.#floor = Number(floor)
@@ -307,22 +334,31 @@ export class RedisBackend implements SharedBackend {
   }
 
   /** A command that deals in times has to know Redis' clock first. */
-  async #timed<T> (command: () => Promise<T>, factor = 1): Promise<T> {
+  async #timed<T> (command: () => Promise<T>, repeatable?: Repeatable, factor = 1): Promise<T> {
     await this.#knowClock()
-    return await this.#run(command, factor)
+    return await this.#run(command, repeatable, factor)
   }
 
   async #knowClock (): Promise<void> {
     if (this.#firstPulse === undefined) {
-      const first = this.#pulse()
+      const first = this.#pulse(0, IDEMPOTENT)
       this.#firstPulse = first
       first.catch(() => { this.#firstPulse = undefined })
     }
     await this.#firstPulse
   }
 
-  async #run<T> (command: () => Promise<T>, factor = 1): Promise<T> {
-    return await this.#turns.take(async () => await this.#guard.run(command, factor * this.#deadline))
+  async #run<T> (command: () => Promise<T>, repeatable?: Repeatable, factor = 1): Promise<T> {
+    return await this.#guard.run(command, factor * this.#deadline, repeatable)
+  }
+
+  /**
+   * A write, which is not tried again behind a later one of its key, or a later invalidation, of this process. Of one that comes from a
+   * load or a change of the origin (`isIdempotent`) Redis tells by its stamp what it must not follow, its own first try included.
+   */
+  #unless (sending: Sending, isIdempotent = false): Repeatable {
+    const before = this.#invalidations
+    return { isIdempotent, isOvertaken: () => sending.isOvertaken || this.#invalidations !== before }
   }
 
   async #unpack (namespace: string, key: string, record: Buffer): Promise<StoredEntry | undefined> {
@@ -332,7 +368,7 @@ export class RedisBackend implements SharedBackend {
 
   /** The version of an entry that is there and cannot be read: to callers it is absent, and the script cannot tell. */
   async #unreadable (namespace: string, key: string): Promise<number | undefined> {
-    const record = await this.#timed(() => this.#client.getBuffer(this.#keys.entry(namespace, key)))
+    const record = await this.#timed(() => this.#client.getBuffer(this.#keys.entry(namespace, key)), IDEMPOTENT)
     return record === null || await this.format.unpack(namespace, key, record, this.#skew) !== undefined ? undefined : versionIn(record)
   }
 
