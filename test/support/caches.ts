@@ -18,6 +18,7 @@ import { Cache } from '../../services/cache/cache.js'
 import { monotonicNow } from '../../services/cache/clock.js'
 import { DEFAULT_LIMITS, type Limits } from '../../services/cache/limits.js'
 import type { RecordFormat } from '../../services/cache/record-format.js'
+import type { Retry } from '../../services/cache/retry.js'
 import { SharedStore } from '../../services/cache/stores/shared-store.js'
 import { databaseUrl, memcachedUrl, type Owner, redisUrl } from './servers.js'
 
@@ -29,6 +30,10 @@ export interface SharedCacheOptions {
   /** Milliseconds that an operation on Redis may take; for tests that are about something else than its outages. */
   deadline?: number
   format?: RecordFormat
+  /** Tries again what failed for a passing reason. Default: nothing is tried again. */
+  retry?: Retry
+  /** Consecutive outages after which Redis is left alone. */
+  breakAfter?: number
 }
 
 export interface SharedCache {
@@ -44,8 +49,8 @@ export async function openSharedCache (owner: Owner, url: string, options: Share
   const fault = options.onFault === undefined ? {} : { onFault: options.onFault }
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
   const client = await openRedis(url, options.deadline)
-  const { deadline, format } = options
-  const backend = new RedisBackend({ client, prefix: 'larder:test', now, ...deadline === undefined ? {} : { deadline }, ...format === undefined ? {} : { format } })
+  const { deadline, format, retry, breakAfter } = options
+  const backend = new RedisBackend({ client, prefix: 'larder:test', now, ...deadline === undefined ? {} : { deadline }, ...format === undefined ? {} : { format }, retry, ...breakAfter === undefined ? {} : { breakAfter } })
   const store = new SharedStore({ backend, now, limits, ...retireAfter === undefined ? {} : { retireAfter }, ...fault })
   await store.open()
   const cache = new Cache({ store, now, limits, ...fault })
@@ -64,7 +69,7 @@ async function openRedis (url: string, deadline = 0): Promise<Redis> {
     enableOfflineQueue: false,
     autoResendUnfulfilledCommands: false,
     enableAutoPipelining: true,
-    retryStrategy: () => 50
+    retryStrategy: () => 20
   })
   client.on('error', () => {}) // outages are what some of these tests are about
   await new Promise((resolve) => client.once('ready', resolve))
@@ -123,15 +128,15 @@ export interface MemcachedCachesOptions {
 export async function startMemcachedCaches (owner: Owner, options: Partial<MemcachedCachesOptions> = {}): Promise<OpenCache<MemcachedBackend>> {
   const url = options.url ?? await memcachedUrl(owner)
   const over = options.over ?? { redis: await redisUrl(owner) }
-  return async (owner, { now = monotonicNow(), retireAfter, onFault, limits, deadline } = {}) => {
+  return async (owner, { now = monotonicNow(), retireAfter, onFault, limits, deadline, retry } = {}) => {
     const app = Fastify()
     owner.teardown(() => app.close())
-    const coordination = await openCoordination(app, over, now, deadline)
+    const coordination = await openCoordination(app, over, now, deadline, retry)
     const client = new MemcachedClient({ url, ...deadline === undefined ? {} : { patience: 2 * deadline } })
     app.addHook('onClose', async () => { client.close() })
     await client.ready(2000)
     const fault = onFault === undefined ? {} : { onFault }
-    const backend = new MemcachedBackend({ client, coordination, now, ...deadline === undefined ? {} : { deadline }, ...fault })
+    const backend = new MemcachedBackend({ client, coordination, now, retry, ...deadline === undefined ? {} : { deadline }, ...fault })
     const all = { ...DEFAULT_LIMITS, ...limits }
     const store = new SharedStore({ backend, now, limits: all, ...retireAfter === undefined ? {} : { retireAfter }, ...fault })
     await store.open()
@@ -141,11 +146,11 @@ export async function startMemcachedCaches (owner: Owner, options: Partial<Memca
   }
 }
 
-async function openCoordination (app: FastifyInstance, over: MemcachedCachesOptions['over'], now: () => number, deadline?: number): Promise<Coordination> {
+async function openCoordination (app: FastifyInstance, over: MemcachedCachesOptions['over'], now: () => number, deadline?: number, retries?: Retry): Promise<Coordination> {
   if ('redis' in over) {
     const redis = await openRedis(over.redis, deadline)
     app.addHook('onClose', async () => { redis.disconnect() })
-    return new RedisCoordination({ client: redis, name: 'memcached', prefix: 'larder:test', now, ...deadline === undefined ? {} : { deadline } })
+    return new RedisCoordination({ client: redis, name: 'memcached', prefix: 'larder:test', now, retry: retries, ...deadline === undefined ? {} : { deadline } })
   }
   const databaseUrl = over.database === '' ? undefined : over.database
   await app.register(metrics, { enabled: false })

@@ -4,12 +4,15 @@ import type { Owner } from './servers.js'
 
 /**
  * When a connection is cut: before the message is passed on, as soon as it is, or once the server has answered it (the answer is lost).
- * `hanging`: before, and the server does not learn of it.
+ * `halfway`: in the middle of the answer. `hanging`: before, and the server does not learn of it.
  */
-export type Moment = 'before' | 'during' | 'after' | 'hanging'
+export type Moment = 'before' | 'during' | 'after' | 'halfway' | 'hanging'
+
+/** How statements are told from what a client sends: PostgreSQL's, Redis' or memcached's way. */
+export type Protocol = 'postgres' | 'redis' | 'memcached'
 
 export interface Cut {
-  /** Of a query as PostgreSQL's clients send it, be it simple or parsed; of one that is prepared, its name. */
+  /** Of a query as PostgreSQL's clients send it, be it simple or parsed; of one that is prepared, its name. Of a command of Redis, its words; of memcached its line. */
   statement: RegExp
   moment: Moment
   /** Only in a transaction in which such a statement came before. */
@@ -34,24 +37,26 @@ export class Proxy {
   readonly #links = new Set<Link>()
   readonly #target: number
   readonly #server
+  readonly #protocol: Protocol
   #isDown = false
   #isSilent = false
   #latency = 0
   #cut: Cut | undefined
   #cuts = 0
 
-  private constructor (port: number, target: number, server: ReturnType<typeof createServer>) {
+  private constructor (port: number, target: number, server: ReturnType<typeof createServer>, protocol: Protocol) {
     this.port = port
     this.#target = target
     this.#server = server
+    this.#protocol = protocol
     server.on('connection', (client) => { this.#link(client) })
   }
 
-  static async start (owner: Owner, target: number): Promise<Proxy> {
+  static async start (owner: Owner, target: number, protocol: Protocol = 'postgres'): Promise<Proxy> {
     const server = createServer()
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
-    const proxy = new Proxy((server.address() as AddressInfo).port, target, server)
+    const proxy = new Proxy((server.address() as AddressInfo).port, target, server, protocol)
     owner.teardown(async () => {
       proxy.resetPeer()
       await new Promise((resolve) => { proxy.#server.close(resolve) })
@@ -100,11 +105,11 @@ export class Proxy {
     server.on('error', () => {})
     const link = { client, server }
     this.#links.add(link)
-    let isAnswerLost = false
+    let lost: Moment | undefined
     let transaction: string[] = []
     let isHanging = false
     let answered: (() => void) | undefined
-    const messages = new Messages()
+    const messages = PROTOCOLS[this.#protocol]()
     client.on('data', (data) => {
       if (this.#isSilent) return
       for (const statement of messages.statements(data)) {
@@ -127,8 +132,8 @@ export class Proxy {
           server.write(data, () => { end(link) })
           return
         }
-        if (moment === 'after') {
-          isAnswerLost = true
+        if (moment === 'after' || moment === 'halfway') {
+          lost = moment
           answered = cut?.then
         }
       }
@@ -136,7 +141,9 @@ export class Proxy {
     })
     server.on('data', (data) => {
       if (this.#isSilent) return
-      if (isAnswerLost) {
+      if (lost === 'halfway') {
+        client.write(data.subarray(0, Math.ceil(data.length / 2)), () => { end(link) })
+      } else if (lost !== undefined) {
         end(link)
         answered?.()
       } else if (this.#latency > 0) setTimeout(() => { client.write(data) }, this.#latency)
@@ -169,8 +176,10 @@ function end ({ client, server }: Link): void {
   server.destroy()
 }
 
-/** Reads the statements out of what a client of PostgreSQL sends. */
-class Messages {
+/** Reads the statements out of what a client sends. */
+interface Messages { statements (data: Buffer): string[] }
+
+class PostgresMessages implements Messages {
   #rest = Buffer.alloc(0)
   #isBegun = false
 
@@ -197,3 +206,65 @@ class Messages {
 }
 
 const textUntilNul = (body: Buffer, from: number): string => body.toString('utf8', from, body.indexOf(0, from))
+
+/** Commands of RESP: arrays of strings. */
+class RedisMessages implements Messages {
+  #rest = Buffer.alloc(0)
+
+  statements (data: Buffer): string[] {
+    const statements: string[] = []
+    this.#rest = Buffer.concat([this.#rest, data])
+    for (;;) {
+      const words = this.#words()
+      if (words === undefined) return statements
+      statements.push(words.join(' '))
+    }
+  }
+
+  /** The next command, once all of it is there. */
+  #words (): string[] | undefined {
+    let at = 0
+    const number = (): number => {
+      const end = this.#rest.indexOf('\r\n', at)
+      const found = end === -1 ? NaN : Number(this.#rest.toString('latin1', at + 1, end))
+      at = end + 2
+      return found
+    }
+    const words: string[] = []
+    const count = number()
+    if (Number.isNaN(count)) return undefined
+    while (words.length < count) {
+      const length = number()
+      if (Number.isNaN(length) || this.#rest.length < at + length + 2) return undefined
+      words.push(this.#rest.toString('latin1', at, at + length))
+      at += length + 2
+    }
+    this.#rest = this.#rest.subarray(at)
+    return words
+  }
+}
+
+/** Lines, those that store with as many bytes behind them as they say. */
+class MemcachedMessages implements Messages {
+  #rest = Buffer.alloc(0)
+
+  statements (data: Buffer): string[] {
+    const statements: string[] = []
+    this.#rest = Buffer.concat([this.#rest, data])
+    for (;;) {
+      const end = this.#rest.indexOf('\r\n')
+      const line = this.#rest.toString('latin1', 0, Math.max(0, end))
+      const length = /^ms \S+ (\d+)/.exec(line)?.[1]
+      const next = end + 2 + (length === undefined ? 0 : Number(length) + 2)
+      if (end === -1 || this.#rest.length < next) return statements
+      statements.push(line)
+      this.#rest = this.#rest.subarray(next)
+    }
+  }
+}
+
+const PROTOCOLS: Record<Protocol, () => Messages> = {
+  postgres: () => new PostgresMessages(),
+  redis: () => new RedisMessages(),
+  memcached: () => new MemcachedMessages()
+}

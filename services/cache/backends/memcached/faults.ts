@@ -3,13 +3,11 @@ import type { Passing } from '../../resilience.js'
 
 /** The connection is lost, or there is none. Whether what was sent has been carried out is not known. */
 export class ConnectionLostError extends Error {
-  override readonly name: string = 'ConnectionLostError'
+  override readonly name = 'ConnectionLostError'
 }
 
-/** There is no connection: nothing was sent. */
-export class NotConnectedError extends ConnectionLostError {
-  override readonly name = 'NotConnectedError'
-}
+/** There is none: nothing was sent. */
+export class NotConnectedError extends ConnectionLostError {}
 
 /** The server said something that is no answer to what it was asked: nothing that follows on this connection can be believed. */
 export class ProtocolError extends Error {

@@ -5,7 +5,8 @@ import type { Subscription } from '../follower.js'
 const RECONNECT_AFTER = 50
 
 const OPTIONS = {
-  autoResubscribe: true,
+  // `prove` does. The client's own subscribing is waited for by nobody: where it failed, that would end the process.
+  autoResubscribe: false,
   enableAutoPipelining: false,
   retryStrategy: (times: number) => Math.min(times * 50, 250)
 } satisfies Partial<RedisOptions>
