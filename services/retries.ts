@@ -44,7 +44,7 @@ export class Retries {
     return [...this.#all.values()].flatMap(({ dependency, counts, budget }): Sample[] => [
       ...RETRY_OUTCOMES.map((outcome): Sample => ({
         name: 'larder_retries_total',
-        help: 'Attempts after the first that succeeded or failed, and those that were not made: denied by the budget, expired with the deadline, cancelled with the request',
+        help: 'Attempts after the first that succeeded or failed, and those that were not made: denied by the budget or a breaker, expired with the deadline, cancelled with the request',
         type: 'counter',
         labels: { dependency, outcome },
         value: counts[outcome]
