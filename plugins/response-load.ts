@@ -4,7 +4,7 @@ import type { Call } from '../services/database.js'
 import { FaultAnsweredError, FaultOfCallerError, ForerunnerLeftError, isStatusForAll } from '../services/response-cache/faults.js'
 import type { ResponseStore } from '../services/response-cache/response-store.js'
 import { encodeResponse, type Head, NOT_SHARED } from '../services/response-cache/stored-response.js'
-import { graceFor, judge, type Keeping, type Refusal, textOf } from '../services/response-cache/storing.js'
+import { fieldNames, graceFor, judge, type Keeping, type Refusal, textOf } from '../services/response-cache/storing.js'
 import type { Asked } from './response-asked.js'
 import type { CachedRoute } from './response-cache.js'
 import { Capture, type Captured, LateAnswerError } from './response-capture.js'
@@ -14,7 +14,7 @@ const STALE_IF_ERROR = 60
 
 /** Of one connection or one answer, never of what is stored. */
 const NOT_STORED = new Set([
-  'age', 'cache-status', 'connection', 'content-length', 'date', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'set-cookie', 'te', 'trailer', 'transfer-encoding', 'upgrade'
+  'age', 'cache-status', 'connection', 'content-length', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'set-cookie', 'te', 'trailer', 'transfer-encoding', 'upgrade'
 ])
 
 /** What a run is made with. */
@@ -85,7 +85,8 @@ export class Load {
     this.verdict = verdict
     if (typeof verdict === 'string') return await this.#notKept(verdict, captured)
     const kept: Record<string, string | number | string[] | null> = {}
-    for (const [name, value] of Object.entries(own)) if (!NOT_STORED.has(name)) kept[name] = value
+    const ofConnection = fieldNames(textOf(headers['connection']))
+    for (const [name, value] of Object.entries(own)) if (!NOT_STORED.has(name) && !ofConnection.includes(name)) kept[name] = value
     const { groupHeader } = asked
     if (groupHeader !== undefined) kept['cache-groups'] ??= groupHeader
     const { ttl: fresh, vary, ...rest } = verdict

@@ -8,6 +8,7 @@ import type { CachedRoute } from './response-cache.js'
 import { Capture, type Captured } from './response-capture.js'
 import type { Load } from './response-load.js'
 
+const JSON_TYPE = 'application/json; charset=utf-8'
 /** Headers that tell apart two representations which may have the same bytes. */
 const REPRESENTATION = ['content-type', 'content-encoding', 'content-language'] as const
 
@@ -117,7 +118,8 @@ function metadataOf (own: OwnHeaders): string {
   let metadata = ''
   for (const name of REPRESENTATION) {
     const value = own[name]
-    if (value !== undefined && value !== null) metadata += `${name}: ${textOf(value)}\n`
+    // What the handler leaves to Fastify needs no telling apart.
+    if (value !== undefined && value !== null && value !== JSON_TYPE) metadata += `${name}: ${textOf(value)}\n`
   }
   return metadata
 }

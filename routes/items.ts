@@ -1,15 +1,20 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import cacheAside, { GRACE } from '../plugins/cache-aside.js'
-import { CachedListQuery, CachedQuery, CachedReadHeaders, NotModified } from '../schemas/cache-aside.js'
+import { CachedListQuery, CachedQuery, CachedReadHeaders, Unchanged } from '../schemas/cache-aside.js'
 import { problems, ref } from '../schemas/common.js'
+import { ChangeConditions, cached } from '../schemas/response-cache.js'
 import { Item, ItemChanges, ItemDeletedReply, ItemListReply, ItemParams, ItemReply, NewItem } from '../schemas/items.js'
 import { itemId, ItemService } from '../services/items.js'
+import { permitOf } from '../services/preconditions.js'
 import { sampleKeys } from '../services/sample-keys.js'
 
 const { list: LIST_KEY, one: keyOf } = sampleKeys.items
 const telemetry = (fromCache: boolean) => ({ before: `"cached":${fromCache}` })
 const tags = ['Items']
+/** What of an answer its ETag stands for. */
+const dataOf = (item: Item) => ({ item })
+const textOf = (item: Item) => JSON.stringify(dataOf(item))
 
 /** Free-form JSON objects. Prefix: `/items`. */
 const items: FastifyPluginAsyncTypebox = async (app) => {
@@ -26,7 +31,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       tags,
       querystring: CachedListQuery,
       headers: CachedReadHeaders,
-      response: { 200: ref(ItemListReply), 304: NotModified, ...problems(503) }
+      response: { 200: cached(ItemListReply), 304: Unchanged, ...problems(503, 504) }
     }
   }, (_request, reply) => reply.cacheAside({
     key: LIST_KEY, ttl: configStore.get('samples.items.list_ttl'), telemetry, load: async (page) => await service.list(page)
@@ -41,12 +46,12 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       params: ItemParams,
       querystring: CachedQuery,
       headers: CachedReadHeaders,
-      response: { 200: ref(ItemReply), 304: NotModified, ...problems(404, 503) }
+      response: { 200: cached(ItemReply), 304: Unchanged, ...problems(404, 503, 504) }
     }
   }, (request, reply) => {
     const id = itemId(request.params.id)
     return reply.cacheAside({
-      key: keyOf(id), ttl: configStore.get('samples.items.item_ttl'), telemetry, load: async () => ({ item: await service.get(id) })
+      key: keyOf(id), ttl: configStore.get('samples.items.item_ttl'), telemetry, load: async () => dataOf(await service.get(id))
     })
   })
 
@@ -73,12 +78,14 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       summary: 'Set fields of an item',
       tags,
       params: ItemParams,
+      headers: ChangeConditions,
       body: ref(ItemChanges),
-      response: { 200: ref(Item), ...problems(404, 422, 503) }
+      response: { 200: ref(Item), ...problems(404, 412, 422, 503) }
     }
   }, async (request, reply) => {
     const id = itemId(request.params.id)
-    return await written(id, () => service.within(reply.call).update(id, request.body))
+    const permit = permitOf(request.headers, `The item ${id}`, textOf)
+    return await written(id, () => service.within(reply.call).update(id, request.body, permit))
   })
 
   app.delete('/:id', {
@@ -88,11 +95,12 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       summary: 'Delete an item',
       tags,
       params: ItemParams,
-      response: { 200: ref(ItemDeletedReply), ...problems(404, 503) }
+      headers: ChangeConditions,
+      response: { 200: ref(ItemDeletedReply), ...problems(404, 412, 503) }
     }
   }, async (request, reply) => {
     const id = itemId(request.params.id)
-    await service.within(reply.call).delete(id)
+    await service.within(reply.call).delete(id, permitOf(request.headers, `The item ${id}`, textOf))
     await cache.forget(keyOf(id), LIST_KEY)
     outbox.settle('cache', `items/${id}`)
     return { ok: true as const }
@@ -101,7 +109,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
   /** Primes the item's entry with what `write` committed, unless another write came in between, and drops the list's. */
   async function written (id: string, write: () => Promise<Item>): Promise<Item> {
     const ttl = configStore.get('samples.items.item_ttl')
-    const { item } = await cache.update(keyOf(id), async () => ({ item: await write() }), { ttl, grace: GRACE })
+    const { item } = await cache.update(keyOf(id), async () => dataOf(await write()), { ttl, grace: GRACE })
     await cache.forget(LIST_KEY)
     outbox.settle('cache', `items/${id}`)
     return item

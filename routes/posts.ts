@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { nextLink } from '../plugins/cache-aside.js'
 import type {} from '../plugins/response-cache.js'
-import { CachedListQuery, NotModified } from '../schemas/cache-aside.js'
+import { CachedListQuery, CachedReadHeaders, Unchanged } from '../schemas/cache-aside.js'
 import { Message, problems, ref } from '../schemas/common.js'
 import { NewPost, PostListReply } from '../schemas/posts.js'
-import { CachedResponseHeaders, cached } from '../schemas/response-cache.js'
+import { cached } from '../schemas/response-cache.js'
 import { PostService } from '../services/posts.js'
 import { sampleKeys } from '../services/sample-keys.js'
 
@@ -25,8 +25,8 @@ const posts: FastifyPluginAsyncTypebox = async (app) => {
       description: 'From the cache, pages as well; a new post drops all of them.',
       tags,
       querystring: CachedListQuery,
-      headers: CachedResponseHeaders,
-      response: { 200: cached(PostListReply), 304: NotModified, ...problems(503, 504) }
+      headers: CachedReadHeaders,
+      response: { 200: cached(PostListReply), 304: Unchanged, ...problems(503, 504) }
     }
   }, async (request, reply) => {
     const page = await service.list(request.query)

@@ -1,14 +1,19 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import cacheAside from '../plugins/cache-aside.js'
-import { CachedListQuery, CachedQuery, CachedReadHeaders, NotModified } from '../schemas/cache-aside.js'
+import { CachedListQuery, CachedQuery, CachedReadHeaders, Unchanged } from '../schemas/cache-aside.js'
 import { problems, ref } from '../schemas/common.js'
+import { ChangeConditions, cached } from '../schemas/response-cache.js'
 import { NewProduct, ProductChanges, ProductDeletedReply, ProductListReply, ProductParams, ProductReply, type Product } from '../schemas/products.js'
 import { ProductService } from '../services/products.js'
+import { permitOf } from '../services/preconditions.js'
 import { sampleKeys } from '../services/sample-keys.js'
 import { stopwatch } from '../services/stopwatch.js'
 
 const { list: LIST_KEY, one: keyOf } = sampleKeys.products
 const tags = ['Products']
+/** What of an answer its ETag stands for. */
+const dataOf = (product: Product) => ({ product })
+const textOf = (product: Product) => JSON.stringify(dataOf(product))
 
 /** Products. Prefix: `/products`. */
 const products: FastifyPluginAsyncTypebox = async (app) => {
@@ -25,7 +30,7 @@ const products: FastifyPluginAsyncTypebox = async (app) => {
       tags,
       querystring: CachedListQuery,
       headers: CachedReadHeaders,
-      response: { 200: ref(ProductListReply), 304: NotModified, ...problems(503) }
+      response: { 200: cached(ProductListReply), 304: Unchanged, ...problems(503, 504) }
     }
   }, (_request, reply) => reply.cacheAside({
     key: LIST_KEY,
@@ -43,7 +48,7 @@ const products: FastifyPluginAsyncTypebox = async (app) => {
       params: ProductParams,
       querystring: CachedQuery,
       headers: CachedReadHeaders,
-      response: { 200: ref(ProductReply), 304: NotModified, ...problems(404, 503) }
+      response: { 200: cached(ProductReply), 304: Unchanged, ...problems(404, 503, 504) }
     }
   }, (request, reply) => {
     const time = stopwatch()
@@ -52,7 +57,7 @@ const products: FastifyPluginAsyncTypebox = async (app) => {
       key: keyOf(id),
       ttl: configStore.get('samples.products.product_ttl'),
       telemetry: time.text,
-      load: async () => ({ product: await service.get(id) })
+      load: async () => dataOf(await service.get(id))
     })
   })
 
@@ -81,13 +86,14 @@ const products: FastifyPluginAsyncTypebox = async (app) => {
       summary: 'Set fields of a product',
       tags,
       params: ProductParams,
+      headers: ChangeConditions,
       body: ref(ProductChanges),
-      response: { 200: ref(ProductReply), ...problems(404, 503) }
+      response: { 200: ref(ProductReply), ...problems(404, 412, 503) }
     }
   }, async (request, reply) => {
     const time = stopwatch()
     const { id } = request.params
-    const product = await service.within(reply.call).update(id, request.body)
+    const product = await service.within(reply.call).update(id, request.body, permitOf(request.headers, `The product ${id}`, textOf))
     await Promise.all([cache.forget(LIST_KEY, keyOf(id)), cache.outdate({ tags: [sampleKeys.recipes.tag] })])
     outbox.settle('cache', `products/${id}`)
     return { product, ...time.members('database') }
@@ -100,12 +106,13 @@ const products: FastifyPluginAsyncTypebox = async (app) => {
       summary: 'Delete a product',
       tags,
       params: ProductParams,
-      response: { 200: ref(ProductDeletedReply), ...problems(404, 409, 503) }
+      headers: ChangeConditions,
+      response: { 200: ref(ProductDeletedReply), ...problems(404, 409, 412, 503) }
     }
   }, async (request, reply) => {
     const time = stopwatch()
     const { id } = request.params
-    await service.within(reply.call).delete(id)
+    await service.within(reply.call).delete(id, permitOf(request.headers, `The product ${id}`, textOf))
     await cache.forget(LIST_KEY, keyOf(id))
     outbox.settle('cache', `products/${id}`)
     return { message: 'Product deleted successfully', ...time.members('database') }

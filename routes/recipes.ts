@@ -1,16 +1,21 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import cacheAside from '../plugins/cache-aside.js'
-import { CachedListQuery, CachedQuery, CachedReadHeaders, NotModified } from '../schemas/cache-aside.js'
+import { CachedListQuery, CachedQuery, CachedReadHeaders, Unchanged } from '../schemas/cache-aside.js'
 import { problems, ref } from '../schemas/common.js'
+import { ChangeConditions, cached } from '../schemas/response-cache.js'
 import {
   NewRecipe, NewRecipeItem, RecipeChanges, RecipeDeletedReply, RecipeListReply, RecipeParams, RecipeProductParams, RecipeReply, type Recipe
 } from '../schemas/recipes.js'
 import { RecipeService } from '../services/recipes.js'
+import { permitOf } from '../services/preconditions.js'
 import { sampleKeys } from '../services/sample-keys.js'
 import { stopwatch } from '../services/stopwatch.js'
 
 const { list: LIST_KEY, one: keyOf, tag: TAG } = sampleKeys.recipes
 const tags = ['Recipes']
+/** What of an answer its ETag stands for. */
+const dataOf = (recipe: Recipe) => ({ recipe })
+const permit = (headers: Parameters<typeof permitOf>[0], id: number) => permitOf(headers, `The recipe ${id}`, (recipe: Recipe) => JSON.stringify(dataOf(recipe)))
 
 /** Recipes: even in development they ask for a credential, to show how it is done. Prefix: `/recipes`. */
 const recipes: FastifyPluginAsyncTypebox = async (app) => {
@@ -27,7 +32,7 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
       tags,
       querystring: CachedListQuery,
       headers: CachedReadHeaders,
-      response: { 200: ref(RecipeListReply), 304: NotModified, ...problems(503) }
+      response: { 200: cached(RecipeListReply), 304: Unchanged, ...problems(503, 504) }
     }
   }, (_request, reply) => reply.cacheAside({
     key: LIST_KEY,
@@ -46,7 +51,7 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
       params: RecipeParams,
       querystring: CachedQuery,
       headers: CachedReadHeaders,
-      response: { 200: ref(RecipeReply), 304: NotModified, ...problems(404, 503) }
+      response: { 200: cached(RecipeReply), 304: Unchanged, ...problems(404, 503, 504) }
     }
   }, (request, reply) => {
     const time = stopwatch()
@@ -56,7 +61,7 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
       ttl: configStore.get('samples.recipes.recipe_ttl'),
       tags: [TAG],
       telemetry: time.text,
-      load: async () => ({ recipe: await service.get(id) })
+      load: async () => dataOf(await service.get(id))
     })
   })
 
@@ -85,12 +90,13 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
       summary: 'Set fields of a recipe',
       tags,
       params: RecipeParams,
+      headers: ChangeConditions,
       body: ref(RecipeChanges),
-      response: { 200: ref(RecipeReply), ...problems(404, 422, 503) }
+      response: { 200: ref(RecipeReply), ...problems(404, 412, 422, 503) }
     }
-  }, async ({ params: { id }, body }, reply) => {
+  }, async ({ params: { id }, headers, body }, reply) => {
     const time = stopwatch()
-    const recipe = await service.within(reply.call).update(id, body)
+    const recipe = await service.within(reply.call).update(id, body, permit(headers, id))
     await changed(id)
     return { recipe, ...time.members('database') }
   })
@@ -102,11 +108,12 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
       summary: 'Delete a recipe',
       tags,
       params: RecipeParams,
-      response: { 200: ref(RecipeDeletedReply), ...problems(404, 503) }
+      headers: ChangeConditions,
+      response: { 200: ref(RecipeDeletedReply), ...problems(404, 412, 503) }
     }
-  }, async ({ params: { id } }, reply) => {
+  }, async ({ params: { id }, headers }, reply) => {
     const time = stopwatch()
-    await service.within(reply.call).delete(id)
+    await service.within(reply.call).delete(id, permit(headers, id))
     await changed(id)
     return { message: 'Recipe deleted successfully', ...time.members('database') }
   })
@@ -118,14 +125,15 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
       summary: 'Add a product to a recipe',
       tags,
       params: RecipeParams,
+      headers: ChangeConditions,
       body: ref(NewRecipeItem),
-      response: { 201: ref(RecipeReply), ...problems(404, 409, 422, 503) }
+      response: { 201: ref(RecipeReply), ...problems(404, 409, 412, 422, 503) }
     }
   }, async (request, reply) => {
     const time = stopwatch()
-    const { params: { id }, body } = request
+    const { params: { id }, headers, body } = request
     const added = (recipe: Recipe) => ({ status: 201, body: { recipe, ...time.members('database') } })
-    const recipe = await service.within(reply.call).addProduct(id, body, request.recording(added))
+    const recipe = await service.within(reply.call).addProduct(id, body, request.recording(added), permit(headers, id))
     await changed(id)
     return reply.sendOutcome(added(recipe))
   })
@@ -137,11 +145,12 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
       summary: 'Take a product out of a recipe',
       tags,
       params: RecipeProductParams,
-      response: { 200: ref(RecipeReply), ...problems(404, 503) }
+      headers: ChangeConditions,
+      response: { 200: ref(RecipeReply), ...problems(404, 412, 503) }
     }
-  }, async ({ params: { id, product_id: productId } }, reply) => {
+  }, async ({ params: { id, product_id: productId }, headers }, reply) => {
     const time = stopwatch()
-    const recipe = await service.within(reply.call).removeProduct(id, productId)
+    const recipe = await service.within(reply.call).removeProduct(id, productId, permit(headers, id))
     await changed(id)
     return { recipe, ...time.members('database') }
   })

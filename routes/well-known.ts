@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { Type } from '@sinclair/typebox'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type {} from '../plugins/valet-key.js'
@@ -6,7 +5,8 @@ import { NotModified } from '../schemas/cache-aside.js'
 import { problems, ref } from '../schemas/common.js'
 import { JsonWebKeySet } from '../schemas/valet.js'
 import { NotFoundError } from '../services/errors.js'
-import { entityTag, isNotModified } from '../services/preconditions.js'
+import { isUnchanged } from '../services/http-cache/conditions.js'
+import { contentTag } from '../services/http-cache/entity-tags.js'
 
 /** Seconds that others may keep the public keys for. A new one signs at once: who meets a key id that is not there asks again. */
 const MAX_AGE = 300
@@ -28,10 +28,9 @@ const wellKnown: FastifyPluginAsyncTypebox = async (app) => {
   }, async (request, reply) => {
     if (algorithm === 'HS256') throw new NotFoundError('Valet keys are signed with a shared secret, which is not published: set VALET_ALGORITHM=EdDSA to have public keys.')
     const set: JsonWebKeySet = { keys: signing.published() }
-    const version = createHash('sha256').update(JSON.stringify(set)).digest('base64url').slice(0, 22)
-    reply.header('etag', entityTag(version)).header('cache-control', `public, max-age=${MAX_AGE}`)
-    const noneMatch = request.headers['if-none-match']
-    if (noneMatch !== undefined && isNotModified(noneMatch, version)) return reply.code(304).send()
+    const tag = contentTag(JSON.stringify(set))
+    reply.header('etag', tag).header('cache-control', `public, max-age=${MAX_AGE}`)
+    if (isUnchanged(request.headers, tag)) return reply.code(304).send()
     return set
   })
 }

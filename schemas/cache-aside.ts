@@ -17,16 +17,29 @@ export const CachedListQuery = Type.Object({
   cursor
 }, { additionalProperties: false })
 
-/** The conditions of a cached read, for the document; plugins/cache-aside.ts reads them. */
+/** What a request may ask of the cache, for the document; services/http-cache reads it. */
 export const CachedReadHeaders = Type.Object({
-  'if-none-match': Type.Optional(Type.String({ description: 'Answer 304 while the data still has this ETag' })),
+  'if-none-match': Type.Optional(Type.String({ description: 'Answer 304 while the data still has this ETag, wherever it comes from' })),
   'cache-control': Type.Optional(Type.String({
-    description: '`no-cache` goes past the cache and refreshes it; `no-store` neither reads nor writes it'
+    description: 'RFC 9111: `no-cache` goes past the cache and refreshes it; `no-store` neither reads nor writes it; `max-age`, `min-fresh` and `max-stale` say how old the answer may be; `only-if-cached` is answered from the cache or with 504'
   }))
 })
 
+const text = (description: string, example: string) => ({ type: 'string', description, examples: [example] })
+
+/** What the headers of a cached read say. */
+export const CACHED_HEADERS = {
+  'cache-status': text('What the cache did (RFC 9211): `hit`, or why it went on to the route (`fwd`)', 'larder; hit; ttl=117; key="GET:/api/users/1"'),
+  age: { type: 'integer', minimum: 0, description: 'Seconds since the data was loaded; not there where the cache was neither read nor written', examples: [3] },
+  etag: text('Of the data, the same as long as that is: for `If-None-Match`, and for `If-Match` of a change', '"5f2c8a1be07d4396a4c1f0d97e3b6a18"'),
+  'cache-control': text('How long others may keep a copy', 'no-cache')
+} as const
+
 /** A 304, for the document. */
 export const NotModified = { description: 'The data still has the ETag in If-None-Match', type: 'null' } as const
+
+/** The same of a cached read. */
+export const Unchanged = { ...NotModified, headers: CACHED_HEADERS } as const
 
 /** Where the data of an answer came from. */
 export const Source = Type.Unsafe<'cache' | 'database'>({

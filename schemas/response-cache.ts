@@ -1,4 +1,5 @@
 import { Type, type Static, type TSchema, type TUnsafe } from '@sinclair/typebox'
+import { CACHED_HEADERS } from './cache-aside.js'
 import { ref } from './common.js'
 
 export const CachedResponseParams = Type.Object({
@@ -20,26 +21,16 @@ export const ResponseCacheStatistics = Type.Object({
 })
 export type ResponseCacheStatistics = Static<typeof ResponseCacheStatistics>
 
-/** What a request may ask of the cache, for the document; plugins/response-cache.ts reads it. */
-export const CachedResponseHeaders = Type.Object({
-  'if-none-match': Type.Optional(Type.String({ description: 'Answer 304 while the data still has this ETag' })),
-  'cache-control': Type.Optional(Type.String({
-    description: 'RFC 9111: `no-cache` goes past the cache and refreshes it; `no-store` neither reads nor writes it; `max-age`, `min-fresh` and `max-stale` say how old the answer may be; `only-if-cached` is answered from the cache or with 504'
-  }))
+/** The conditions of a change of what has an ETag, for the document; services/preconditions.ts reads them. */
+export const ChangeConditions = Type.Object({
+  'if-match': Type.Optional(Type.String({ description: 'Change it only while its data has one of these ETags, as GET answers them; 412 otherwise' }))
 })
-
-const text = (description: string, example: string) => ({ type: 'string', description, examples: [example] })
 
 /** A 200 of a cached route, with what its headers say. */
 export function cached<S extends TSchema> (schema: S): TUnsafe<Static<S>> {
   return {
     description: schema.description,
-    headers: {
-      'cache-status': text('What the cache did (RFC 9211): `hit`, or why it went on to the route (`fwd`)', 'larder; hit; ttl=117; key="GET:/api/users/1"'),
-      age: { type: 'integer', minimum: 0, description: 'Seconds since the answer was made', examples: [3] },
-      etag: text('Of the data: for `If-None-Match`', '"3735v28405"'),
-      'cache-control': text('How long others may keep a copy', 'no-cache')
-    },
+    headers: CACHED_HEADERS,
     content: { 'application/json': { schema: ref(schema) } }
   } as unknown as TUnsafe<Static<S>>
 }

@@ -12,5 +12,7 @@ export function invalidField (field: string, fault: string): InstanceType<typeof
   return Object.assign(new InvalidInputError(`${field} ${fault}`), { field, fault })
 }
 export const UnsupportedHereError = createError<[why: string]>('ERR_UNSUPPORTED_HERE', '%s', 422)
+/** What a write was to replace has changed since its sender read it. */
+export const ChangedSinceError = createError<[what: string]>('ERR_PRECONDITION_FAILED', '%s has changed since it was read: read it again, and decide again.', 412)
 export const NotCachedError = createError('ERR_NOT_CACHED', 'Nothing that may answer this is cached, and the request asks for nothing else: leave out only-if-cached.', 504)
 export const UnavailableError = createError<[why: string]>('ERR_UNAVAILABLE', '%s', 503)

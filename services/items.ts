@@ -1,9 +1,10 @@
 import SQL from '@nearform/sql'
 import type { Item, ItemChanges, ItemListReply, NewItem } from '../schemas/items.js'
-import type { Call, DatabaseAccess } from './database.js'
+import type { Call, DatabaseAccess, Queryable } from './database.js'
 import type { EventRecorder } from './events/event.js'
 import { invalidField, NotFoundError, UnsupportedHereError } from './errors.js'
 import type { Recording } from './idempotency/recording.js'
+import type { Permit } from './preconditions.js'
 import { MAX_PAGE, nextPage, positionOf, type PageRequest } from './page.js'
 import { toJsonText } from './values.js'
 
@@ -71,12 +72,12 @@ export class ItemService {
     return item
   }
 
-  /** Sets the fields given; the others stay. An `id` among them must be the item's. @throws NotFoundError · InvalidInputError · UnsupportedHereError */
-  async update (id: string, { id: given = id, ...changes }: ItemChanges): Promise<Item> {
+  /** Sets the fields given; the others stay. An `id` among them must be the item's. @throws NotFoundError · InvalidInputError · UnsupportedHereError · what `permit` throws */
+  async update (id: string, { id: given = id, ...changes }: ItemChanges, permit?: Permit<Item>): Promise<Item> {
     if (given !== id && (typeof given !== 'string' || given.toLowerCase() !== id)) throw invalidField('id', 'must be the one in the path, or left out.')
     return await this.#database.transaction(async (transaction) => {
-      const { rows: [row] } = await transaction.query<Row>(SQL`SELECT id, body FROM items WHERE id = ${id} FOR UPDATE`)
-      if (row === undefined) throw absent()
+      const row = await locked(transaction, id)
+      permit?.(itemOf(row))
       const fields = { ...fieldsOf(row), ...changes }
       const body = toJsonText(fields, 'The item')
       if (Buffer.byteLength(body) > MAX_SIZE) {
@@ -89,9 +90,10 @@ export class ItemService {
     })
   }
 
-  /** @throws NotFoundError */
-  async delete (id: string): Promise<void> {
+  /** @throws NotFoundError · what `permit` throws */
+  async delete (id: string, permit?: Permit<Item>): Promise<void> {
     await this.#database.transaction(async (transaction) => {
+      permit?.(itemOf(await locked(transaction, id)))
       const { rowCount } = await transaction.query(SQL`DELETE FROM items WHERE id = ${id}`)
       if (rowCount === 0) throw absent()
       await this.#events.record(transaction, { type: 'item.deleted', subject: `items/${id}`, data: { id } })
@@ -100,6 +102,13 @@ export class ItemService {
 }
 
 interface Row { id: string, body: string }
+
+/** Nobody else changes it until the transaction ends. */
+async function locked (transaction: Queryable, id: string): Promise<Row> {
+  const { rows: [row] } = await transaction.query<Row>(SQL`SELECT id, body FROM items WHERE id = ${id} FOR UPDATE`)
+  if (row === undefined) throw absent()
+  return row
+}
 
 const fieldsOf = ({ body }: Row): NewItem => JSON.parse(body) as NewItem
 const itemOf = (row: Row): Item => ({ id: row.id, ...fieldsOf(row) })

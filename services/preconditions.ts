@@ -1,6 +1,7 @@
 import type { Condition } from './cache/entry.js'
 import { PreconditionFailedError } from './cache/errors.js'
-import { InvalidInputError } from './errors.js'
+import { ChangedSinceError, InvalidInputError } from './errors.js'
+import { contentTag } from './http-cache/entity-tags.js'
 
 /** The conditions of a request (RFC 9110, section 13.1): entity tags as they stand in the header, or `*`. */
 export interface Preconditions {
@@ -54,7 +55,7 @@ export async function writeIf<T> (
   if (single !== undefined) return write(single)
   for (let attempt = 1; ; attempt++) {
     const version = await read()
-    if (!holds(preconditions, version)) throw new PreconditionFailedError(key)
+    if (!holds(preconditions, version === undefined ? undefined : entityTag(version))) throw new PreconditionFailedError(key)
     try {
       return await write(version === undefined ? { absent: true } : { version })
     } catch (error) {
@@ -62,6 +63,27 @@ export async function writeIf<T> (
     }
   }
 }
+
+/** Is shown the state that a write is about to replace, which nobody else can change any more before it. @throws ChangedSinceError */
+export type Permit<State> = (state: State) => void
+
+/**
+ * What the preconditions of a write ask of the state of a resource whose ETag is that of its content; undefined where there are none.
+ * @param what the resource, for its name
+ * @param textOf the content that a GET of the state answers, or what of it is data
+ * @throws InvalidInputError
+ */
+export function permitOf<State> (
+  { 'if-match': match, 'if-none-match': noneMatch }: Conditional, what: string, textOf: (state: State) => string
+): Permit<State> | undefined {
+  const preconditions = parsePreconditions(match, noneMatch)
+  if (preconditions === undefined) return undefined
+  return (state) => {
+    if (!holds(preconditions, contentTag(textOf(state)))) throw new ChangedSinceError(what)
+  }
+}
+
+interface Conditional { 'if-match'?: string | undefined, 'if-none-match'?: string | undefined }
 
 /** The condition that says the same by itself. */
 function singleCondition ({ match, noneMatch }: Preconditions): Condition | undefined {
@@ -73,9 +95,8 @@ function singleCondition ({ match, noneMatch }: Preconditions): Condition | unde
 }
 
 /** If-Match compares strongly, If-None-Match weakly. */
-function holds ({ match, noneMatch }: Preconditions, version: string | undefined): boolean {
-  if (version === undefined) return match === undefined
-  const tag = entityTag(version)
+function holds ({ match, noneMatch }: Preconditions, tag: string | undefined): boolean {
+  if (tag === undefined) return match === undefined
   if (match !== undefined && match !== '*' && !match.includes(tag)) return false
   return noneMatch === undefined || (noneMatch !== '*' && !noneMatch.some((other) => opaque(other) === tag))
 }

@@ -4,6 +4,7 @@ import type { Call, DatabaseAccess, Queryable } from './database.js'
 import { ConflictError, invalidField, NotFoundError } from './errors.js'
 import type { EventRecorder } from './events/event.js'
 import type { Recording } from './idempotency/recording.js'
+import type { Permit } from './preconditions.js'
 import { MAX_PAGE, pageOf, positionOf, type PageRequest } from './page.js'
 
 /** What `list` answers: the members of a reply that are data. */
@@ -49,20 +50,20 @@ export class ProductService {
       RETURNING *`), { recording })
   }
 
-  /** Sets the fields given; the others stay. @throws NotFoundError · InvalidInputError */
-  async update (id: number, changes: ProductChanges): Promise<Product> {
+  /** Sets the fields given; the others stay. @throws NotFoundError · InvalidInputError · what `permit` throws */
+  async update (id: number, changes: ProductChanges, permit?: Permit<Product>): Promise<Product> {
     if (changes.price !== undefined) decimalOf(changes.price)
     const assignments = CHANGEABLE.filter((column) => changes[column] !== undefined)
       .map((column) => SQL`${SQL.quoteIdent(column)} = ${changes[column]}, `)
     return await this.#changed('updated', async (transaction) => await transaction.query<ProductRow>(SQL.glue([
       SQL`UPDATE products SET `, ...assignments, SQL`updated_at = now() WHERE id = ${id}::bigint RETURNING *`
-    ], '')), { id })
+    ], '')), { id, permit })
   }
 
-  /** @throws NotFoundError · ConflictError while a recipe uses it */
-  async delete (id: number): Promise<void> {
+  /** @throws NotFoundError · ConflictError while a recipe uses it · what `permit` throws */
+  async delete (id: number, permit?: Permit<Product>): Promise<void> {
     try {
-      await this.#changed('deleted', async (transaction) => await transaction.query<ProductRow>(SQL`DELETE FROM products WHERE id = ${id}::bigint RETURNING *`), { id })
+      await this.#changed('deleted', async (transaction) => await transaction.query<ProductRow>(SQL`DELETE FROM products WHERE id = ${id}::bigint RETURNING *`), { id, permit })
     } catch (error) {
       if (!(error instanceof ConflictError)) throw error
       throw Object.assign(new ConflictError(`Recipes use the product ${id}: take it out of them first (DELETE /recipes/:id/products/${id}).`), { cause: error })
@@ -72,9 +73,10 @@ export class ProductService {
   /** Makes a change of one row, and records it. */
   async #changed (
     what: string, change: (transaction: Queryable) => Promise<{ rows: ProductRow[] }>,
-    { id = 0, recording }: { id?: number, recording?: Recording<Product> | undefined }
+    { id = 0, recording, permit }: { id?: number, recording?: Recording<Product> | undefined, permit?: Permit<Product> | undefined }
   ): Promise<Product> {
     return await this.#database.transaction(async (transaction) => {
+      if (permit !== undefined) permit(only((await transaction.query<ProductRow>(SQL`SELECT * FROM products WHERE id = ${id}::bigint FOR UPDATE`)).rows, id))
       const product = only((await change(transaction)).rows, id)
       await this.#events.record(transaction, { type: `product.${what}`, subject: `products/${product.id}`, data: product })
       await recording?.(transaction, product)

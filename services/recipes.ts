@@ -5,6 +5,7 @@ import type { Call, DatabaseAccess, Queryable } from './database.js'
 import { ConflictError, invalidField, NotFoundError } from './errors.js'
 import type { EventRecorder } from './events/event.js'
 import type { Recording } from './idempotency/recording.js'
+import type { Permit } from './preconditions.js'
 import { MAX_PAGE, pageOf, positionOf, type PageRequest } from './page.js'
 import { productOf, type ProductRow } from './products.js'
 
@@ -54,10 +55,10 @@ export class RecipeService {
   }
 
   /** Sets the fields given; the others stay. @throws NotFoundError · InvalidInputError · UnknownProductError */
-  async update (id: number, { title, instructions, items }: RecipeChanges): Promise<Recipe> {
+  async update (id: number, { title, instructions, items }: RecipeChanges, permit?: Permit<Recipe>): Promise<Recipe> {
     if (items !== undefined) check(items)
     return await this.#database.transaction(async (transaction) => {
-      await touch(transaction, id)
+      await touch(transaction, id, permit)
       if (title !== undefined) await transaction.query(SQL`UPDATE recipes SET title = ${title} WHERE id = ${id}::bigint`)
       if (instructions !== undefined) await transaction.query(SQL`UPDATE recipes SET instructions = ${instructions} WHERE id = ${id}::bigint`)
       if (items !== undefined) {
@@ -69,8 +70,9 @@ export class RecipeService {
   }
 
   /** @throws NotFoundError */
-  async delete (id: number): Promise<void> {
+  async delete (id: number, permit?: Permit<Recipe>): Promise<void> {
     await this.#database.transaction(async (transaction) => {
+      await look(transaction, id, permit)
       const { rows } = await transaction.query(SQL`DELETE FROM recipes WHERE id = ${id}::bigint RETURNING id`)
       if (rows.length === 0) throw unknownRecipe(id)
       await this.#events.record(transaction, { type: 'recipe.deleted', subject: `recipes/${id}`, data: { id } })
@@ -78,10 +80,10 @@ export class RecipeService {
   }
 
   /** @throws NotFoundError · InvalidInputError · UnknownProductError · ConflictError where the recipe has the product already */
-  async addProduct (id: number, item: NewRecipeItem, recording?: Recording<Recipe>): Promise<Recipe> {
+  async addProduct (id: number, item: NewRecipeItem, recording?: Recording<Recipe>, permit?: Permit<Recipe>): Promise<Recipe> {
     check([item])
     return await this.#database.transaction(async (transaction) => {
-      await touch(transaction, id)
+      await touch(transaction, id, permit)
       const { rows } = await transaction.query(SQL`SELECT FROM recipe_items WHERE recipe_id = ${id}::bigint AND product_id = ${item.product_id}`)
       if (rows.length > 0) throw new ConflictError(`Recipe ${id} has product ${item.product_id} already: take it out first, or set \`items\` as a whole.`)
       await addItems(transaction, id, [item])
@@ -90,9 +92,9 @@ export class RecipeService {
   }
 
   /** @throws NotFoundError */
-  async removeProduct (id: number, productId: number): Promise<Recipe> {
+  async removeProduct (id: number, productId: number, permit?: Permit<Recipe>): Promise<Recipe> {
     return await this.#database.transaction(async (transaction) => {
-      await touch(transaction, id)
+      await touch(transaction, id, permit)
       const { rows } = await transaction.query(SQL`
         DELETE FROM recipe_items WHERE recipe_id = ${id}::bigint AND product_id = ${productId} RETURNING product_id`)
       if (rows.length === 0) throw new NotFoundError(`Recipe ${id} has no product ${productId}: GET /recipes/${id} shows those it has.`)
@@ -134,8 +136,16 @@ async function withItems (database: Queryable, recipes: RecipeRow[]): Promise<Re
   }))
 }
 
+/** Shows a recipe as it is, and is not changed by others any more before this transaction ends. What is told of its products is theirs. */
+async function look (transaction: Queryable, id: number, permit: Permit<Recipe> | undefined): Promise<void> {
+  if (permit === undefined) return
+  await transaction.query(SQL`SELECT FROM recipes WHERE id = ${id}::bigint FOR UPDATE`)
+  permit(await read(transaction, id))
+}
+
 /** Changes of one recipe wait for each other from here on. */
-async function touch (transaction: Queryable, id: number): Promise<void> {
+async function touch (transaction: Queryable, id: number, permit?: Permit<Recipe>): Promise<void> {
+  await look(transaction, id, permit)
   const { rows } = await transaction.query(SQL`UPDATE recipes SET updated_at = now() WHERE id = ${id}::bigint RETURNING id`)
   if (rows.length === 0) throw unknownRecipe(id)
 }

@@ -3,6 +3,7 @@ import type { User, UserChanges } from '../schemas/users.js'
 import type { Call, DatabaseAccess } from './database.js'
 import type { EventRecorder } from './events/event.js'
 import { NotFoundError } from './errors.js'
+import type { Permit } from './preconditions.js'
 
 /** Users, in PostgreSQL. */
 export class UserService {
@@ -25,9 +26,13 @@ export class UserService {
     return user ?? absent(id)
   }
 
-  /** @throws NotFoundError */
-  async update (id: number, { name }: UserChanges): Promise<User> {
+  /** @throws NotFoundError · what `permit` throws */
+  async update (id: number, { name }: UserChanges, permit?: Permit<User>): Promise<User> {
     return await this.#database.transaction(async (transaction) => {
+      if (permit !== undefined) {
+        const { rows: [locked] } = await transaction.query<User>(SQL`SELECT id, name FROM users WHERE id = ${id}::bigint FOR UPDATE`)
+        permit(locked ?? absent(id))
+      }
       const { rows: [user] } = await transaction.query<User>(SQL`UPDATE users SET name = ${name} WHERE id = ${id}::bigint RETURNING id, name`)
       if (user === undefined) return absent(id)
       await this.#events.record(transaction, { type: 'user.updated', subject: `users/${id}`, data: user })

@@ -55,7 +55,7 @@ async function samples (): Promise<void> {
   const { data: item } = await larder.updateItem({ ...must, path: { id }, body: { price: 12.5 } })
   assert.deepEqual(item, { id, name: 'Lamp', price: 12.5 })
   const read = await larder.getItem({ ...must, path: { id } })
-  assert.equal((await larder.getItem({ path: { id }, headers: { 'if-none-match': etagOf(read), 'cache-control': 'max-age=60' } })).response?.status, 304)
+  assert.equal((await larder.getItem({ path: { id }, headers: { 'if-none-match': etagOf(read) } })).response?.status, 304)
   assert.ok((await larder.listItems({ ...must, query: { limit: 1000 } })).data.items.some((one) => one.id === id))
   assert.equal((await larder.deleteItem({ ...must, path: { id } })).data.ok, true)
   await refused(404, larder.getItem({ path: { id } }))

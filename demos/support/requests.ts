@@ -30,7 +30,7 @@ export async function ask<Body = Record<string, unknown>> (to: Address, request:
     method,
     headers: { ...body === undefined ? {} : { 'content-type': 'application/json' }, ...as && { authorization: `Bearer ${as.token}` }, ...headers },
     ...body === undefined ? {} : { body: JSON.stringify(body) },
-    // Else fetch adds `no-cache` to a request with If-None-Match, which asks Larder to load anew.
+    // Else fetch adds `no-cache` to a request with If-None-Match, which asks Larder to load anew before it answers 304.
     cache: 'force-cache',
     signal: AbortSignal.timeout(PATIENCE)
   }

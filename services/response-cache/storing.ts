@@ -1,4 +1,5 @@
 import { parseDirectives, secondsOf } from '../http-cache/directives.js'
+import { parseHttpDate } from '../http-cache/http-date.js'
 
 export type HeaderValue = string | number | string[]
 export type Headers = Readonly<Record<string, HeaderValue | undefined>>
@@ -83,7 +84,8 @@ export function textOf (value: HeaderValue | undefined): string | undefined {
 }
 
 function ageOf (headers: Headers): number {
-  const age = textOf(headers['age'])
+  // Of several the first counts (section 5.1); what is no number is passed over.
+  const age = textOf(headers['age'])?.split(',', 1)[0]?.trim()
   return age !== undefined && /^\d+$/.test(age) ? Number(age) : 0
 }
 
@@ -91,7 +93,7 @@ function ageOf (headers: Headers): number {
 function untilExpires (headers: Headers, now: number): number | undefined {
   const expires = textOf(headers['expires'])
   if (expires === undefined) return undefined
-  const at = Date.parse(expires)
-  const date = Date.parse(textOf(headers['date']) ?? '')
+  const at = parseHttpDate(expires)
+  const date = parseHttpDate(textOf(headers['date']))
   return Number.isNaN(at) ? 0 : Math.max(0, (at - (Number.isNaN(date) ? now : date)) / 1000)
 }

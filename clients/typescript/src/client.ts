@@ -4,9 +4,6 @@ import type { paths } from './schema.js'
 /** One method for each method of HTTP; what a path takes and answers follows from the path. */
 export type LarderClient = Client<paths>
 
-/** Seconds. */
-const YEAR = 31_536_000
-
 interface Where {
   /** Where Larder listens, such as `http://127.0.0.1:8000`; behind a proxy with the path that it adds. */
   url: string | URL
@@ -41,7 +38,7 @@ export function createLarderClient ({ url, apiKey, token, fetch, headers }: Lard
   return client
 }
 
-/** `fetch` asks for a fresh answer, by `no-cache`, as soon as it is asked whether one has changed. */
+/** `fetch` has the data loaded anew, by `no-cache`, as soon as it is asked whether it has changed. What is cached answers that as well. */
 function answerFromCache ({ request }: { request: Request }): void {
-  if (request.headers.has('if-none-match') && !request.headers.has('cache-control')) request.headers.set('cache-control', `max-age=${YEAR}`)
+  if (request.headers.has('if-none-match') && !request.headers.has('cache-control')) request.headers.set('cache-control', 'no-transform')
 }

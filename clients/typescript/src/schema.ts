@@ -7117,6 +7117,14 @@ export interface components {
                 "x-request-id": components["headers"]["RequestId"];
                 "ratelimit-policy": components["headers"]["RateLimitPolicy"];
                 ratelimit: components["headers"]["RateLimit"];
+                /** @description What the cache did (RFC 9211): `hit`, or why it went on to the route (`fwd`) */
+                "cache-status"?: string;
+                /** @description Seconds since the data was loaded; not there where the cache was neither read nor written */
+                age?: number;
+                /** @description Of the data, the same as long as that is: for `If-None-Match`, and for `If-Match` of a change */
+                etag?: string;
+                /** @description How long others may keep a copy */
+                "cache-control"?: string;
                 [name: string]: unknown;
             };
             content?: never;
@@ -7204,6 +7212,18 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description Precondition failed */
+        Answer412: {
+            headers: {
+                "x-request-id": components["headers"]["RequestId"];
+                "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                ratelimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description Not possible here */
         Answer422Of2: {
             headers: {
@@ -7231,18 +7251,6 @@ export interface components {
         };
         /** @description Backend full */
         Answer507: {
-            headers: {
-                "x-request-id": components["headers"]["RequestId"];
-                "ratelimit-policy": components["headers"]["RateLimitPolicy"];
-                ratelimit: components["headers"]["RateLimit"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"];
-            };
-        };
-        /** @description Precondition failed */
-        Answer412: {
             headers: {
                 "x-request-id": components["headers"]["RequestId"];
                 "ratelimit-policy": components["headers"]["RateLimitPolicy"];
@@ -7496,10 +7504,10 @@ export type ResponseAnswer413 = components['responses']['Answer413'];
 export type ResponseAnswer415 = components['responses']['Answer415'];
 export type ResponseAnswer422 = components['responses']['Answer422'];
 export type ResponseAnswer404 = components['responses']['Answer404'];
+export type ResponseAnswer412 = components['responses']['Answer412'];
 export type ResponseAnswer422Of2 = components['responses']['Answer422Of2'];
 export type ResponseAnswer409Of2 = components['responses']['Answer409Of2'];
 export type ResponseAnswer507 = components['responses']['Answer507'];
-export type ResponseAnswer412 = components['responses']['Answer412'];
 export type ResponseAnswer406 = components['responses']['Answer406'];
 export type ResponseAnswer428 = components['responses']['Answer428'];
 export type ResponseAnswer304Of2 = components['responses']['Answer304Of2'];
@@ -7724,9 +7732,9 @@ export interface operations {
                 cursor?: string;
             };
             header?: {
-                /** @description Answer 304 while the data still has this ETag */
+                /** @description Answer 304 while the data still has this ETag, wherever it comes from */
                 "if-none-match"?: string;
-                /** @description `no-cache` goes past the cache and refreshes it; `no-store` neither reads nor writes it */
+                /** @description RFC 9111: `no-cache` goes past the cache and refreshes it; `no-store` neither reads nor writes it; `max-age`, `min-fresh` and `max-stale` say how old the answer may be; `only-if-cached` is answered from the cache or with 504 */
                 "cache-control"?: string;
             };
             path?: never;
@@ -7740,6 +7748,14 @@ export interface operations {
                     "x-request-id": components["headers"]["RequestId"];
                     "ratelimit-policy": components["headers"]["RateLimitPolicy"];
                     ratelimit: components["headers"]["RateLimit"];
+                    /** @description What the cache did (RFC 9211): `hit`, or why it went on to the route (`fwd`) */
+                    "cache-status"?: string;
+                    /** @description Seconds since the data was loaded; not there where the cache was neither read nor written */
+                    age?: number;
+                    /** @description Of the data, the same as long as that is: for `If-None-Match`, and for `If-Match` of a change */
+                    etag?: string;
+                    /** @description How long others may keep a copy */
+                    "cache-control"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -7808,9 +7824,9 @@ export interface operations {
                 nocache?: boolean;
             };
             header?: {
-                /** @description Answer 304 while the data still has this ETag */
+                /** @description Answer 304 while the data still has this ETag, wherever it comes from */
                 "if-none-match"?: string;
-                /** @description `no-cache` goes past the cache and refreshes it; `no-store` neither reads nor writes it */
+                /** @description RFC 9111: `no-cache` goes past the cache and refreshes it; `no-store` neither reads nor writes it; `max-age`, `min-fresh` and `max-stale` say how old the answer may be; `only-if-cached` is answered from the cache or with 504 */
                 "cache-control"?: string;
             };
             path: {
@@ -7830,6 +7846,14 @@ export interface operations {
                     "x-request-id": components["headers"]["RequestId"];
                     "ratelimit-policy": components["headers"]["RateLimitPolicy"];
                     ratelimit: components["headers"]["RateLimit"];
+                    /** @description What the cache did (RFC 9211): `hit`, or why it went on to the route (`fwd`) */
+                    "cache-status"?: string;
+                    /** @description Seconds since the data was loaded; not there where the cache was neither read nor written */
+                    age?: number;
+                    /** @description Of the data, the same as long as that is: for `If-None-Match`, and for `If-Match` of a change */
+                    etag?: string;
+                    /** @description How long others may keep a copy */
+                    "cache-control"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -7851,7 +7875,10 @@ export interface operations {
     updateItem: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Change it only while its data has one of these ETags, as GET answers them; 412 otherwise */
+                "if-match"?: string;
+            };
             path: {
                 /**
                  * @description The item's id
@@ -7883,6 +7910,7 @@ export interface operations {
             401: components["responses"]["Answer401"];
             403: components["responses"]["Answer403"];
             404: components["responses"]["Answer404"];
+            412: components["responses"]["Answer412"];
             413: components["responses"]["Answer413"];
             414: components["responses"]["Answer414"];
             415: components["responses"]["Answer415"];
@@ -7896,7 +7924,10 @@ export interface operations {
     deleteItem: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Change it only while its data has one of these ETags, as GET answers them; 412 otherwise */
+                "if-match"?: string;
+            };
             path: {
                 /**
                  * @description The item's id
@@ -7924,6 +7955,7 @@ export interface operations {
             401: components["responses"]["Answer401"];
             403: components["responses"]["Answer403"];
             404: components["responses"]["Answer404"];
+            412: components["responses"]["Answer412"];
             413: components["responses"]["Answer413"];
             414: components["responses"]["Answer414"];
             415: components["responses"]["Answer415"];
@@ -7950,9 +7982,9 @@ export interface operations {
                 cursor?: string;
             };
             header?: {
-                /** @description Answer 304 while the data still has this ETag */
+                /** @description Answer 304 while the data still has this ETag, wherever it comes from */
                 "if-none-match"?: string;
-                /** @description `no-cache` goes past the cache and refreshes it; `no-store` neither reads nor writes it */
+                /** @description RFC 9111: `no-cache` goes past the cache and refreshes it; `no-store` neither reads nor writes it; `max-age`, `min-fresh` and `max-stale` say how old the answer may be; `only-if-cached` is answered from the cache or with 504 */
                 "cache-control"?: string;
             };
             path?: never;
@@ -7966,6 +7998,14 @@ export interface operations {
                     "x-request-id": components["headers"]["RequestId"];
                     "ratelimit-policy": components["headers"]["RateLimitPolicy"];
                     ratelimit: components["headers"]["RateLimit"];
+                    /** @description What the cache did (RFC 9211): `hit`, or why it went on to the route (`fwd`) */
+                    "cache-status"?: string;
+                    /** @description Seconds since the data was loaded; not there where the cache was neither read nor written */
+                    age?: number;
+                    /** @description Of the data, the same as long as that is: for `If-None-Match`, and for `If-Match` of a change */
+                    etag?: string;
+                    /** @description How long others may keep a copy */
+                    "cache-control"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -8034,9 +8074,9 @@ export interface operations {
                 nocache?: boolean;
             };
             header?: {
-                /** @description Answer 304 while the data still has this ETag */
+                /** @description Answer 304 while the data still has this ETag, wherever it comes from */
                 "if-none-match"?: string;
-                /** @description `no-cache` goes past the cache and refreshes it; `no-store` neither reads nor writes it */
+                /** @description RFC 9111: `no-cache` goes past the cache and refreshes it; `no-store` neither reads nor writes it; `max-age`, `min-fresh` and `max-stale` say how old the answer may be; `only-if-cached` is answered from the cache or with 504 */
                 "cache-control"?: string;
             };
             path: {
@@ -8056,6 +8096,14 @@ export interface operations {
                     "x-request-id": components["headers"]["RequestId"];
                     "ratelimit-policy": components["headers"]["RateLimitPolicy"];
                     ratelimit: components["headers"]["RateLimit"];
+                    /** @description What the cache did (RFC 9211): `hit`, or why it went on to the route (`fwd`) */
+                    "cache-status"?: string;
+                    /** @description Seconds since the data was loaded; not there where the cache was neither read nor written */
+                    age?: number;
+                    /** @description Of the data, the same as long as that is: for `If-None-Match`, and for `If-Match` of a change */
+                    etag?: string;
+                    /** @description How long others may keep a copy */
+                    "cache-control"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -8077,7 +8125,10 @@ export interface operations {
     updateProduct: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Change it only while its data has one of these ETags, as GET answers them; 412 otherwise */
+                "if-match"?: string;
+            };
             path: {
                 /**
                  * @description The product's id
@@ -8109,6 +8160,7 @@ export interface operations {
             401: components["responses"]["Answer401"];
             403: components["responses"]["Answer403"];
             404: components["responses"]["Answer404"];
+            412: components["responses"]["Answer412"];
             413: components["responses"]["Answer413"];
             414: components["responses"]["Answer414"];
             415: components["responses"]["Answer415"];
@@ -8121,7 +8173,10 @@ export interface operations {
     deleteProduct: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Change it only while its data has one of these ETags, as GET answers them; 412 otherwise */
+                "if-match"?: string;
+            };
             path: {
                 /**
                  * @description The product's id
@@ -8161,6 +8216,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            412: components["responses"]["Answer412"];
             413: components["responses"]["Answer413"];
             414: components["responses"]["Answer414"];
             415: components["responses"]["Answer415"];
@@ -8187,9 +8243,9 @@ export interface operations {
                 cursor?: string;
             };
             header?: {
-                /** @description Answer 304 while the data still has this ETag */
+                /** @description Answer 304 while the data still has this ETag, wherever it comes from */
                 "if-none-match"?: string;
-                /** @description `no-cache` goes past the cache and refreshes it; `no-store` neither reads nor writes it */
+                /** @description RFC 9111: `no-cache` goes past the cache and refreshes it; `no-store` neither reads nor writes it; `max-age`, `min-fresh` and `max-stale` say how old the answer may be; `only-if-cached` is answered from the cache or with 504 */
                 "cache-control"?: string;
             };
             path?: never;
@@ -8203,6 +8259,14 @@ export interface operations {
                     "x-request-id": components["headers"]["RequestId"];
                     "ratelimit-policy": components["headers"]["RateLimitPolicy"];
                     ratelimit: components["headers"]["RateLimit"];
+                    /** @description What the cache did (RFC 9211): `hit`, or why it went on to the route (`fwd`) */
+                    "cache-status"?: string;
+                    /** @description Seconds since the data was loaded; not there where the cache was neither read nor written */
+                    age?: number;
+                    /** @description Of the data, the same as long as that is: for `If-None-Match`, and for `If-Match` of a change */
+                    etag?: string;
+                    /** @description How long others may keep a copy */
+                    "cache-control"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -8271,9 +8335,9 @@ export interface operations {
                 nocache?: boolean;
             };
             header?: {
-                /** @description Answer 304 while the data still has this ETag */
+                /** @description Answer 304 while the data still has this ETag, wherever it comes from */
                 "if-none-match"?: string;
-                /** @description `no-cache` goes past the cache and refreshes it; `no-store` neither reads nor writes it */
+                /** @description RFC 9111: `no-cache` goes past the cache and refreshes it; `no-store` neither reads nor writes it; `max-age`, `min-fresh` and `max-stale` say how old the answer may be; `only-if-cached` is answered from the cache or with 504 */
                 "cache-control"?: string;
             };
             path: {
@@ -8293,6 +8357,14 @@ export interface operations {
                     "x-request-id": components["headers"]["RequestId"];
                     "ratelimit-policy": components["headers"]["RateLimitPolicy"];
                     ratelimit: components["headers"]["RateLimit"];
+                    /** @description What the cache did (RFC 9211): `hit`, or why it went on to the route (`fwd`) */
+                    "cache-status"?: string;
+                    /** @description Seconds since the data was loaded; not there where the cache was neither read nor written */
+                    age?: number;
+                    /** @description Of the data, the same as long as that is: for `If-None-Match`, and for `If-Match` of a change */
+                    etag?: string;
+                    /** @description How long others may keep a copy */
+                    "cache-control"?: string;
                     [name: string]: unknown;
                 };
                 content: {
@@ -8314,7 +8386,10 @@ export interface operations {
     updateRecipe: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Change it only while its data has one of these ETags, as GET answers them; 412 otherwise */
+                "if-match"?: string;
+            };
             path: {
                 /**
                  * @description The recipe’s id
@@ -8346,6 +8421,7 @@ export interface operations {
             401: components["responses"]["Answer401"];
             403: components["responses"]["Answer403"];
             404: components["responses"]["Answer404"];
+            412: components["responses"]["Answer412"];
             413: components["responses"]["Answer413"];
             414: components["responses"]["Answer414"];
             415: components["responses"]["Answer415"];
@@ -8359,7 +8435,10 @@ export interface operations {
     deleteRecipe: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Change it only while its data has one of these ETags, as GET answers them; 412 otherwise */
+                "if-match"?: string;
+            };
             path: {
                 /**
                  * @description The recipe’s id
@@ -8387,6 +8466,7 @@ export interface operations {
             401: components["responses"]["Answer401"];
             403: components["responses"]["Answer403"];
             404: components["responses"]["Answer404"];
+            412: components["responses"]["Answer412"];
             413: components["responses"]["Answer413"];
             414: components["responses"]["Answer414"];
             415: components["responses"]["Answer415"];
@@ -8400,6 +8480,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /** @description Change it only while its data has one of these ETags, as GET answers them; 412 otherwise */
+                "if-match"?: string;
                 /** @description Makes the request safe to repeat for 24 hours: the same key with the same request is carried out once, and gets the first answer again (409 while it is still being carried out, 422 with another request). A string in quotes, or a UUID as it is. */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
             };
@@ -8436,6 +8518,7 @@ export interface operations {
             403: components["responses"]["Answer403"];
             404: components["responses"]["Answer404"];
             409: components["responses"]["Answer409Of2"];
+            412: components["responses"]["Answer412"];
             413: components["responses"]["Answer413"];
             414: components["responses"]["Answer414"];
             415: components["responses"]["Answer415"];
@@ -8449,7 +8532,10 @@ export interface operations {
     removeRecipeProduct: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Change it only while its data has one of these ETags, as GET answers them; 412 otherwise */
+                "if-match"?: string;
+            };
             path: {
                 /**
                  * @description The recipe’s id
@@ -8482,6 +8568,7 @@ export interface operations {
             401: components["responses"]["Answer401"];
             403: components["responses"]["Answer403"];
             404: components["responses"]["Answer404"];
+            412: components["responses"]["Answer412"];
             413: components["responses"]["Answer413"];
             414: components["responses"]["Answer414"];
             415: components["responses"]["Answer415"];
@@ -8600,7 +8687,7 @@ export interface operations {
                 nocache?: boolean;
             };
             header?: {
-                /** @description Answer 304 while the data still has this ETag */
+                /** @description Answer 304 while the data still has this ETag, wherever it comes from */
                 "if-none-match"?: string;
                 /** @description RFC 9111: `no-cache` goes past the cache and refreshes it; `no-store` neither reads nor writes it; `max-age`, `min-fresh` and `max-stale` say how old the answer may be; `only-if-cached` is answered from the cache or with 504 */
                 "cache-control"?: string;
@@ -8624,9 +8711,9 @@ export interface operations {
                     ratelimit: components["headers"]["RateLimit"];
                     /** @description What the cache did (RFC 9211): `hit`, or why it went on to the route (`fwd`) */
                     "cache-status"?: string;
-                    /** @description Seconds since the answer was made */
+                    /** @description Seconds since the data was loaded; not there where the cache was neither read nor written */
                     age?: number;
-                    /** @description Of the data: for `If-None-Match` */
+                    /** @description Of the data, the same as long as that is: for `If-None-Match`, and for `If-Match` of a change */
                     etag?: string;
                     /** @description How long others may keep a copy */
                     "cache-control"?: string;
@@ -8651,7 +8738,10 @@ export interface operations {
     updateUser: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Change it only while its data has one of these ETags, as GET answers them; 412 otherwise */
+                "if-match"?: string;
+            };
             path: {
                 /**
                  * @description The user's id
@@ -8683,6 +8773,7 @@ export interface operations {
             401: components["responses"]["Answer401"];
             403: components["responses"]["Answer403"];
             404: components["responses"]["Answer404"];
+            412: components["responses"]["Answer412"];
             413: components["responses"]["Answer413"];
             414: components["responses"]["Answer414"];
             415: components["responses"]["Answer415"];
@@ -8709,7 +8800,7 @@ export interface operations {
                 cursor?: string;
             };
             header?: {
-                /** @description Answer 304 while the data still has this ETag */
+                /** @description Answer 304 while the data still has this ETag, wherever it comes from */
                 "if-none-match"?: string;
                 /** @description RFC 9111: `no-cache` goes past the cache and refreshes it; `no-store` neither reads nor writes it; `max-age`, `min-fresh` and `max-stale` say how old the answer may be; `only-if-cached` is answered from the cache or with 504 */
                 "cache-control"?: string;
@@ -8727,9 +8818,9 @@ export interface operations {
                     ratelimit: components["headers"]["RateLimit"];
                     /** @description What the cache did (RFC 9211): `hit`, or why it went on to the route (`fwd`) */
                     "cache-status"?: string;
-                    /** @description Seconds since the answer was made */
+                    /** @description Seconds since the data was loaded; not there where the cache was neither read nor written */
                     age?: number;
-                    /** @description Of the data: for `If-None-Match` */
+                    /** @description Of the data, the same as long as that is: for `If-None-Match`, and for `If-Match` of a change */
                     etag?: string;
                     /** @description How long others may keep a copy */
                     "cache-control"?: string;
@@ -10435,7 +10526,16 @@ export interface operations {
                     "application/json": components["schemas"]["JsonWebKeySet"];
                 };
             };
-            304: components["responses"]["Answer304"];
+            /** @description The data still has the ETag in If-None-Match */
+            304: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             400: components["responses"]["Answer400"];
             401: components["responses"]["Answer401"];
             404: components["responses"]["Answer404"];
