@@ -4,7 +4,7 @@ import { BackendFullError, BackendUnavailableError } from '../../errors.js'
 import type { OnFault } from '../../faults.js'
 import { nameOf } from '../../in-flight.js'
 import type { RecordFormat } from '../../record-format.js'
-import type { ChangeListener, InForce } from '../backend.js'
+import type { ChangeListener } from '../backend.js'
 import { Commits, type Pending } from './commits.js'
 import { Disk, diskFault, type DiskOptions, type RowChange } from './disk.js'
 import type { EntryIndex, IndexLimits, Removals, Removed, Space } from './entry-index.js'
@@ -13,6 +13,7 @@ import { load, type Loaded } from './loading.js'
 import { rowsOf } from './removal.js'
 import { concernedBy, namespaceOf, rowKey } from './row-keys.js'
 import { packAmendment } from './rows.js'
+import type { Invalidations, Tallies } from './tallies.js'
 
 /** How long a write and a read may take, in milliseconds: a disk may be held up, where a server would answer. */
 const WRITE_DEADLINE = 5000
@@ -45,7 +46,8 @@ export class Contents {
   #options: ContentsOptions
   #disk: Disk
   #index: EntryIndex
-  #inForce: Map<string, InForce>
+  #inForce: Invalidations
+  #tallies: Tallies
   #stamp: number
   #commits: Commits
   /** Why nothing can be written; undefined when it can. */
@@ -62,9 +64,11 @@ export class Contents {
     this.#disk = disk
     this.#index = loaded.index
     this.#inForce = loaded.inForce
+    this.#tallies = loaded.tallies
     this.#stamp = loaded.stamp
     this.#commits = new Commits({
-      write: async (changes) => { await this.#disk.write(changes) },
+      // All that was decided so far is in these changes, or was written before.
+      write: async (changes) => { await this.#disk.write([...changes, ...this.#tallies.changes()]) },
       deadline: WRITE_DEADLINE,
       onFailure: (error) => this.#fail(error)
     })
@@ -85,7 +89,7 @@ export class Contents {
   /** Another one after a write that failed. */
   get index (): EntryIndex { return this.#index }
   /** The invalidations, by the field that each is kept under. */
-  get inForce (): Map<string, InForce> { return this.#inForce }
+  get inForce (): Invalidations { return this.#inForce }
   get stamp (): number { return this.#stamp }
   get isClosed (): boolean { return this.#isClosed }
 
@@ -242,6 +246,7 @@ export class Contents {
     const loaded = await load(this.#disk, this.#options)
     this.#index = loaded.index
     this.#inForce = loaded.inForce
+    this.#tallies = loaded.tallies
     this.#stamp = Math.max(this.#stamp, loaded.stamp)
     this.listener?.onResync([...this.#inForce.values()], this.#stamp)
     return loaded

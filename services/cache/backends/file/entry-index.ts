@@ -10,6 +10,7 @@ import { Columns } from './columns.js'
 import { inOrder } from './restoring.js'
 import type { Amendment, EntryRow } from './rows.js'
 import { segmentOf, Segments } from './segments.js'
+import type { Tallies } from './tallies.js'
 
 /** The value has a row of its own. */
 const APART = 1
@@ -67,6 +68,7 @@ export class EntryIndex {
   #removals: Removals
   #uses = 0
   #dirty: number[] = []
+  #tallies: Tallies | undefined
 
   constructor ({ now, limits, removals }: IndexOptions) {
     this.#now = now
@@ -152,9 +154,11 @@ export class EntryIndex {
       slot = this.#take(entry.namespace, entry.key)
       pool.admit(slot, strategy, entry.expiresAt, entry.namespace, entry.key)
     } else {
+      this.#tally(slot, -1)
       this.#replace(slot, strategy, entry, removed)
     }
     this.#write(slot, strategy, entry)
+    this.#tally(slot, 1)
     return removed
   }
 
@@ -184,7 +188,16 @@ export class EntryIndex {
   /** The entry, if it is there, goes with those whose time is over: see `restored`. */
   end (namespace: string, key: string): void {
     const slot = this.find(namespace, key)
-    if (slot !== -1) this.columns.goneAt[slot] = -Infinity
+    if (slot === -1) return
+    this.#tally(slot, -1)
+    this.columns.goneAt[slot] = -Infinity
+    this.#tally(slot, 1)
+  }
+
+  /** Counts what is there, and from now on what comes and goes. */
+  countInto (tallies: Tallies): void {
+    this.#tallies = tallies
+    for (let slot = 0; slot < this.columns.high; slot++) if (this.columns.spaces[slot] !== undefined) this.#tally(slot, 1)
   }
 
   /** Everything is loaded: brings it in order, and answers who has to go, because their time is over or the limits are lower than they were. */
@@ -214,8 +227,10 @@ export class EntryIndex {
   /** Changes when an entry expires; what is to be written says `amendment`. */
   expire (slot: number, expiresAt: number, goneAt: number): void {
     const { columns } = this
+    this.#tally(slot, -1)
     columns.expiresAt[slot] = expiresAt
     columns.goneAt[slot] = goneAt
+    this.#tally(slot, 1)
     const { pool } = columns.spaces[slot] as Space
     pool.replace(slot, columns.strategies[slot] as number, expiresAt, false)
     this.amended(slot)
@@ -342,6 +357,17 @@ export class EntryIndex {
     else columns.tags.set(slot, entry.tags)
   }
 
+  #tally (slot: number, sign: 1 | -1): void {
+    const { spaces, keys, versions, expiresAt, goneAt } = this.columns
+    this.#tallies?.entry({
+      namespace: (spaces[slot] as Space).name,
+      key: keys[slot] as string,
+      version: versions[slot] as number,
+      expiresAt: expiresAt[slot] as number,
+      goneAt: goneAt[slot] as number
+    }, sign)
+  }
+
   #makeRoom (pool: Segments, bytes: number, items: number, strategy: number, removed: Removed[]): void {
     while (isOver(pool, bytes, items)) {
       const victim = pool.victim(strategy)
@@ -357,6 +383,7 @@ export class EntryIndex {
 
   #remove (slot: number, evicted: boolean): Removed {
     const { columns } = this
+    this.#tally(slot, -1)
     const space = columns.spaces[slot] as Space
     const key = columns.keys[slot] as string
     const removed = { namespace: space.name, key, ...this.parts(slot) }

@@ -1,8 +1,8 @@
 import { sizeOf } from '../../entry.js'
 import { ENCRYPTION } from '../../codec/seal.js'
+import { nameOf } from '../../in-flight.js'
 import { appliedTo } from '../../record.js'
 import type { RecordFormat } from '../../record-format.js'
-import type { InForce } from '../backend.js'
 import { invalidationOf } from '../invalidation-fields.js'
 import type { Disk, RowChange } from './disk.js'
 import { EntryIndex, type IndexOptions } from './entry-index.js'
@@ -10,6 +10,7 @@ import { FolderSealedError } from './errors.js'
 import { invalidationKey, namesIn, ofKind, rangeOf } from './row-keys.js'
 import { packNumber, unpackAmendment, unpackEntry, unpackNumber } from './rows.js'
 import { rowsOf } from './removal.js'
+import { Invalidations, type Tallied, Tallies } from './tallies.js'
 
 export interface LoadOptions extends IndexOptions { format: RecordFormat, folder: string }
 
@@ -17,11 +18,15 @@ export interface LoadOptions extends IndexOptions { format: RecordFormat, folder
 export interface Loaded {
   index: EntryIndex
   /** By the field that each is kept under. */
-  inForce: Map<string, InForce>
+  inForce: Invalidations
+  /** What `index` and `inForce` count into. */
+  tallies: Tallies
   /** The highest stamp in it. */
   stamp: number
   /** Rows that are to go, of entries whose time is over, that the limits have no room for, or that are damaged; and rows under a new key. */
   waste: RowChange[]
+  /** Entries that are as they were written, and cannot be read any more. */
+  unreadable: Map<string, Tallied>
   /** The namespaces of entries and of what changed of them that could not be read; '' where not even that can be told. */
   damaged: string[]
 }
@@ -29,10 +34,12 @@ export interface Loaded {
 /** Reads everything but the large values. @throws FolderSealedError when that takes a key, and there is none */
 export async function load (disk: Disk, options: LoadOptions): Promise<Loaded> {
   const index = new EntryIndex(options)
-  const loaded: Loaded = { index, inForce: new Map(), stamp: 0, waste: [], damaged: [] }
+  const tallies = new Tallies()
+  const loaded: Loaded = { index, inForce: new Invalidations(tallies), tallies, stamp: 0, waste: [], unreadable: new Map(), damaged: [] }
   await loadEntries(disk, loaded, options)
   await loadAmendments(disk, loaded)
   await loadInvalidations(disk, loaded)
+  await tally(disk, loaded)
   for (const removed of index.restored()) loaded.waste.push(...rowsOf(removed))
   return loaded
 }
@@ -48,6 +55,7 @@ async function loadEntries (disk: Disk, loaded: Loaded, { format, folder }: Load
       if (facts === undefined && row !== undefined && !format.hasKeys && appliedTo(row.head).encryption !== ENCRYPTION.none) throw new FolderSealedError(folder)
       if (names === undefined || row === undefined || facts === undefined) {
         loaded.damaged.push(names?.namespace ?? '')
+        if (names !== undefined && row !== undefined) loaded.unreadable.set(nameOf(names.namespace, names.key), { ...names, ...row })
         for (const kind of ['e', 'v', 'a'] as const) loaded.waste.push({ type: 'del', key: ofKind(kind, rowKey) })
         continue
       }
@@ -60,12 +68,14 @@ async function loadEntries (disk: Disk, loaded: Loaded, { format, folder }: Load
   }
 }
 
-async function loadAmendments (disk: Disk, { index, waste, damaged }: Loaded): Promise<void> {
+async function loadAmendments (disk: Disk, { index, waste, unreadable, damaged }: Loaded): Promise<void> {
   for await (const rows of disk.rows(rangeOf('a'))) {
     for (const [rowKey, bytes] of rows) {
       const names = namesIn(rowKey)
       const amendment = unpackAmendment(rowKey, bytes)
       const isUsed = names !== undefined && amendment !== undefined && index.amend(names.namespace, names.key, amendment)
+      const unread = names === undefined ? undefined : unreadable.get(nameOf(names.namespace, names.key))
+      if (unread !== undefined && unread.version === amendment?.version) unreadable.set(nameOf(unread.namespace, unread.key), { ...unread, ...amendment })
       if (amendment === undefined) {
         damaged.push(names?.namespace ?? '')
         // It may have ended the entry's time.
@@ -99,4 +109,26 @@ async function loadInvalidationsOf (kind: 'i' | 'z', disk: Disk, loaded: Loaded)
       loaded.waste.push({ type: 'del', key: rowKey }, { type: 'put', key, value: packNumber(key, inForce.stamp) })
     }
   }
+}
+
+/**
+ * Entries of which some were lost, or are older than they were, go with all those that they are tallied with; all of them where that is so
+ * of an invalidation.
+ */
+async function tally (disk: Disk, { index, tallies, unreadable, damaged }: Loaded): Promise<void> {
+  index.countInto(tallies)
+  for (const entry of unreadable.values()) tallies.entry(entry, 1)
+  const { isWrong, count, invalidations } = await tallies.check(disk)
+  for (const entry of unreadable.values()) tallies.entry(entry, -1)
+  if (count === 0) return
+  const before = damaged.length
+  for (const space of index.spaces()) {
+    for (const key of space.index.keys()) {
+      if (!invalidations && !isWrong(space.name, key)) continue
+      index.end(space.name, key)
+      damaged.push(space.name)
+    }
+  }
+  // What was lost is nobody's now.
+  if (damaged.length === before) damaged.push('')
 }

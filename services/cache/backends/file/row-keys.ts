@@ -7,10 +7,10 @@ import type { KeyRange } from './leveldb/versions.js'
  */
 
 /**
- * `e` an entry, `v` a value kept apart from it, `a` what changed of it since, `z` an invalidation, which was `i` once. Invalidations stand
+ * `e` an entry, `v` a value kept apart from it, `a` what changed of it since, `t` a tally, `z` an invalidation, which was `i` once. Invalidations stand
  * behind all others, so that few blocks of a table may hold any: see `concernedBy`.
  */
-export type RowKind = 'e' | 'v' | 'a' | 'z' | 'i'
+export type RowKind = 'e' | 'v' | 'a' | 't' | 'z' | 'i'
 
 const LONE_SURROGATE = /\p{Surrogate}/u
 
@@ -23,6 +23,9 @@ export function rowKey (kind: RowKind, namespace: string, key: string): Buffer {
 
 /** @param field see `invalidation-fields.ts` */
 export const invalidationKey = (field: string): Buffer => Buffer.from(`z${field}`)
+
+export const tallyKey = (bucket: number): Buffer => Buffer.from(`t${bucket}`)
+export const tallyIn = (row: Buffer): number => Number(row.toString('latin1', 1))
 
 /** Tells where a page ended, without the namespace. */
 export const cursorAt = (key: string): string => rowKey('e', '', key).subarray(1).toString('base64url')
@@ -62,10 +65,12 @@ export function rangeOf (kind: RowKind, namespace?: string): { gte: Buffer, lt: 
 /**
  * Which rows must go where those of a range are lost; undefined for all. An entry may have been deleted, written or given another expiry in
  * what is lost, and an invalidation may have been about any of them. A value is good with its own entry alone, whatever is lost of them.
+ * Tallies are of what was there before.
  */
 export function concernedBy (lost: KeyRange): KeyRange[] | undefined {
   if (isIn('z', lost)) return undefined
-  const concerned = [lost]
+  const tallies = rangeOf('t')
+  const concerned = [lost, { from: tallies.gte, to: tallies.lt }]
   for (const kind of ['a', 'e'] as const) {
     if (!isIn(kind, lost)) continue
     const { gte, lt } = rangeOf(kind)

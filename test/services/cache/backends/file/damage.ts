@@ -2,14 +2,19 @@
  * What a store that was damaged may still answer: of each key what it held last, or nothing.
  *
  * As a process of its own it opens the folders given, one after the other, as often as they are named, has LevelDB rewrite everything,
- * opens each again, and prints a line for each: see `Survey`.
+ * opens each again, and prints a line for each: see `Survey`. With `--open` it damages one itself: see `damageWhileOpen`.
  */
+import { randomBytes } from 'node:crypto'
+import { closeSync, fstatSync, openSync, readdirSync, readSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { ClassicLevel } from 'classic-level'
 import { FileBackend } from '../../../../../services/cache/backends/file/file.js'
 import { Cache } from '../../../../../services/cache/cache.js'
 import { monotonicNow } from '../../../../../services/cache/clock.js'
 import { DEFAULT_LIMITS } from '../../../../../services/cache/limits.js'
 import { SharedStore } from '../../../../../services/cache/stores/shared-store.js'
+import { Random } from '../../random.js'
 import { entryOf, valueIn } from '../../setup.js'
 
 const NS = 'default'
@@ -85,4 +90,28 @@ async function survey (folder: string): Promise<Survey> {
   return { folder, right, again, wrong, faults, damaged }
 }
 
-for (const folder of process.argv.slice(2)) process.stdout.write(`${JSON.stringify(await survey(folder))}\n`)
+/** Opens a folder, flips bytes of its tables, and writes until LevelDB has rewritten them; then prints the keys with what they must not hold. */
+async function damageWhileOpen (folder: string, random: Random): Promise<void> {
+  const { cache } = await openCache(folder)
+  for (const name of readdirSync(folder).filter((name) => name.endsWith('.ldb'))) {
+    const file = openSync(join(folder, name), 'r+')
+    const byte = Buffer.alloc(1)
+    const at = random.below(fstatSync(file).size)
+    readSync(file, byte, 0, 1, at)
+    byte[0]! ^= 1 << random.below(8)
+    writeSync(file, byte, 0, 1, at)
+    closeSync(file)
+  }
+  for (let i = 0; i < 300; i++) {
+    // While what LevelDB comes upon is mended, writes are refused.
+    await Promise.resolve(cache.set('filler', `k${i}`, entryOf(randomBytes(15_000).toString('base64'), { ttl: 0 }))).catch(async () => { await delay(100) })
+  }
+  const wrong: string[] = []
+  await answered(cache, wrong)
+  process.stdout.write(`${JSON.stringify(wrong)}\n`)
+  await cache.close()
+}
+
+const [first, ...others] = process.argv.slice(2)
+if (first === '--open') await damageWhileOpen(others[0] as string, new Random(Number(others[1])))
+else for (const folder of process.argv.slice(2)) process.stdout.write(`${JSON.stringify(await survey(folder))}\n`)

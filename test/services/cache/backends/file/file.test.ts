@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { ClassicLevel } from 'classic-level'
 import t from 'tap'
 import { drawSample } from '../../../../../services/cache/analytics/sampling.js'
 import { FileBackend } from '../../../../../services/cache/backends/file/file.js'
@@ -196,6 +197,74 @@ t.test('a second one on the same folder is refused in one line that says what to
   await t.rejects(refused, { name: 'FolderInUseError', message: new RegExp(`^The cache in ${folder} is in use by another Larder\\..*DATA_DIR.*$`) })
   t.equal(await valueIn(cache, 'k'), 1, 'the first one goes on')
   await t.rejects(FileBackend.open({ folder: '/proc/larder/cache', now: Date.now, limits: DEFAULT_LIMITS }), { name: 'FolderUnusableError', message: /^.*DATA_DIR.*$/ })
+})
+
+t.test('what LevelDB lost or brought back without telling is not served', async (t) => {
+  type Change = { type: 'put', key: Buffer, value: Buffer } | { type: 'del', key: Buffer }
+  /** Rows by the names they have in the tests, of the first and of the last version. */
+  const tried: [string, (first: Map<string, Buffer>, last: Map<string, Buffer>) => Change[], string[]][] = [
+    ['an older version of an entry', (first) => [{ type: 'put', key: Buffer.from('edefault\0written'), value: first.get('edefault\0written') as Buffer }], ['written']],
+    ['an entry that was deleted', (first) => [{ type: 'put', key: Buffer.from('edefault\0deleted'), value: first.get('edefault\0deleted') as Buffer }], ['deleted']],
+    ['an entry without its shorter time to live', () => [{ type: 'del', key: Buffer.from('adefault\0shortened') }], ['shortened']],
+    ['entries without an invalidation', (_, last) => [...last.keys()].filter((name) => name.startsWith('z')).map((name) => ({ type: 'del', key: Buffer.from(name) })), ['outdated']]
+  ]
+  for (const [what, damage, gone] of tried) {
+    const folder = newFolder(t)
+    const clock = new ManualClock()
+    const faults: string[] = []
+    const open = async () => await openFileCache(t, folder, { now: clock.now }, { onFault: (error) => { faults.push(String(error)) } })
+    const rows = async (change?: (rows: Map<string, Buffer>) => Change[]) => {
+      const level = new ClassicLevel<Buffer, Buffer>(folder, { keyEncoding: 'buffer', valueEncoding: 'buffer' })
+      await level.open()
+      const found = new Map((await level.iterator().all()).map(([key, value]) => [key.toString(), value]))
+      await level.batch(change?.(found) ?? [])
+      await level.close()
+      return found
+    }
+    const opened = await open()
+    for (const key of ['written', 'deleted', 'shortened', 'outdated']) await opened.cache.set(NS, key, entry('first', { ttl: 0, tags: [key] }))
+    for (let i = 0; i < 100; i++) await opened.cache.set(NS, `other${i}`, entry(i, { ttl: 0 }))
+    await opened.cache.close()
+    const first = await rows()
+    const { cache, store } = await open()
+    await cache.set(NS, 'written', entry('last', { ttl: 0 }))
+    await cache.delete(NS, 'deleted')
+    await cache.touch(NS, 'shortened', 1)
+    await store.outdate(NS, { tags: ['outdated'] })
+    await cache.close()
+    t.strictSame(faults, [])
+
+    await rows((last) => damage(first, last))
+    clock.advance(2)
+    const after = await open()
+    const values = await Promise.all(['written', 'deleted', 'shortened', 'outdated'].map(async (key) => await valueIn(after.cache, key)))
+    t.strictSame(values, [gone.includes('written') || gone.includes('outdated') ? undefined : 'last', undefined, undefined, undefined], what)
+    t.match(faults, [/entries of the cache .* are damaged, and were deleted/], what)
+    const others = (await keysIn(after.cache)).filter((key) => key.startsWith('other')).length
+    t.ok(gone.includes('outdated') ? others === 0 : others > 80, `${others} of 100 others stay`)
+    t.ok(after.backend.damaged() > 0)
+    await after.cache.set(NS, 'new', entry(1))
+    await after.cache.close()
+    faults.length = 0
+    t.equal(await valueIn((await open()).cache, 'new'), 1)
+    t.strictSame(faults, [], 'it tallies again')
+  }
+})
+
+t.test('entries that nobody has the key of any more go alone', async (t) => {
+  const folder = newFolder(t)
+  const format = async (name: string, byte: number) => new RecordFormat({ purpose: 'file:api', keys: await KeyRing.open([new KeySource(name, Buffer.alloc(32, byte))]), encryption: true })
+  const clock = new ManualClock()
+  const plain = await openFileCache(t, folder, { now: clock.now })
+  for (let i = 0; i < 50; i++) await plain.cache.set(NS, `plain${i}`, entry(i, { ttl: 0 }))
+  await plain.cache.close()
+  const sealed = await openFileCache(t, folder, { now: clock.now }, { format: await format('a', 1) })
+  for (let i = 0; i < 500; i++) void sealed.cache.set(NS, `sealed${i}`, entry(i, { ttl: 0 }))
+  await sealed.cache.touch(NS, 'sealed7', 60)
+  await sealed.cache.close()
+  const other = await openFileCache(t, folder, { now: clock.now }, { format: await format('b', 2), onFault: () => {} }) // it tells of them
+  t.equal((await keysIn(other.cache)).length, 50, 'what can be read is there')
+  t.equal(other.backend.damaged(), 500)
 })
 
 t.test('encrypted entries show no plaintext in the files, and need their key', async (t) => {
