@@ -59,7 +59,8 @@ export class Disk {
         return new Disk(options, guard, await openLevel(folder), lost)
       } catch (error) {
         if (!isRepairable(error)) throw error
-        return new Disk(options, guard, await openLevel(folder), [...lost, ...await recover(options, reason(error))])
+        lost.push(...await recover(options, reason(error)))
+        return new Disk(options, guard, await openLevel(folder), lost)
       }
     } catch (error) {
       await guard?.release()

@@ -27,7 +27,7 @@ const EVERYTHING: KeyRange = { from: Buffer.alloc(0), to: Buffer.of(0xff) }
  * in other tables and logs as well: it may have held deletions of what is there. Lost changes that may have been about any key, as those of
  * a log, empty a cache. LevelDB's own repair is of no use for this: it verifies no checksums, aborts the process over the same damage, takes in
  * tables whose deletions are no more, and may let an older table hide a newer one.
- * @param isKnown that it is damaged, or how that shows, whether or not checksums tell
+ * @param isKnown whether it is known to be damaged, whatever checksums tell; or why LevelDB does not open it, so that nothing is certain
  * @returns where rows were lost
  */
 export async function recover (options: RecoveryOptions, isKnown: boolean | string): Promise<KeyRange[]> {
@@ -37,7 +37,7 @@ export async function recover (options: RecoveryOptions, isKnown: boolean | stri
   const files = await StoreFiles.read(folder)
   if (files.damage.length === 0 && isKnown === false) return []
   if (await isOpenElsewhere(folder)) throw new FolderInUseError(folder)
-  const lost = lostWith(files, options)
+  const lost = isKnown !== false && isKnown !== true && !isDurable ? undefined : lostWith(files, options)
   const damage = [...new Set(files.damage)].slice(0, 5).join('; ') || (isKnown === true ? 'LevelDB says so' : isKnown)
   const replaced = aside === undefined ? '' : `; its files are in ${aside}`
   const kept = files.isUncertain ? 'changes may be missing' : 'what is sound of it is kept'

@@ -29,18 +29,22 @@ export function readManifest (bytes: Buffer): Manifest | undefined {
   if (isDamaged || records.length === 0) return undefined
   const manifest: Manifest = { log: 0, earlierLog: 0, tables: [] }
   const tables = new Map<string, TableFacts>()
+  const kinds = new Set<number>()
   try {
-    for (const record of records) apply(new Fields(record), manifest, tables)
+    for (const record of records) apply(new Fields(record), manifest, tables, kinds)
   } catch (error) {
     if (error instanceof MalformedError) return undefined
     throw error
   }
+  // It begins with records that do not say all of it yet.
+  if (![LOG, NEXT_FILE, LAST_SEQUENCE].every((kind) => kinds.has(kind))) return undefined
   return { ...manifest, tables: [...tables.values()] }
 }
 
-function apply (fields: Fields, manifest: Manifest, tables: Map<string, TableFacts>): void {
+function apply (fields: Fields, manifest: Manifest, tables: Map<string, TableFacts>, kinds: Set<number>): void {
   while (!fields.isAtEnd) {
     const kind = fields.varint()
+    kinds.add(kind)
     if (kind === COMPARATOR) fields.slice()
     else if (kind === LOG) manifest.log = fields.varint()
     else if (kind === EARLIER_LOG) manifest.earlierLog = fields.varint()
