@@ -75,7 +75,7 @@ t.test('two processes on one PostgreSQL and one Redis', async (t) => {
       const began = Date.now()
       const { status } = await send(`${i % 2 === 0 ? a.url : b.url}/products`)
       t.equal(status, 200)
-      t.ok(Date.now() - began < 1500, `answered in ${Date.now() - began} ms`)
+      t.ok(Date.now() - began < 5000, `answered in ${Date.now() - began} ms`)
     }
     const refused = await send(`${a.url}/api/cache/set`, 'POST', { key: 'k', value: 1, backend: 'redis' })
     t.equal(refused.status, 503)

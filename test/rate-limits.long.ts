@@ -139,7 +139,7 @@ for (const [name, { begin, end }] of Object.entries(outages)) {
     const first = performance.now()
     const answer = await ask(services[0], '/user', '127.0.0.3')
     t.equal(answer.status, 200)
-    t.ok(performance.now() - first < 1500, 'within the deadline of 200 ms, and slack for a busy machine')
+    t.ok(performance.now() - first < 5000, 'within the deadline of 200 ms, and slack for a busy machine')
     t.match(answer.headers['ratelimit'], /;detail="per-process"$/)
     const statuses = await count(services, 80, '127.0.0.3')
     t.strictSame([...statuses.keys()].sort(), [200, 429], 'never an error')

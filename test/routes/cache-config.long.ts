@@ -43,7 +43,7 @@ void t.test('Redis that hangs or is gone', async (t) => {
     const begin = performance.now()
     t.equal((await redis.set('b', 1)).status, 503)
     t.equal((await redis.post('/increment', { key: 'n' })).status, 503)
-    t.ok(performance.now() - begin < 2000)
+    t.ok(performance.now() - begin < 6000)
     server.resume()
   })
 
@@ -55,7 +55,7 @@ void t.test('Redis that hangs or is gone', async (t) => {
     for (const answer of await Promise.all([redis.read('a'), redis.set('a', 1), redis.post('/get-batch', ['a']), redis.post('/set-batch', [{ key: 'a', value: 1 }]), redis.get('/keys')])) {
       t.match(answer, { status: 503, body: { type: '/problems/backend-unavailable' }, headers: { 'retry-after': '1' } })
     }
-    t.ok(performance.now() - begin < 2000)
+    t.ok(performance.now() - begin < 6000)
     const memory = new Api(app, 'memory')
     t.equal((await memory.set('a', 1)).status, 200)
     const mixed = await app.inject({
@@ -76,7 +76,7 @@ void t.test('while PostgreSQL hangs, the database backend is 503 within its dead
     database.read('b'), database.set('a', 1), database.post('/get-batch', ['b']), database.post('/set-batch', [{ key: 'a', value: 1 }]), database.get('/keys'),
     database.get('/stats'), database.post('/increment', { key: 'n' }), database.post('/clear'), ...Array.from({ length: 50 }, async (_, i) => await database.read(`k${i}`))
   ])
-  t.ok(Date.now() - began < 3000, `it took ${Date.now() - began} ms`)
+  t.ok(Date.now() - began < 8000, `it took ${Date.now() - began} ms`)
   t.strictSame(new Set(answers.map(({ status }) => status)), new Set([503]))
   t.equal((await new Api(app, 'memory').set('a', 1)).status, 200)
   server.resume()

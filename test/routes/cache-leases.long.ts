@@ -80,6 +80,6 @@ async function hold (t: Test, backend: string, a: Service, b: Service, env: Reco
     c.kill('SIGKILL')
     const began = performance.now()
     t.ok((await get(b, 'killed', 10)).lease)
-    t.ok(performance.now() - began < 3000)
+    t.ok(performance.now() - began < 8000)
   })
 }

@@ -7,6 +7,8 @@ import { databaseUrl, memcachedUrl, type Owner, redisUrl, startRedis } from '../
 
 const script = fileURLToPath(new URL('../../fixtures/reading-process.js', import.meta.url))
 const DEADLINE = 200
+/** For a busy machine, in milliseconds; what must not be waited for takes longer. */
+const SLACK = 4000
 
 interface Question {
   ask: 'read' | 'many' | 'lease' | 'fill' | 'forget' | 'trusted'
@@ -119,7 +121,7 @@ for (const [kind, start] of Object.entries(kinds)) {
 
     t.test('a deletion during the load elsewhere: who waited gets the value, who comes later the new one, and nobody keeps the old', async (t) => {
       for (const by of [a, b]) {
-        const old = a.ask({ ask: 'read', keys: ['deleted'], takes: 400, value: 'old' })
+        const old = a.ask({ ask: 'read', keys: ['deleted'], takes: 1000, value: 'old' })
         await old.began
         const before = b.ask({ ask: 'read', keys: ['deleted'], value: 'new' })
         await new Promise((resolve) => { setTimeout(resolve, 50) })
@@ -127,7 +129,7 @@ for (const [kind, start] of Object.entries(kinds)) {
         await eventually(async () => valuesOf(await b.ask({ ask: 'trusted' }).answer)[0] === true, 'B follows')
         const after = await b.read({ keys: ['deleted'], value: 'new' })
         t.strictSame(valuesOf(after), ['new'])
-        t.ok(longest(after) < 350, 'a lease is void when its key is deleted')
+        t.ok(longest(after) < 900, 'a lease is void when its key is deleted')
         t.strictSame(valuesOf(await before.answer), ['new'])
         t.strictSame(valuesOf(await old.answer), ['old'])
         t.strictSame(valuesOf(await a.read({ keys: ['deleted'], value: 'newer' })), ['new'])
@@ -191,7 +193,7 @@ for (const [kind, start] of Object.entries(kinds)) {
     const answer = await waiting.answer
     t.strictSame([answer.loads, valuesOf(answer)], [1, ['taken over']])
     t.ok(longest(answer) > 200, 'the lease was respected while it stood')
-    t.ok(longest(answer) < 100 + 1000 + 1000, `taken over after ${longest(answer).toFixed()} ms`)
+    t.ok(longest(answer) < 100 + 1000 + SLACK, `taken over after ${longest(answer).toFixed()} ms`)
   })
 }
 
@@ -206,11 +208,11 @@ t.test('Redis paused: nobody waits beyond the deadline and the load', async (t) 
   const fresh = await Promise.all([a, b].map(async (each) => await each.read({ keys: ['fresh'], callers: 200, takes: 100, value: 1 })))
   for (const answer of fresh) {
     t.strictSame([answer.loads, valuesOf(answer)], [1, [1]])
-    t.ok(longest(answer) < DEADLINE + 100 + 700, `it took ${longest(answer).toFixed()} ms`)
+    t.ok(longest(answer) < DEADLINE + 100 + SLACK, `it took ${longest(answer).toFixed()} ms`)
   }
   const answer = await waiting.answer
   t.strictSame([answer.loads, valuesOf(answer)], [1, ['own']])
-  t.ok(longest(answer) < 100 + 1000 + DEADLINE + 100 + 700, `who waited for another process gave up after ${longest(answer).toFixed()} ms`)
+  t.ok(longest(answer) < 100 + 1000 + DEADLINE + 100 + SLACK, `who waited for another process gave up after ${longest(answer).toFixed()} ms`)
   server.resume()
   t.strictSame(valuesOf(await holding.answer), ['held'])
 })
@@ -226,7 +228,7 @@ t.test('database: Redis away, leases are those of each process, and no call fail
     const answers = await Promise.all([a, b].map(async (each) => await each.read({ keys: [name], callers: 200, takes: 300, value: name })))
     for (const answer of answers) {
       t.strictSame([answer.loads, valuesOf(answer)], [1, [name]], `${name}: one load in each process`)
-      t.ok(longest(answer) < 2 * DEADLINE + 300 + 1500, `it took ${longest(answer).toFixed()} ms`)
+      t.ok(longest(answer) < 2 * DEADLINE + 300 + SLACK, `it took ${longest(answer).toFixed()} ms`)
     }
     t.strictSame((await b.read({ keys: [name], value: 'never' })).loads, 0, 'and what was loaded is kept')
     const own = (await a.ask({ ask: 'lease', keys: [`own ${name}`], takes: 5000 }).answer).outcomes[0]?.value as Leased

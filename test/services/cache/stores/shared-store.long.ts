@@ -86,7 +86,7 @@ t.test('Redis in trouble', async (t) => {
     const began = Date.now()
     const reading = await a.cache.read('other', () => 'from the origin')
     t.equal(reading.value, 'from the origin')
-    t.ok(Date.now() - began < 1500, `it took ${Date.now() - began} ms`)
+    t.ok(Date.now() - began < 5000, `it took ${Date.now() - began} ms`)
     await eventually(() => !a.store.isTrusted && !b.store.isTrusted, 'memory is no longer trusted', 5000)
     t.equal((await b.cache.read('k', () => 'fresh')).value, 'fresh', 'what memory holds is not answered with')
     await t.rejects(Promise.resolve(a.cache.set(NS, 'k', entry(1))), { code: 'ERR_BACKEND_UNAVAILABLE', statusCode: 503 })

@@ -214,7 +214,7 @@ t.test('memcached in trouble', async (t) => {
         a.cache.set(NS, 'k', entry(`late ${round}`)), a.cache.set(NS, 'fresh', entry(`late ${round}`)), a.cache.delete(NS, 'other'), a.cache.get(NS, 'missing'), a.cache.list(NS, { limit: 1 }),
         ...Array.from({ length: 50 }, async (_, i) => await b.cache.get(NS, `missing ${i}`))
       ])
-      t.ok(Date.now() - began < 4000, `it took ${Date.now() - began} ms`)
+      t.ok(Date.now() - began < 8000, `it took ${Date.now() - began} ms`)
       for (const outcome of outcomes) t.match(outcome, { status: 'rejected', reason: { code: 'ERR_BACKEND_UNAVAILABLE', statusCode: 503 } })
       t.equal((await a.cache.read('other', () => 'from the origin')).value, 'from the origin')
       server.resume()
@@ -319,7 +319,7 @@ t.test('its coordinator in trouble', async (t) => {
     redis.pause()
     const began = Date.now()
     const outcomes = await Promise.allSettled([a.cache.set(NS, 'k', entry('late')), a.cache.delete(NS, 'other'), b.cache.set(NS, 'other', entry(1)), a.cache.invalidate(NS, { tags: ['t'] })])
-    t.ok(Date.now() - began < 4000, `it took ${Date.now() - began} ms`)
+    t.ok(Date.now() - began < 8000, `it took ${Date.now() - began} ms`)
     for (const outcome of outcomes) t.match(outcome, { status: 'rejected', reason: { code: 'ERR_BACKEND_UNAVAILABLE' } })
     t.equal((await a.cache.read('loaded', () => 'origin')).value, 'origin')
     redis.resume()

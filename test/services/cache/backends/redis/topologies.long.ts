@@ -76,7 +76,7 @@ async function askedAllTheWhile (t: Test, caches: Cache[], until: () => Promise<
     await Promise.all(readers)
   }
   // A read that finds nothing asks Redis a few times, each time within the deadline of 200 ms.
-  t.ok(slowest < 2500, `the slowest of ${asked} took ${slowest.toFixed(0)} ms`)
+  t.ok(slowest < 8000, `the slowest of ${asked} took ${slowest.toFixed(0)} ms`)
 }
 
 t.test('a cluster', { timeout: 120_000 }, async (t) => {
