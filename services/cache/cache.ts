@@ -10,7 +10,7 @@ import { type Matcher, matcherOf } from './glob.js'
 import { type GetOrSetOptions, type Loader, NO_OPTIONS } from './get-or-set.js'
 import { Increments } from './increments.js'
 import type { Fallen, Invalidation } from './ledger.js'
-import { DEFAULT_LIMITS, type Limits } from './limits.js'
+import { DEFAULT_LIMITS, type EntryDefaults, type Limits } from './limits.js'
 import type { ManyLoader, ManyOutcome } from './many.js'
 import { NewEntries } from './new-entries.js'
 import { type Preview, previewOf } from './preview.js'
@@ -61,6 +61,9 @@ export class Cache {
   #isShared: boolean
   #now: Now
   #limits: Limits
+  #ownDefaults: ReadonlyMap<string, Partial<EntryDefaults>> | undefined
+  /** The same with what holds for all namespaces in the gaps; undefined while no namespace has any. */
+  #defaults: ReadonlyMap<string, EntryDefaults> | undefined
   #entries: NewEntries
   #onFault: OnFault
   #observer: Observer | undefined
@@ -78,11 +81,12 @@ export class Cache {
     this.#now = now
     this.#limits = { ...limits }
     const version = versionSource(now)
-    this.#entries = new NewEntries({ now, version, limits: () => this.#limits })
+    const defaults = (namespace: string): EntryDefaults => this.defaultsOf(namespace)
+    this.#entries = new NewEntries({ now, version, defaults })
     this.#increments = new Increments({ store, now, entries: this.#entries })
     this.namespace = namespace
     this.#readThrough = new ReadThrough({
-      store, statistics: this.#statistics, now, version, limits: () => this.#limits, onFault
+      store, statistics: this.#statistics, now, version, defaults, onFault
     })
     this.#fillLeases = new FillLeases({ store, now, onFault, maxWaiters })
     this.#scheduleCleaning()
@@ -272,7 +276,17 @@ export class Cache {
     const next = { ...previous, ...Object.fromEntries(given) as Partial<Limits> }
     this.#store.configure(next)
     this.#limits = next
+    this.#fillDefaults()
     if (this.#limits.cleanupInterval !== previous.cleanupInterval) this.#scheduleCleaning()
+  }
+
+  /** What entries of a namespace get whose writer says nothing. */
+  defaultsOf (namespace: string): Readonly<EntryDefaults> { return this.#defaults?.get(namespace) ?? this.#limits }
+
+  /** Gives namespaces defaults of their own, and takes them from all others. They count for what is written from now on. */
+  configureNamespaces (own: ReadonlyMap<string, Partial<EntryDefaults>>): void {
+    this.#ownDefaults = own.size === 0 ? undefined : own
+    this.#fillDefaults()
   }
 
   /** Settles when what the limits have no room for is gone, or cannot be reached now. */
@@ -340,6 +354,11 @@ export class Cache {
     }
     const fetched = this.#store.fetch(namespace, key)
     return fetched instanceof Promise ? fetched.then((entry) => this.#seen(entry, namespace, key)) : this.#seen(fetched, namespace, key)
+  }
+
+  #fillDefaults (): void {
+    const { defaultTtl, strategy } = this.#limits
+    this.#defaults = this.#ownDefaults && new Map([...this.#ownDefaults].map(([namespace, own]) => [namespace, { defaultTtl, strategy, ...own }]))
   }
 
   #scheduleCleaning (): void {

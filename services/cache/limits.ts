@@ -7,18 +7,22 @@ export interface Quota {
   maxMemory: number
 }
 
+/** What holds for an entry where its writer says nothing. */
+export interface EntryDefaults {
+  /** Seconds that an entry lives when its writer gives none; 0 for ever. */
+  defaultTtl: number
+  /** The policy of entries whose writer names none. */
+  strategy: Strategy
+}
+
 /** What a cache may hold, and how it keeps it. All of it may change while the cache runs. */
-export interface Limits {
+export interface Limits extends EntryDefaults {
   /** Entries; Infinity where the backend has no such limit. */
   maxItems: number
   /** Bytes: keys, stored values, metadata, and ENTRY_OVERHEAD for each entry; Infinity where the backend has no such limit. */
   maxMemory: number
-  /** Seconds that an entry lives when its writer gives none; 0 for ever. */
-  defaultTtl: number
   /** Seconds between two passes over everything that reclaim what has expired. */
   cleanupInterval: number
-  /** The policy of entries whose writer names none. */
-  strategy: Strategy
   /** By namespace, where the backend can keep them apart. What they leave of the limits is for all other namespaces together. */
   quotas?: ReadonlyMap<string, Quota>
 }

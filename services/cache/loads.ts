@@ -7,7 +7,7 @@ import { isOutage, type OnFault } from './faults.js'
 import { type AnyOptions, type GetOrSetOptions, type Loader, Ready } from './get-or-set.js'
 import { nameOf, type Operation } from './in-flight.js'
 import { LeasedTurn, type Turn } from './leased-turn.js'
-import type { Limits } from './limits.js'
+import type { EntryDefaults } from './limits.js'
 import { LoadTimes } from './load-times.js'
 import type { Statistics } from './statistics.js'
 import type { Store } from './stores/store.js'
@@ -40,7 +40,7 @@ export interface LoadsOptions {
   statistics: Statistics
   now: Now
   version: () => number
-  limits: () => Limits
+  defaults: (namespace: string) => EntryDefaults
   backOff: BackOff
   onFault: OnFault
 }
@@ -84,8 +84,8 @@ export class Loads {
 
   /** The entry that a value is kept as. */
   entry<T> (namespace: string, key: string, value: T, createdAt: number, options: GetOrSetOptions<T>): StoredEntry {
-    const { limits, now, version } = this.#options
-    const { defaultTtl, strategy } = limits()
+    const { defaults, now, version } = this.#options
+    const { defaultTtl, strategy } = defaults(namespace)
     const ready = value instanceof Ready ? value : undefined
     const isNothing = value === null || value === undefined
     let ttl = (isNothing ? options.nullTtl : undefined) ??

@@ -1,30 +1,30 @@
 import type { Now } from './clock.js'
 import { goneAfter, graceOf, type NewEntry, NO_TAGS, type StoredEntry } from './entry.js'
-import type { Limits } from './limits.js'
+import type { EntryDefaults } from './limits.js'
 
 export interface NewEntriesOptions {
   now: Now
-  /** As they are at the moment. */
-  limits: () => Pick<Limits, 'defaultTtl' | 'strategy'>
+  /** Of a namespace, as they are at the moment. */
+  defaults: (namespace: string) => EntryDefaults
   version: () => number
 }
 
 /** Makes of what a caller gives an entry to store, with a version of its own and with defaults where the caller is silent. */
 export class NewEntries {
   #now: Now
-  #limits: NewEntriesOptions['limits']
+  #defaults: NewEntriesOptions['defaults']
   #version: () => number
 
-  constructor ({ now, limits, version }: NewEntriesOptions) {
+  constructor ({ now, defaults, version }: NewEntriesOptions) {
     this.#now = now
-    this.#limits = limits
+    this.#defaults = defaults
     this.#version = version
   }
 
   make (namespace: string, key: string, { value, dataType, ttl, grace = 0, tags, metadata, strategy }: NewEntry): StoredEntry {
     const now = this.#now()
-    const limits = this.#limits()
-    const expiresAt = this.expiry(ttl ?? limits.defaultTtl)
+    const defaults = this.#defaults(namespace)
+    const expiresAt = this.expiry(ttl ?? defaults.defaultTtl)
     return {
       namespace,
       key,
@@ -32,7 +32,7 @@ export class NewEntries {
       dataType,
       tags: tags === undefined || tags.length === 0 ? NO_TAGS : tags,
       metadata,
-      strategy: strategy ?? limits.strategy,
+      strategy: strategy ?? defaults.strategy,
       createdAt: now,
       accessedAt: now,
       accessCount: 0,

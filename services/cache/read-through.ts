@@ -6,7 +6,7 @@ import { EntryTooLargeError, LoadTimeoutError } from './errors.js'
 import { isOutage, type OnFault } from './faults.js'
 import type { AnyOptions, GetOrSetOptions, Loader } from './get-or-set.js'
 import { nameOf, type Operation } from './in-flight.js'
-import type { Limits } from './limits.js'
+import type { EntryDefaults } from './limits.js'
 import { type LoadContext, type Loaded, Loads } from './loads.js'
 import { Batch, type ManyLoader, type ManyOutcome } from './many.js'
 import { Reading, type ReadingStatus } from './reading.js'
@@ -23,7 +23,7 @@ export interface ReadThroughOptions {
   statistics: Statistics
   now: Now
   version: () => number
-  limits: () => Limits
+  defaults: (namespace: string) => EntryDefaults
   onFault: OnFault
 }
 
@@ -43,14 +43,14 @@ export class ReadThrough {
   /** Who begins to wait for a load in the same turn of the event loop, for as long, shares a timer. */
   #watches = new Map<Promise<Loaded>, { limit: number, result: Promise<Loaded | undefined> }>()
 
-  constructor ({ store, statistics, now, version, limits, onFault }: ReadThroughOptions) {
+  constructor ({ store, statistics, now, version, defaults, onFault }: ReadThroughOptions) {
     this.#onFault = onFault
     this.#store = store
     this.#isShared = store.name !== 'memory'
     this.#statistics = statistics
     this.#now = now
     this.#backOff = new BackOff(now)
-    this.#loads = new Loads({ store, statistics, now, version, limits, backOff: this.#backOff, onFault })
+    this.#loads = new Loads({ store, statistics, now, version, defaults, backOff: this.#backOff, onFault })
   }
 
   read<T> (namespace: string, key: string, loader: Loader<T>, options: GetOrSetOptions<T>): Reading<T> | Promise<Reading<T>> {

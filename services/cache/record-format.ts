@@ -62,6 +62,8 @@ export class RecordFormat {
   readonly purpose: string
   #serialization: Serialization
   #atRest: AtRest
+  /** By namespace, where it has something of its own; undefined while none has. */
+  #ofNamespaces: ReadonlyMap<string, Partial<AtRest>> | undefined
   #sealer: Sealer | undefined
   #unreadable = new CountersByNamespace(() => ({ reads: 0 }))
   #report: UnreadableReport = {}
@@ -87,12 +89,21 @@ export class RecordFormat {
   /** Takes effect for what is written from now on. */
   configure (atRest: Partial<AtRest>): void { this.#atRest = { ...this.#atRest, ...atRest } }
 
+  /** The same for single namespaces; all others live by what holds for all. */
+  configureNamespaces (own: ReadonlyMap<string, Partial<AtRest>>): void { this.#ofNamespaces = own.size === 0 ? undefined : own }
+
+  /** What is applied to entries of a namespace. */
+  atRestOf (namespace: string): Readonly<AtRest> {
+    const own = this.#ofNamespaces?.get(namespace)
+    return own === undefined ? this.#atRest : { ...this.#atRest, ...own }
+  }
+
   /**
    * @param skew milliseconds that the store's clock is ahead of ours
    * @throws BackendUnavailableError when it was to be encrypted and there is no key: nothing is stored in plain instead
    */
   pack (entry: StoredEntry, skew: number): MaybePromise<PackedRecord> {
-    const { compression, encryption } = this.#atRest
+    const { compression, encryption } = this.atRestOf(entry.namespace)
     if (encryption && this.#sealer === undefined) throw new BackendUnavailableError(NO_KEY)
     const sealer = encryption ? this.#sealer : undefined
     return after(serialize(entry.value, entry.dataType, this.#serialization), ({ form, bytes }) => {
