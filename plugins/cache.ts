@@ -46,8 +46,8 @@ declare module 'fastify' {
     cache: Cache
     /** The caches that the API serves, by backend. */
     caches: CacheRegistry
-    /** How entries are written outside the process, each with the backend whose settings hold. */
-    formats: { backend: SharedBackendName, format: RecordFormat }[]
+    /** How entries are written outside the process, each with the backend whose settings hold, and whether the API's namespaces are in it. */
+    formats: { backend: SharedBackendName, format: RecordFormat, isServed: boolean }[]
     /** What those caches are used for and how they do, by backend. */
     analytics: ReadonlyMap<Cache['backend'], Analytics>
   }
@@ -113,7 +113,7 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
       keys,
       onUnreadable: (reads) => { app.log.warn({ cache: `${backend}:${purpose}`, reads }, 'Entries were misses because they cannot be read (docs/encryption.md)') }
     })
-    formats.push({ backend, format })
+    formats.push({ backend, format, isServed: purpose !== 'app' })
     return format
   }
 

@@ -2,12 +2,15 @@ import fp from 'fastify-plugin'
 import { RunTimeSettings } from '../schemas/config.js'
 import { ConfigStore, type SettingChanges } from '../services/config-store.js'
 import { parseRates } from '../services/limits/rates.js'
+import { SettingFeed } from '../services/setting-feed.js'
 import { SettingInstances } from '../services/setting-instances.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** The settings that may change while running. */
     configStore: ConfigStore
+    /** Their changes, for listeners. */
+    settingFeed: SettingFeed
     /** Which of them each process lives by. */
     settingInstances: SettingInstances
   }
@@ -39,7 +42,11 @@ export default fp<ConfigStorePluginOptions>(async function configStore (app, { i
   await instances.start()
   app.decorate('settingInstances', instances)
   app.addHook('onListen', async () => { await instances.serves() })
+  const feed = new SettingFeed({ store, onFault: (err) => { app.log.warn({ err }, 'those who watch the settings wait: the history cannot be read') } })
+  feed.start()
+  app.decorate('settingFeed', feed)
   app.addHook('onClose', async () => {
+    await feed.stop()
     await instances.close()
     await store.close()
   })

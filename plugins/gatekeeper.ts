@@ -166,7 +166,7 @@ export default fp<GatekeeperOptions>(async function gatekeeper (app, { required 
 
   function settle (demand: Demand, request: FastifyRequest, reply: FastifyReply, principal: Principal, done: Done): void {
     request.principal = principal
-    const error = denialOf(principal, demand, request.params)
+    const error = denialOf(principal, demand, request.params, request.query)
     if (error === undefined) return done()
     tell(request, demand.permission, error)
     turnAway(request, reply, error, done)

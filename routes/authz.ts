@@ -57,7 +57,10 @@ const authz: FastifyPluginAsyncTypebox = async (app) => {
     if (route === undefined) throw new NotFoundError(`No operation takes ${method} ${path}: /docs shows those there are.`)
     const who = await bearerOf(query, principal)
     const { demand, params } = route
-    const explanation = explain(who.principal, { demand, params, flaw: who.flaw, address: query.address, entry: entryOf(route.path, params, new URLSearchParams(search), query.key) })
+    const asked = new URLSearchParams(search)
+    const explanation = explain(who.principal, {
+      demand, params, query: Object.fromEntries(asked), flaw: who.flaw, address: query.address, entry: entryOf(route.path, params, asked, query.key)
+    })
     reply.header('cache-control', 'no-store')
     return {
       decision: explanation.isPermitted ? 'permit' as const : 'forbid' as const,

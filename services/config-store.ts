@@ -1,16 +1,16 @@
 import { isDeepStrictEqual } from 'node:util'
 import createError from '@fastify/error'
-import type { TObject, TSchema } from '@sinclair/typebox'
-import { Value } from '@sinclair/typebox/value'
+import type { TObject } from '@sinclair/typebox'
 import type { RunTimeSettings } from '../schemas/config.js'
 import type { Call, Database, Queryable } from './database.js'
-import { invalidField, InvalidInputError, NotFoundError } from './errors.js'
+import { invalidField, InvalidInputError, NotFoundError, UnsupportedHereError } from './errors.js'
 import type { Recording } from './idempotency/recording.js'
-import { SettingCheck, type SettingParsers } from './setting-check.js'
-import { settingSchemaOf, type SettingSchema } from './setting-schema.js'
+import type { SettingParsers } from './setting-check.js'
+import { whyWithoutNamespaces } from './setting-namespaces.js'
+import { type HistoryQuery, type SettingAction, type SettingChange, type SettingEntry, SettingTable } from './setting-table.js'
+import { byPlace, type Overrides, placeOf, type SettingChanges, type SettingName, type SettingRows, type SettingState, SettingValues } from './setting-values.js'
 
-export type SettingName = keyof RunTimeSettings
-export type SettingChanges = Partial<RunTimeSettings>
+export type { HistoryQuery, Overrides, SettingChange, SettingChanges, SettingName, SettingState }
 
 export interface ConfigStoreOptions {
   database: Pick<Database, 'query' | 'transaction'>
@@ -25,17 +25,19 @@ export interface ConfigStoreOptions {
   log: { warn (detail: object, message: string): void, info (message: string): void }
 }
 
-type Action = 'set' | 'deleted' | 'rolled_back'
-
 export const SettingChangedError = createError<[name: string]>(
   'ERR_PRECONDITION_FAILED', '%s has changed since it was read: read it again, and decide again.', 412)
 
-/** Holds settings, as they would be, to each other; `changed` names those that are different. */
-export type Rule = (settings: Readonly<RunTimeSettings>, changed: readonly string[]) => void
+/** Holds settings, as they would be, to each other; `changed` names those that are different, for all or for a namespace. */
+export type Rule = (settings: Readonly<RunTimeSettings>, changed: readonly string[], overrides: Overrides) => void
+/** Is told what is different; where namespaces have other values of their own than before, all of those too. */
+export type SettingListener = (changes: SettingChanges, overrides: Overrides | undefined) => void
 
 export interface ChangeOptions {
   /** Who makes the change, for the history. */
   by: string
+  /** Whose own value is meant; absent: the one that holds for all namespaces without one. */
+  namespace?: string | undefined
   /** Whether the change may be made to a setting at this revision; 0 is one that is not stored. Absent: to any. */
   condition?: (revision: number) => boolean
   /** Checks everything, and stores nothing. */
@@ -46,76 +48,54 @@ export interface ChangeOptions {
   call?: Call
 }
 
-/** One of several changes that are made together. */
-export interface SettingEdit {
-  name: string
-  /** undefined: it is taken out of the store. */
-  value: unknown
+/** One of several changes that are made together. A value of undefined takes it out of the store. */
+export interface SettingEdit extends SettingEntry {
   /** Whether it may be made to a setting at this revision; 0 is one that is not stored. */
   condition: (revision: number) => boolean
 }
 
-/** A setting with where its value comes from. */
-export interface SettingState {
-  name: SettingName
-  value: unknown
-  source: 'default' | 'environment' | 'store'
-  /** Of its last change; 0 while it is not stored. */
-  revision: number
-  default: unknown
-  /** What holds while nothing is stored: the environment's, or the default. */
-  first: unknown
-  schema: SettingSchema
-  description: string
-  changedAt?: Date
-  changedBy?: string
-}
-
-/** One change; a value of undefined took the setting out of the store. */
-export interface SettingChange { revision: number, key: string, value: unknown, action: Action, changedAt: Date, changedBy: string }
-
-export interface HistoryQuery {
-  name?: string
-  before?: number
-  after?: number
-  limit: number
-}
+/** Values for namespaces that there may be in all: every process has them in memory, and reads all of them at each change. */
+const MAX_OVERRIDES = 10_000
 
 /**
- * The settings that may change while running: a table of keys and values over the first values, read from memory, written
- * to PostgreSQL. Every value written gets the next revision. While the database is away the last values hold.
+ * The settings that may change while running: tables of values over the first values, for all namespaces of the cache and for single
+ * ones, read from memory, written to PostgreSQL. Every value written gets the next revision. While the database is away the last values hold.
  */
 export class ConfigStore {
-  #values: RunTimeSettings
+  #settings: RunTimeSettings
+  #overrides: Overrides = new Map()
   #revision = 0
-  #rows: ReadonlyMap<string, Row> = new Map()
+  #rows: SettingRows = new Map()
   readonly #rules: Rule[] = []
   #timer: NodeJS.Timeout | undefined
   #reading: Promise<void> = Promise.resolve()
   #away = false
   #closed = false
-  readonly #first: RunTimeSettings
-  readonly #schemas: ReadonlyMap<string, SettingSchema>
-  readonly #rejected = new Set<string>()
-  readonly #listeners = new Set<(changes: SettingChanges) => void>()
-  readonly #check: SettingCheck
+  readonly #listeners = new Set<SettingListener>()
+  readonly #revisionListeners = new Set<() => void>()
+  readonly #values: SettingValues
+  readonly #table: SettingTable
   readonly #options: ConfigStoreOptions
 
   constructor (options: ConfigStoreOptions) {
     this.#options = options
-    this.#check = new SettingCheck(options.schema, options.parsers)
-    this.#first = Object.freeze({ ...Value.Create(options.schema) as RunTimeSettings, ...options.initial })
-    this.#values = this.#first
-    this.#schemas = new Map(Object.entries(options.schema.properties).map(([name, schema]) => [name, settingSchemaOf(name, schema)]))
+    this.#table = new SettingTable(options.database)
+    this.#values = new SettingValues(options)
+    this.#settings = this.#values.first
   }
 
   get<Name extends SettingName> (name: Name): RunTimeSettings[Name] {
-    return this.#values[name]
+    return this.#settings[name]
   }
 
   /** Every setting with its value now; a snapshot. */
   all (): Readonly<RunTimeSettings> {
-    return this.#values
+    return this.#settings
+  }
+
+  /** What single namespaces have of their own; a snapshot. */
+  get overrides (): Overrides {
+    return this.#overrides
   }
 
   /** Of the last change that this process has seen; 0 before the first. */
@@ -133,7 +113,7 @@ export class ConfigStore {
    * or a value that the schema does not have.
    */
   async put (changes: SettingChanges, by = '', recording?: Recording<void>): Promise<void> {
-    this.#checkEach(changes)
+    this.#checkEach(entriesOf(changes))
     await this.update(() => changes, by, recording)
   }
 
@@ -142,24 +122,24 @@ export class ConfigStore {
    * no other change, of this process or another, comes in between. When it throws, nothing is stored.
    */
   async update (decide: (settings: Readonly<RunTimeSettings>) => SettingChanges, by = '', recording?: Recording<void>): Promise<void> {
-    await this.#change((settings) => ({ set: decide(settings) }), { by }, async (transaction) => { await recording?.(transaction) })
+    await this.#change((rows) => entriesOf(decide(this.#values.settingsIn(rows.values()))), { by }, async (transaction) => { await recording?.(transaction) })
   }
 
   /**
    * Stores one value, when the setting is at a revision that `condition` takes (0: not stored), and answers how it is then.
-   * @throws NotFoundError for a name, InvalidInputError for a value that the schema does not have
+   * @throws NotFoundError for a name, InvalidInputError for a value that the schema does not have, UnsupportedHereError for what no namespace has for itself
    */
   async set (name: string, value: unknown, options: ChangeOptions): Promise<SettingState> {
-    this.#known(name)
-    const fault = this.#check.faultIn(name, value)
+    this.#values.known(name, options.namespace)
+    const fault = this.#values.faultIn(name, value)
     if (fault !== undefined) throw invalidField('value', fault.slice(name.length + 1))
-    return await this.#changeOne(name, () => ({ set: { [name]: value } }), options)
+    return await this.#changeOne(name, () => value, options)
   }
 
-  /** Takes a setting out of the store, so that the environment or the default holds again. Not stored already is no error. */
+  /** Takes a value out of the store, so that the one below it holds again. Not stored already is no error. */
   async remove (name: string, options: ChangeOptions): Promise<SettingState> {
-    this.#known(name)
-    return await this.#changeOne(name, () => ({ remove: [name] }), options)
+    this.#values.known(name, options.namespace)
+    return await this.#changeOne(name, () => undefined, options)
   }
 
   /**
@@ -167,68 +147,76 @@ export class ConfigStore {
    * @throws NotFoundError when it has no such revision
    */
   async rollBack (name: string, revision: number | undefined, options: ChangeOptions): Promise<SettingState> {
-    this.#known(name)
+    const { namespace } = options
+    this.#values.known(name, namespace)
     return await this.#changeOne(name, async (transaction) => {
-      const { rows: changes } = await transaction.query<HistoryRow>({
-        text: 'SELECT revision, value::text AS value FROM settings_history WHERE key = $1 AND ($2::bigint IS NULL OR revision = $2) ORDER BY revision DESC LIMIT 2',
-        values: [name, revision ?? null]
-      })
-      const target = revision === undefined ? changes[1] : changes[0]
+      const changes = await this.#table.history({ name, namespace: namespace ?? null, limit: 2, ...revision !== undefined && { before: revision + 1 } }, transaction)
+      const target = revision === undefined ? changes[1] : changes.find((change) => change.revision === revision)
       if (target === undefined && (revision !== undefined || changes.length === 0)) {
-        throw new NotFoundError(`${name} has no ${revision === undefined ? 'earlier value' : `revision ${revision}`}: GET /config/${name}/history lists those it has.`)
+        const place = namespace === undefined ? '' : `?namespace=${namespace}`
+        throw new NotFoundError(`${name} has no ${revision === undefined ? 'earlier value' : `revision ${revision}`}: GET /config/${name}/history${place} lists those it has.`)
       }
       // Before its first change it was not stored.
-      return target === undefined || target.value === null ? { remove: [name] } : { set: { [name]: JSON.parse(target.value) as unknown } }
+      return target?.value
     }, { ...options, action: 'rolled_back' })
   }
 
   /**
    * Makes all the changes, or none, and answers how the settings are then, in that order.
-   * @throws NotFoundError for a name, InvalidInputError for a value or a setting that is named twice, SettingChangedError for a revision
+   * @throws NotFoundError for a name, InvalidInputError for a value or a setting that is named twice, SettingChangedError for a revision,
+   * UnsupportedHereError for what no namespace has for itself
    */
-  async edit (edits: readonly SettingEdit[], options: Omit<ChangeOptions, 'condition' | 'recording'> & { recording?: Recording<SettingState[]> | undefined }): Promise<SettingState[]> {
-    const names = edits.map(({ name }) => this.#known(name))
-    for (const [index, { name, value }] of edits.entries()) {
-      const fault = names.indexOf(name as SettingName) < index ? `${name} is named twice` : value === undefined ? undefined : this.#check.faultIn(name, value)
+  async edit (edits: readonly SettingEdit[], options: Omit<ChangeOptions, 'condition' | 'recording' | 'namespace'> & { recording?: Recording<SettingState[]> | undefined }): Promise<SettingState[]> {
+    const places = new Set<string>()
+    for (const [index, { name, namespace, value }] of edits.entries()) {
+      this.#values.known(name, namespace)
+      const place = placeOf(name, namespace)
+      const fault = places.has(place) ? `${name} is named twice` : value === undefined ? undefined : this.#values.faultIn(name, value)
       if (fault !== undefined) throw invalidField(`changes/${index}`, fault)
+      places.add(place)
     }
-    const statesIn = (rows: Row[]): SettingState[] => {
-      const named = new Map(rows.map((row) => [row.key, row]))
-      return names.map((name) => this.#stateIn(name, named))
-    }
+    const statesIn = (rows: SettingRows): SettingState[] => edits.map(({ name, namespace }) => this.#values.stateIn(rows, name as SettingName, namespace))
     const { recording, ...rest } = options
-    return statesIn(await this.#change((_settings, stored) => {
-      for (const { name, condition } of edits) if (!condition(revisionIn(stored, name))) throw new SettingChangedError(name)
-      return {
-        set: Object.fromEntries(edits.flatMap(({ name, value }) => value === undefined ? [] : [[name, value]])),
-        remove: edits.flatMap(({ name, value }) => value === undefined ? [name] : [])
-      }
+    return statesIn(await this.#change((rows) => {
+      for (const { name, namespace, condition } of edits) if (!condition(revisionIn(rows, name, namespace))) throw new SettingChangedError(name)
+      return edits
     }, rest, async (transaction, rows) => { await recording?.(transaction, statesIn(rows)) }))
   }
 
-  /** How a setting is now, as far as this process knows. @throws NotFoundError */
-  state (name: string): SettingState {
-    return this.#stateIn(this.#known(name), this.#rows)
+  /**
+   * How a setting is now, for all or in a namespace, as far as this process knows.
+   * @throws NotFoundError, UnsupportedHereError for what no namespace has for itself
+   */
+  state (name: string, namespace?: string): SettingState {
+    return this.#values.stateIn(this.#rows, this.#values.known(name, namespace), namespace)
   }
 
   /** How all of them are. */
   states (): SettingState[] {
-    return (Object.keys(this.#first) as SettingName[]).map((name) => this.#stateIn(name, this.#rows))
+    return (Object.keys(this.#values.first) as SettingName[]).map((name) => this.#values.stateIn(this.#rows, name))
+  }
+
+  /** Those that a namespace may have a value of its own of. */
+  ownable (): SettingName[] {
+    return (Object.keys(this.#values.first) as SettingName[]).filter((name) => whyWithoutNamespaces(name) === undefined)
+  }
+
+  /** The values that namespaces have of their own, of one setting or of all: by the setting, then by the namespace. */
+  ownStates (name?: string): SettingState[] {
+    const own = [...this.#overrides].flatMap(([namespace, values]) => Object.keys(values).filter((each) => name === undefined || each === name)
+      .map((each) => [placeOf(each, namespace), each as SettingName, namespace] as const))
+    return own.sort(([a], [b]) => a < b ? -1 : 1).map(([, each, namespace]) => this.#values.stateIn(this.#rows, each, namespace))
   }
 
   /** The changes of one setting, or of all, the latest first: those before a revision, or, the earliest first, those after one. */
-  async history ({ name, before, after, limit }: HistoryQuery): Promise<SettingChange[]> {
-    if (name !== undefined) this.#known(name)
-    const { rows } = await this.#options.database.query<HistoryRow>({
-      text: `
-        SELECT revision, key, value::text AS value, action, changed_at, changed_by FROM settings_history
-        WHERE ($1::text IS NULL OR key = $1) AND ($2::bigint IS NULL OR revision < $2) AND ($3::bigint IS NULL OR revision > $3)
-        ORDER BY revision ${after === undefined ? 'DESC' : 'ASC'} LIMIT $4`,
-      values: [name ?? null, before ?? null, after ?? null, limit]
-    })
-    return rows.map(({ revision, key, value, action, changed_at: at, changed_by: by }) => ({
-      revision: Number(revision), key, value: value === null ? undefined : JSON.parse(value) as unknown, action, changedAt: at, changedBy: by
-    }))
+  async history (query: HistoryQuery): Promise<SettingChange[]> {
+    if (query.name !== undefined) this.#values.known(query.name, query.namespace ?? undefined)
+    return await this.#table.history(query)
+  }
+
+  /** Of the first change that the history has; 0 while it has none. */
+  async oldestRevision (): Promise<number> {
+    return await this.#table.oldest()
   }
 
   /** Adds what the settings have to satisfy together once some of them are changed: it throws for those that do not fit, and nothing is stored then. */
@@ -236,13 +224,19 @@ export class ConfigStore {
     this.#rules.push(rule)
   }
 
-  /** Calls `listener` after each change, this process's or another's, with what is different. Answers how to stop it. */
-  on (listener: (changes: SettingChanges) => void): () => void {
+  /** Calls `listener` after each change, this process's or another's, that makes something different. Answers how to stop it. */
+  on (listener: SettingListener): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
 
-  /** Reads the table. One reading at a time, in the order asked, so that an older one never wins. */
+  /** Calls `listener` whenever there are later changes, which may have left every value as it was. Answers how to stop it. */
+  onRevision (listener: () => void): () => void {
+    this.#revisionListeners.add(listener)
+    return () => this.#revisionListeners.delete(listener)
+  }
+
+  /** Reads the tables. One reading at a time, in the order asked, so that an older one never wins. */
   load (): Promise<void> {
     const reading = this.#reading.catch(() => {}).then(async () => this.#read())
     this.#reading = reading
@@ -261,14 +255,14 @@ export class ConfigStore {
     this.#closed = true
     clearTimeout(this.#timer)
     this.#listeners.clear()
+    this.#revisionListeners.clear()
     await this.#reading.catch(() => {})
   }
 
   async #poll (): Promise<void> {
-    const { database, log } = this.#options
+    const { log } = this.#options
     try {
-      const { rows: [newest] } = await database.query<{ revision: string }>(NEWEST, { attempts: 1 })
-      if (Number(newest?.revision) !== this.#revision) await this.load()
+      if (await this.#table.newest({ attempts: 1 }) !== this.#revision) await this.load()
       if (this.#away) log.info('the settings can be read again')
       this.#away = false
     } catch (error) {
@@ -279,130 +273,91 @@ export class ConfigStore {
 
   async #read (): Promise<void> {
     // The revision first: a change that comes in between is read again, never missed.
-    const { rows: [newest] } = await this.#options.database.query<{ revision: string }>(NEWEST)
-    const { rows } = await this.#options.database.query<Row>(SELECT_ROWS)
-    const before: Record<string, unknown> = this.#values
-    this.#values = this.#settingsIn(rows)
-    this.#rows = new Map(rows.map((row) => [row.key, row]))
-    const changed = Object.entries(this.#values).filter(([name, value]) => !isDeepStrictEqual(before[name], value))
-    this.#revision = Number(newest?.revision ?? 0)
-    if (changed.length > 0) this.#announce(Object.fromEntries(changed))
+    const revision = await this.#table.newest()
+    const rows = await this.#table.rows()
+    const before: Record<string, unknown> = this.#settings
+    const isLater = revision !== this.#revision
+    const overrides = this.#values.overridesIn(rows)
+    const isOtherwise = !isDeepStrictEqual(overrides, this.#overrides)
+    this.#settings = this.#values.settingsIn(rows)
+    this.#overrides = overrides
+    this.#rows = byPlace(rows)
+    this.#revision = revision
+    const changed = Object.entries(this.#settings).filter(([name, value]) => !isDeepStrictEqual(before[name], value))
+    if (changed.length > 0 || isOtherwise) this.#announce(this.#listeners, (listener) => { listener(Object.fromEntries(changed), isOtherwise ? overrides : undefined) })
+    if (isLater) this.#announce(this.#revisionListeners, (listener) => { listener() })
   }
 
-  #settingsIn (rows: readonly Row[]): RunTimeSettings {
-    const settings: Record<string, unknown> = { ...this.#first }
-    for (const row of rows) {
-      const value = JSON.parse(row.value) as unknown
-      const fault = this.#check.faultIn(row.key, value)
-      if (fault === undefined) settings[row.key] = value
-      else this.#reject(row, fault)
-    }
-    return Object.freeze(settings) as RunTimeSettings
-  }
-
-  async #changeOne (name: string, decide: (transaction: Queryable) => Changes | Promise<Changes>, options: ChangeOptions & { action?: Action }): Promise<SettingState> {
-    const stateIn = (rows: Row[]): SettingState => this.#stateIn(name as SettingName, new Map(rows.map((row) => [row.key, row])))
-    return stateIn(await this.#change(async (_settings, stored, transaction) => {
-      if (options.condition?.(revisionIn(stored, name)) === false) throw new SettingChangedError(name)
-      return await decide(transaction)
+  async #changeOne (name: string, decide: (transaction: Queryable) => unknown, options: ChangeOptions & { action?: SettingAction }): Promise<SettingState> {
+    const { namespace } = options
+    const stateIn = (rows: SettingRows): SettingState => this.#values.stateIn(rows, name as SettingName, namespace)
+    return stateIn(await this.#change(async (rows, transaction) => {
+      if (options.condition?.(revisionIn(rows, name, namespace)) === false) throw new SettingChangedError(name)
+      return [{ name, namespace, value: await decide(transaction) }]
     }, options, async (transaction, rows) => { await options.recording?.(transaction, stateIn(rows)) }))
   }
 
-  /** Answers the rows as they are afterwards, or would be after a dry run. */
-  async #change (decide: Decide, { by, dryRun = false, action, call = {} }: ChangeOptions & { action?: Action }, recording: Recording<Row[]>): Promise<Row[]> {
+  /** Answers what is stored afterwards, or would be after a dry run. */
+  async #change (decide: Decide, { by, dryRun = false, action, call = {} }: ChangeOptions & { action?: SettingAction }, recording: Recording<SettingRows>): Promise<SettingRows> {
     const rows = await this.#options.database.transaction(async (transaction) => {
-      // Revisions are committed in order, so that who has seen one has seen all before it.
-      await transaction.query('LOCK TABLE settings IN SHARE ROW EXCLUSIVE MODE')
-      const { rows: stored } = await transaction.query<Row>(SELECT_ROWS)
-      const { set = {}, remove = [] } = await decide(this.#settingsIn(stored), stored, transaction)
-      this.#checkEach(set)
-      const others = stored.filter(({ key }) => !remove.includes(key) && !Object.hasOwn(set, key))
-      const wanted = [...others, ...Object.entries(set).map(([key, value]) => ({ key, value: JSON.stringify(value), revision: String(revisionIn(stored, key)), updated_at: new Date(), changed_by: by }))]
-      const changed = [...Object.keys(set), ...remove]
-      for (const rule of this.#rules) rule(this.#settingsIn(wanted), changed)
+      await this.#table.lock(transaction)
+      const stored = byPlace(await this.#table.rows(transaction))
+      const entries = await decide(stored, transaction)
+      this.#checkEach(entries)
+      const wanted = rowsAfter(stored, entries, by)
+      checkNumber(wanted, stored)
+      const [settings, overrides] = [this.#values.settingsIn(wanted.values()), this.#values.overridesIn(wanted.values())]
+      const changed = entries.map(({ name }) => name)
+      for (const rule of this.#rules) rule(settings, changed, overrides)
       if (dryRun) return wanted
-      await transaction.query({
-        text: `
-          WITH written AS (
-            INSERT INTO settings (key, value) SELECT key, value FROM jsonb_each($1::jsonb)
-            ON CONFLICT (key) DO UPDATE SET value = excluded.value, revision = excluded.revision, updated_at = now()
-            RETURNING key, value, revision
-          ), removed AS (
-            DELETE FROM settings WHERE key = ANY($2) RETURNING key, nextval('settings_revision') AS revision
-          )
-          INSERT INTO settings_history (key, value, revision, action, changed_by)
-          SELECT key, value, revision, $3, $5 FROM written UNION ALL SELECT key, NULL, revision, $4, $5 FROM removed`,
-        values: [JSON.stringify(set), remove, action ?? 'set', action ?? 'deleted', by]
-      })
-      const { rows } = await transaction.query<Row>(SELECT_ROWS)
-      await recording(transaction, rows)
-      return rows
+      await this.#table.write(transaction, entries, by, action)
+      const written = byPlace(await this.#table.rows(transaction))
+      await recording(transaction, written)
+      return written
     }, call)
     if (!dryRun) await this.load()
     return rows
   }
 
-  #known (name: string): SettingName {
-    if (!Object.hasOwn(this.#first, name)) throw new NotFoundError(`${name.slice(0, 100)} is not a setting that can change while running: GET /config lists those there are.`)
-    return name as SettingName
-  }
-
-  #stateIn (name: SettingName, rows: ReadonlyMap<string, Row>): SettingState {
-    const schema = this.#options.schema.properties[name] as TSchema
-    const row = rows.get(name)
-    const stored = row !== undefined && this.#check.faultIn(name, JSON.parse(row.value)) === undefined ? row : undefined
-    const first: unknown = this.#first[name]
-    const source = stored !== undefined ? 'store' : isDeepStrictEqual(first, Value.Create(schema)) ? 'default' : 'environment'
-    return {
-      name,
-      value: stored === undefined ? first : JSON.parse(stored.value) as unknown,
-      source,
-      revision: Number(stored?.revision ?? 0),
-      default: Value.Create(schema),
-      first,
-      schema: this.#schemas.get(name) ?? {},
-      description: schema.description ?? '',
-      ...(stored && { changedAt: stored.updated_at, changedBy: stored.changed_by ?? '' })
-    }
-  }
-
-  #checkEach (changes: SettingChanges | Record<string, unknown>): void {
-    for (const [name, value] of Object.entries(changes)) {
-      const fault = this.#check.faultIn(name, value)
+  #checkEach (entries: readonly SettingEntry[]): void {
+    for (const { name, value } of entries) {
+      const fault = value === undefined ? undefined : this.#values.faultIn(name, value)
       if (fault !== undefined) throw new InvalidInputError(fault)
     }
   }
 
-  #announce (changes: SettingChanges): void {
-    for (const listener of this.#listeners) {
+  #announce<Listener> (listeners: Iterable<Listener>, tell: (listener: Listener) => void): void {
+    for (const listener of listeners) {
       try {
-        listener(changes)
+        tell(listener)
       } catch (error) {
         this.#options.log.warn({ err: error }, 'a change of settings could not be applied')
       }
     }
   }
-
-  /** Says once what is wrong with a stored value, which an older or a newer release may have written. */
-  #reject ({ key, revision }: Row, fault: string): void {
-    const id = `${key}@${revision}`
-    if (this.#rejected.has(id)) return
-    this.#rejected.add(id)
-    this.#options.log.warn({ setting: key }, `a stored setting is left out: ${fault}`)
-  }
 }
 
-/** Values as text, since a JSON null must not be taken for none. */
-interface Row { key: string, value: string, revision: string, updated_at: Date, changed_by: string | null }
-interface HistoryRow { revision: string, key: string, value: string | null, action: Action, changed_at: Date, changed_by: string }
-interface Changes { set?: Record<string, unknown>, remove?: string[] }
-type Decide = (settings: Readonly<RunTimeSettings>, stored: readonly Row[], transaction: Queryable) => Changes | Promise<Changes>
+type Decide = (rows: SettingRows, transaction: Queryable) => readonly SettingEntry[] | Promise<readonly SettingEntry[]>
 
-const SELECT_ROWS = `
-  SELECT settings.key, settings.value::text AS value, settings.revision, settings.updated_at, changed_by
-  FROM settings LEFT JOIN settings_history USING (revision)`
-const NEWEST = 'SELECT coalesce(max(revision), 0) AS revision FROM settings_history'
+const entriesOf = (changes: SettingChanges): SettingEntry[] => Object.entries(changes).map(([name, value]) => ({ name, value }))
 
-function revisionIn (rows: readonly Row[], name: string): number {
-  return Number(rows.find(({ key }) => key === name)?.revision ?? 0)
+function revisionIn (rows: SettingRows, name: string, namespace?: string): number {
+  return Number(rows.get(placeOf(name, namespace))?.revision ?? 0)
+}
+
+/** What would be stored, each value at the revision that is there now. */
+function rowsAfter (stored: SettingRows, entries: readonly SettingEntry[], by: string): SettingRows {
+  const rows = new Map(stored)
+  for (const { name, namespace, value } of entries) {
+    const place = placeOf(name, namespace)
+    if (value === undefined) rows.delete(place)
+    else rows.set(place, { key: name, namespace: namespace ?? null, value: JSON.stringify(value), revision: String(revisionIn(stored, name, namespace)), updated_at: new Date(), changed_by: by })
+  }
+  return rows
+}
+
+function checkNumber (wanted: SettingRows, stored: SettingRows): void {
+  if (wanted.size <= MAX_OVERRIDES || wanted.size <= stored.size) return
+  const count = [...wanted.values()].filter(({ namespace }) => namespace !== null).length
+  if (count > MAX_OVERRIDES) throw new UnsupportedHereError(`There are ${MAX_OVERRIDES} values for single namespaces already: take one out first, or change what holds for all.`)
 }

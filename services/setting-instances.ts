@@ -5,7 +5,7 @@ import type { Database } from './database.js'
 
 export interface SettingInstancesOptions {
   database: Pick<Database, 'query'>
-  store: Pick<ConfigStore, 'revision' | 'on'>
+  store: Pick<ConfigStore, 'revision' | 'onRevision'>
   log: { warn (detail: object, message: string): void }
   /** Milliseconds between two signs of life; default 5000. After three without one a process counts as gone. */
   interval?: number
@@ -42,7 +42,7 @@ export class SettingInstances {
   constructor (options: SettingInstancesOptions) {
     this.#options = options
     this.#interval = options.interval ?? 5000
-    this.#stop = options.store.on(() => { void this.#tell() })
+    this.#stop = options.store.onRevision(() => { void this.#tell() })
   }
 
   /** Resolves when the first sign of life is given. */

@@ -12,6 +12,7 @@ export interface Question {
   demand: Demand
   /** Of the path. */
   params: unknown
+  query?: unknown
   /** What of the cache the request is about, as far as it says so. */
   entry?: { namespace: string, key?: string | undefined } | undefined
   flaw?: Flaw | undefined
@@ -27,13 +28,13 @@ export interface Explanation {
 }
 
 /** The decision about a request, and the one rule that made it: the same functions decide when it really comes. */
-export function explain (principal: Principal, { demand, params, entry, flaw, address }: Question): Explanation {
+export function explain (principal: Principal, { demand, params, query, entry, flaw, address }: Question): Explanation {
   // A credential that is presented is checked on public routes too.
   if (flaw !== undefined) return { isPermitted: false, rule: `credential ${flaw}` }
   if (address !== undefined && principal.addresses?.covers(address) === false) return { isPermitted: false, rule: 'limited to addresses' }
   let rule: ExplainedRule
   try {
-    rule = decide(principal, demand, params)
+    rule = decide(principal, demand, params, query)
     if (rule === 'granted' && entry !== undefined) rule = ruleOfEntry(principal, entry)
   } catch {
     rule = 'error'

@@ -32,7 +32,8 @@ t.test('migrations', async (t) => {
     15: ['event_subjects'],
     16: ['server_life'],
     19: ['setting_instances'],
-    20: ['webhook_deliveries', 'webhooks']
+    20: ['webhook_deliveries', 'webhooks'],
+    21: ['setting_overrides']
   }
   const all = Object.values(ofMigrations).flat().sort()
   const versions = readdirSync(new URL('../../../migrations/', import.meta.url))
