@@ -198,7 +198,7 @@ function change<S extends TSchema> (setting: S) {
 const settings = RunTimeSettings.properties
 
 // No example: to name one is to ask for a quota.
-const owner = Type.Optional(Type.String({ pattern: NAMESPACE, description: 'Whose quota is meant; absent: the backend itself' }))
+const owner = Type.Optional(Type.String({ pattern: NAMESPACE, description: 'Whose quota, and whose own settings, are meant; absent: the backend itself' }))
 
 /** The query of the configuration. */
 export const ConfigQuery = Type.Object({ backend, namespace: owner }, { additionalProperties: false })
@@ -229,7 +229,7 @@ export const CacheConfigChanges = Type.Object({
   $id: 'CacheConfigChanges',
   additionalProperties: false,
   description: 'What to change; what is left out stays. `max_memory` and `max_items` of `redis` may be null: then its server alone decides. ' +
-    'With a namespace they are its quota, which both being null takes away.',
+    'With a namespace they are its quota, which both being null takes away, and the others but `cleanup_interval` hold for it alone.',
   examples: [config]
 })
 export type CacheConfigChanges = Static<typeof CacheConfigChanges>

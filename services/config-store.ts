@@ -114,15 +114,15 @@ export class ConfigStore {
    */
   async put (changes: SettingChanges, by = '', recording?: Recording<void>): Promise<void> {
     this.#checkEach(entriesOf(changes))
-    await this.update(() => changes, by, recording)
+    await this.update(() => entriesOf(changes), by, recording)
   }
 
   /**
    * The same for changes that depend on what is stored: `decide` gets the settings as they are at that moment in the database, and
    * no other change, of this process or another, comes in between. When it throws, nothing is stored.
    */
-  async update (decide: (settings: Readonly<RunTimeSettings>) => SettingChanges, by = '', recording?: Recording<void>): Promise<void> {
-    await this.#change((rows) => entriesOf(decide(this.#values.settingsIn(rows.values()))), { by }, async (transaction) => { await recording?.(transaction) })
+  async update (decide: (settings: Readonly<RunTimeSettings>) => readonly SettingEntry[], by = '', recording?: Recording<void>): Promise<void> {
+    await this.#change((rows) => decide(this.#values.settingsIn(rows.values())), { by }, async (transaction) => { await recording?.(transaction) })
   }
 
   /**
@@ -320,7 +320,8 @@ export class ConfigStore {
   }
 
   #checkEach (entries: readonly SettingEntry[]): void {
-    for (const { name, value } of entries) {
+    for (const { name, namespace, value } of entries) {
+      if (namespace !== undefined) this.#values.known(name, namespace)
       const fault = value === undefined ? undefined : this.#values.faultIn(name, value)
       if (fault !== undefined) throw new InvalidInputError(fault)
     }
@@ -339,7 +340,10 @@ export class ConfigStore {
 
 type Decide = (rows: SettingRows, transaction: Queryable) => readonly SettingEntry[] | Promise<readonly SettingEntry[]>
 
-const entriesOf = (changes: SettingChanges): SettingEntry[] => Object.entries(changes).map(([name, value]) => ({ name, value }))
+/** As entries, of a namespace where one is given. */
+export function entriesOf (changes: SettingChanges, namespace?: string): SettingEntry[] {
+  return Object.entries(changes).map(([name, value]) => ({ name, namespace, value }))
+}
 
 function revisionIn (rows: SettingRows, name: string, namespace?: string): number {
   return Number(rows.get(placeOf(name, namespace))?.revision ?? 0)

@@ -12,7 +12,7 @@ import { capabilities, checkLimit, checkNamespaceLimits, checkStrategy, checkUnl
 import type { Cache, CacheStatistics as RawStatistics } from '../../services/cache/cache.js'
 import type { Entry } from '../../services/cache/entry.js'
 import { UnsupportedOperationError } from '../../services/cache/errors.js'
-import type { SettingChanges } from '../../services/config-store.js'
+import { entriesOf, type SettingChanges } from '../../services/config-store.js'
 import { InvalidInputError } from '../../services/errors.js'
 import { isoTime } from '../../services/iso-time.js'
 import { checkPattern } from '../../services/names.js'
@@ -102,7 +102,7 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'getCacheConfig',
       summary: 'Show how the backends are set up',
       description: '`config` is that of the backend named, or of the default one; `backends` has them all. With a namespace, `quota` is what is ' +
-        'reserved for it there.',
+        'reserved for it there, and `config` has what it has of its own.',
       tags,
       querystring: ConfigQuery,
       response: { 200: ref(CacheConfigReply), ...problems(400, 422, 503) }
@@ -120,7 +120,8 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
       summary: 'Change how a backend is set up',
       description: 'Takes effect at once and is kept. Nothing that is cached is lost, but for what a new limit has no room for; the answer comes ' +
         'when that is gone. With a namespace (`default` too), `max_items` and `max_memory` are its quota: reserved for it, ' +
-        'and its own entries make room for each other alone. What all quotas leave is for the other namespaces together. Null for both takes it away.',
+        'and its own entries make room for each other alone. What all quotas leave is for the other namespaces together. Null for both takes it away. ' +
+        '`default_ttl`, `strategy`, `compression_enabled` and `encryption_enabled` hold for that namespace alone then; `DELETE /config/cache.memory.default_ttl?namespace=` takes one back.',
       tags,
       querystring: ConfigQuery,
       body: ref(CacheConfigChanges),
@@ -136,9 +137,12 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
       throw new InvalidInputError('The body names nothing to change: give one of the settings of GET /api/cache/config, such as {"max_items": 5000}.')
     }
     if (namespace !== undefined) {
-      checkNamespaceLimits(cache.backend)
-      const changes = quotaChanges(body)
-      await configStore.update((settings) => quotaChange(settings, cache.backend, namespace, changes), principal.id, request.recording())
+      const { max_items: maxItems, max_memory: maxMemory, ...others } = body
+      const quota = quotaChanges(maxItems, maxMemory)
+      if (quota !== undefined) checkNamespaceLimits(cache.backend)
+      const own = entriesOf(settingsFor(cache, others), namespace)
+      await configStore.update(
+        (settings) => [...quota === undefined ? [] : entriesOf(quotaChange(settings, cache.backend, namespace, quota)), ...own], principal.id, request.recording())
     } else {
       const changes = settingsFor(cache, body)
       if (Object.keys(changes).length > 0) await configStore.put(changes, principal.id, request.recording())
@@ -149,8 +153,8 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
 
   function configReply (cache: Cache, namespace: string | undefined, principal: Principal) {
     const backends = Object.fromEntries(caches.all().map((each) => [each.backend, configOf(each)]))
-    const reply = { success: true as const, config: configOf(cache), backends }
-    if (namespace === undefined) return reply
+    if (namespace === undefined) return { success: true as const, config: configOf(cache), backends }
+    const reply = { success: true as const, config: configOf(cache, visible(principal, namespace)), backends }
     return { ...reply, namespace, quota: quotaOf(cache, visible(principal, namespace)) }
   }
 }
@@ -198,17 +202,21 @@ function statisticsOf (cache: Cache, raw: RawStatistics): CacheStatistics {
   }
 }
 
-function configOf ({ backend, limits, format }: Cache): CacheConfig {
+/** With a namespace, what it has of its own stands in place of what holds for all. */
+function configOf (cache: Cache, namespace?: string): CacheConfig {
+  const { backend, limits, format } = cache
+  const { strategy, defaultTtl } = namespace === undefined ? limits : cache.defaultsOf(namespace)
+  const atRest = namespace === undefined ? format?.atRest : format?.atRestOf(namespace)
   const bounded = capabilities[backend].noLimits === undefined
   return {
     backend,
-    strategy: limits.strategy,
+    strategy,
     max_memory: bounded && limits.maxMemory !== Infinity ? limits.maxMemory : null,
     max_items: bounded && limits.maxItems !== Infinity ? limits.maxItems : null,
-    default_ttl: limits.defaultTtl,
+    default_ttl: defaultTtl,
     cleanup_interval: limits.cleanupInterval,
-    compression_enabled: format?.atRest.compression ?? false,
-    encryption_enabled: format?.atRest.encryption ?? false
+    compression_enabled: atRest?.compression ?? false,
+    encryption_enabled: atRest?.encryption ?? false
   }
 }
 
@@ -254,10 +262,9 @@ function quotaOf ({ limits }: Cache, namespace: string): CacheQuota | null {
   return quota === undefined ? null : { max_items: quota.maxItems, max_memory: quota.maxMemory }
 }
 
-/** @throws UnsupportedOperationError for what a namespace has no setting of its own for */
-function quotaChanges ({ backend: _, namespace: __, max_items: maxItems, max_memory: maxMemory, ...others }: CacheConfigChanges): QuotaChanges {
-  const [other] = Object.keys(others)
-  if (other !== undefined) throw new UnsupportedOperationError(`A namespace has no ${other} of its own, only max_items and max_memory: leave it out, or the namespace.`)
+/** Undefined: nothing is to change. */
+function quotaChanges (maxItems: QuotaChanges['max_items'], maxMemory: QuotaChanges['max_memory']): QuotaChanges | undefined {
+  if (maxItems === undefined && maxMemory === undefined) return undefined
   return { ...(maxItems === undefined ? {} : { max_items: maxItems }), ...(maxMemory === undefined ? {} : { max_memory: maxMemory }) }
 }
 

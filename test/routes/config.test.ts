@@ -198,6 +198,109 @@ t.test('one process', async (t) => {
   })
 })
 
+t.test('a namespace has values of its own', async (t) => {
+  const app = await start(t, { CACHE_DEFAULT_TTL: '100' })
+  const send = as(app)
+  const TTL = 'cache.memory.default_ttl'
+  const set = async (namespace: string, more: object = {}) =>
+    (await send(`POST /api/cache/set?namespace=${namespace}`, { key: 'a', value: 'x'.repeat(5000), ...more })).json<{ ttl: number, strategy: string, size: number }>()
+  const own = async (key: string, namespace: string, query = '') => await send(`GET /config/${key}?namespace=${namespace}${query}`)
+
+  t.test('over those for all, over the environment, over the default', async (t) => {
+    t.match((await own(TTL, 'shop')).json(), { namespace: 'shop', value: 100, source: 'environment', revision: 0 })
+    t.equal((await send(`PUT /config/${TTL}?namespace=shop`, 60)).statusCode, 428)
+    t.match((await send(`PUT /config/${TTL}?namespace=shop&dry_run=true`, 60, { 'if-match': '"r0"' })).json(), { value: 60, source: 'namespace', revision: 0 })
+    t.equal((await set('shop')).ttl, 100)
+    const made = await send(`PUT /config/${TTL}?namespace=shop`, 60, { 'if-match': '"r0"' })
+    t.match(made.json(), { key: TTL, namespace: 'shop', value: 60, source: 'namespace', updated_by: 'local' })
+    t.equal(made.headers.etag, (await own(TTL, 'shop')).headers.etag)
+    t.equal((await send(`PUT /config/${TTL}?namespace=shop`, 61, { 'if-none-match': '*' })).statusCode, 412)
+    t.match((await send(`GET /config/${TTL}`)).json(), { value: 100, source: 'environment', revision: 0 }, 'all others have what they had')
+    t.equal((await send(`PUT /config/${TTL}`, 90, { 'if-match': '"r0"' })).statusCode, 200)
+    t.strictSame([(await set('shop')).ttl, (await set('other')).ttl, (await set('shop', { ttl: 5 })).ttl], [60, 90, 5], 'where the writer names none')
+    t.equal((await send('POST /api/cache/increment', { key: 'n', by: 1, namespace: 'shop' })).json<{ ttl: number }>().ttl, 60)
+    t.strictSame(bodyOf<Setting>(await own(TTL, 'shop', '&explain=true')).layers, [
+      { source: 'default', value: 3600 }, { source: 'environment', value: 100 }, { source: 'store', value: 90 }, { source: 'namespace', value: 60 }
+    ])
+    t.strictSame(bodyOf<Setting>(await own(TTL, 'other', '&explain=true')).layers?.at(-1), { source: 'store', value: 90 })
+    t.match(bodyOf<Setting>(await send(`GET /config/${TTL}?explain=true`)).overrides, [{ namespace: 'shop', value: 60 }])
+    t.equal((await send(`GET /config/${TTL}?namespace=shop`, undefined, { 'if-none-match': String(made.headers.etag) })).statusCode, 304)
+    t.equal((await send(`GET /config/${TTL}?namespace=other`, undefined, { 'if-none-match': '"r0"' })).statusCode, 200, 'what it has may have changed with what holds for all')
+  })
+
+  t.test('a strategy, and what is done to entries outside the process', async (t) => {
+    const put = async (key: string, value: unknown, namespace = 'shop') => await send(`PUT /config/${key}?namespace=${namespace}`, value, { 'if-match': '*' })
+    t.equal((await put('cache.memory.strategy', 'fifo')).statusCode, 200)
+    t.strictSame([(await set('shop')).strategy, (await set('other')).strategy, (await set('shop', { strategy: 'lfu' })).strategy], ['fifo', 'lru', 'lfu'])
+    t.equal((await put('cache.file.compression_enabled', true)).statusCode, 200)
+    const size = async (namespace: string) => (await set(namespace, { backend: 'file' })).size
+    t.ok(await size('shop') < 1000 && await size('other') > 5000)
+    t.match((await put('cache.file.encryption_enabled', true)).json(), { status: 422, detail: /key/ })
+    t.equal((await put('cache.memory.strategy', 'best')).statusCode, 400)
+    const config = async (query: string) => (await send(`GET /api/cache/config?${query}`)).json<{ config: object }>().config
+    t.match(await config('namespace=shop'), { default_ttl: 60, strategy: 'fifo', compression_enabled: false })
+    t.match(await config('namespace=shop&backend=file'), { default_ttl: 100, strategy: 'lru', compression_enabled: true })
+    t.match(await config('backend=memory'), { default_ttl: 90, strategy: 'lru' })
+    t.match((await send('POST /api/cache/config?namespace=team', { default_ttl: 7, max_items: 5, max_memory: 50_000 })).json(), { config: { default_ttl: 7 }, quota: { max_items: 5 } })
+    t.match((await own(TTL, 'team')).json(), { value: 7, source: 'namespace' })
+    t.equal((await send(`DELETE /config/${TTL}?namespace=team`, undefined, { 'if-match': '*' })).statusCode, 200)
+  })
+
+  t.test('but of nothing that is not decided for an entry when it is written', async (t) => {
+    const cases: [string, RegExp][] = [
+      ['log.level', /not about the entries/], ['rate_limits.requests', /POST \/keys/], ['cache.memory.quotas', /POST \/api\/cache\/config/],
+      ['cache.redis.max_items', /quota/], ['cache.memcached.cleanup_interval', /sweep/], ['samples.items.list_ttl', /entries/], ['PORT', /environment/]
+    ]
+    for (const [key, detail] of cases) {
+      for (const request of [`PUT /config/${key}?namespace=shop`, `DELETE /config/${key}?namespace=shop`, `GET /config/${key}?namespace=shop`]) {
+        t.match((await send(request, request.startsWith('PUT') ? 1 : undefined)).json(), { status: 422, detail }, request)
+      }
+    }
+    t.equal((await send('GET /config/log.level/history?namespace=shop')).statusCode, 422)
+    t.match((await send('POST /config-batch', { changes: [{ key: 'log.level', namespace: 'shop', value: 'info', revision: '*' }] })).json(), { status: 422 })
+    t.match((await send(`PUT /config/${TTL}?namespace=a%2Fb`, 1, { 'if-match': '*' })).json(), { status: 400, errors: [{ path: 'query/namespace' }] })
+    t.match((await send('POST /api/cache/config?namespace=shop', { cleanup_interval: 5 })).json(), { status: 422, detail: /sweep/ })
+  })
+
+  t.test('with histories and ways back of their own', async (t) => {
+    const history = async (namespace?: string) => bodyOf<SettingHistoryReply>(await send(`GET /config/${TTL}/history${namespace === undefined ? '' : `?namespace=${namespace}`}`)).changes
+    await send(`PUT /config/${TTL}?namespace=shop`, 70, { 'if-match': '*' })
+    const [last, first] = await history('shop')
+    t.match([last, first], [{ namespace: 'shop', value: 70 }, { namespace: 'shop', value: 60 }])
+    t.strictSame((await history()).map(({ namespace, value }) => [namespace, value]), [[undefined, 90]])
+    t.strictSame((await history('*')).map(({ namespace, value }) => [namespace, value]), [['shop', 70], ['team', undefined], ['team', 7], [undefined, 90], ['shop', 60]])
+    t.equal((await send(`POST /config/${TTL}/rollback`, { revision: first?.revision })).statusCode, 404, 'a revision of another is none of its')
+    t.match((await send(`POST /config/${TTL}/rollback?namespace=shop`, { revision: first?.revision })).json(), { namespace: 'shop', value: 60, source: 'namespace' })
+    t.equal((await set('shop')).ttl, 60)
+    const page = await send(`GET /config/${TTL}/history?namespace=shop&limit=1`)
+    t.match(page.headers.link, /namespace=shop/)
+    const gone = await send(`DELETE /config/${TTL}?namespace=shop`, undefined, { 'if-match': '*' })
+    t.match(gone.json(), { value: 90, source: 'store', revision: 0 })
+    t.equal((await set('shop')).ttl, 90)
+    t.match((await history('shop'))[0], { action: 'deleted', namespace: 'shop' })
+  })
+
+  t.test('listed, and changed together with others', async (t) => {
+    const changes = [
+      { key: TTL, value: 80, revision: '*' }, { key: TTL, namespace: 'shop', value: 50, revision: 0 }, { key: TTL, namespace: '__proto__', value: 40, revision: 0 },
+      { key: 'cache.memory.strategy', namespace: 'shop', remove: true, revision: '*' }
+    ]
+    t.equal((await send('POST /config-batch', { changes: [...changes, { key: TTL, namespace: 'shop', value: 1, revision: '*' }] })).statusCode, 400, 'one that is named twice')
+    t.match((await send('POST /config-batch', { changes })).json(), {
+      settings: [{ value: 80, source: 'store' }, { namespace: 'shop', value: 50, source: 'namespace' }, { namespace: '__proto__', value: 40 }, { value: 'lru', source: 'default', revision: 0 }]
+    })
+    t.equal((await send('POST /config-batch', { changes: [{ key: TTL, namespace: 'shop', value: 1, revision: 0 }] })).statusCode, 412)
+    t.strictSame([(await set('shop')).ttl, (await set('__proto__')).ttl, (await set('shop')).strategy], [50, 40, 'lru'])
+    const { overrides, settings } = bodyOf<SettingsReply>(await send('GET /config'))
+    t.strictSame(overrides.map(({ key, namespace, value }) => [key, namespace, value]), [['cache.file.compression_enabled', 'shop', true], [TTL, '__proto__', 40], [TTL, 'shop', 50]])
+    t.match(settings.find(({ key }) => key === TTL), { value: 80 })
+    const one = bodyOf<SettingsReply>(await send('GET /config?namespace=shop'))
+    t.match(one.settings.find(({ key }) => key === TTL), { namespace: 'shop', value: 50, source: 'namespace' })
+    t.notOk(one.settings.some(({ key }) => key === 'log.level' || key === 'PORT'))
+    t.equal(one.overrides.length, 2)
+  })
+})
+
 t.test('watching, over two processes', async (t) => {
   const env = { DATABASE_URL: await databaseUrl(t) }
   const [one, other] = [await start(t, env), await start(t, env)]
@@ -237,6 +340,30 @@ t.test('watching, over two processes', async (t) => {
   t.strictSame((await (await events(3, {}, '?since=0')).read).map(({ value }) => value), [1, 2, 3])
   t.equal((await fetch(`${address}/config/watch`, { headers: { 'last-event-id': 'x' } })).status, 400)
   t.equal((await fetch(`${address}/config/watch?since=999999`)).status, 410, 'a revision of another database is not waited for')
+
+  const ttl = 'cache.memory.default_ttl'
+  const ofShop = await events(2, {}, '?namespace=shop')
+  await send(`PUT /config/${ttl}?namespace=shop`, 77, { 'if-match': '*' })
+  await send(`PUT /config/${ttl}?namespace=other`, 78, { 'if-match': '*' })
+  await send(`PUT /config/${ttl}?namespace=shop`, 77, { 'if-match': '*' })
+  t.strictSame((await ofShop.read).map(({ value }) => value), [77, 77], 'one that leaves the value as it was is told too')
+  const set = async (namespace: string) => (await as(other)('POST /api/cache/set', { key: 'a', value: 1, namespace, backend: 'memory' })).json<{ ttl: number }>().ttl
+  t.strictSame([await set('shop'), await set('other'), await set('default')], [77, 78, 3600], 'what another process has set for a namespace holds here')
+
+  const asked: object[] = []
+  const { history } = other.configStore
+  other.configStore.history = async (query) => {
+    asked.push(query)
+    return await history.call(other.configStore, query)
+  }
+  const many = await Promise.all(Array.from({ length: 20 }, async () => await events(1)))
+  await send(`PUT /config/${KEY}`, 9, { 'if-match': '*' })
+  t.strictSame((await Promise.all(many.map(async ({ read }) => (await read).map(({ value }) => value)))).flat(), Array<number>(20).fill(9))
+  t.equal(asked.length, 1, 'the history is asked once for a change, however many watch')
+
+  await one.database.query('DELETE FROM settings_history WHERE revision < (SELECT max(revision) FROM settings_history)')
+  t.equal((await fetch(`${address}/config/watch?since=1`)).status, 410, 'older than the history')
+  t.strictSame((await (await events(1, {}, '?since=0')).read).map(({ value }) => value), [9], '0 begins with the first that is kept')
 
   const instances = async (): Promise<SettingInstancesReply> => (await send('GET /config/instances')).json()
   const { revision } = one.configStore

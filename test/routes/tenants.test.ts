@@ -90,6 +90,31 @@ void t.test('tenants', async (t) => {
     t.equal(await status('all', 'POST', '/api/cache/config', { default_ttl: 3600 }), 200)
   })
 
+  await t.test('settings of a namespace are those of its callers, and strangers’ look as if there were none', async (t) => {
+    const ttl = '/config/cache.memory.default_ttl'
+    const ask = async (name: Name, method: 'GET' | 'PUT' | 'DELETE' | 'POST', url: string, payload?: unknown) => await tenants.as(name, {
+      method, url, headers: { ...method !== 'GET' && { 'if-match': '*' }, ...payload !== undefined && { 'content-type': 'application/json' } }, ...payload !== undefined && { payload: JSON.stringify(payload) }
+    })
+    const own = `${ttl}?namespace=tenant-a`
+    t.match((await ask('a', 'PUT', own, 11)).json(), { namespace: 'tenant-a', value: 11, updated_by: 'key:a' })
+    t.match((await ask('a', 'GET', own)).json(), { value: 11, source: 'namespace' })
+    t.match((await ask('b', 'GET', `${own}&explain=true`)).json(), { value: 3600, revision: 0, layers: [{ source: 'default' }] })
+    t.strictSame((await ask('b', 'GET', `${ttl}/history?namespace=tenant-a`)).json(), { key: 'cache.memory.default_ttl', changes: [] })
+    const listed = async (name: Name, namespace: string) => (await ask(name, 'GET', `/config?namespace=${namespace}`)).json<{ overrides: object[] }>().overrides
+    t.match(await listed('a', 'tenant-a'), [{ value: 11 }])
+    t.strictSame(await listed('b', 'tenant-a'), [])
+    const edit = (namespace?: string) => ({ changes: [{ key: 'cache.memory.default_ttl', ...namespace !== undefined && { namespace }, value: 12, revision: '*' }] })
+    t.equal((await ask('a', 'POST', '/config-batch', edit('tenant-a'))).statusCode, 200)
+    const refused: [Name, 'GET' | 'PUT' | 'DELETE' | 'POST', string, unknown?][] = [
+      ['b', 'PUT', own, 13], ['b', 'DELETE', own], ['b', 'POST', `${ttl}/rollback?namespace=tenant-a`, {}], ['b', 'POST', '/config-batch', edit('tenant-a')], ['b', 'POST', '/config-batch', edit()],
+      ['a', 'PUT', ttl, 13], ['a', 'DELETE', ttl], ['a', 'GET', ttl], ['a', 'GET', '/config'], ['a', 'GET', `${ttl}/history`], ['a', 'GET', `${ttl}/history?namespace=*`], ['a', 'GET', '/config/watch'],
+      ['a', 'GET', '/config/instances'], ['a', 'PUT', `${ttl}?namespace=tenant-a&namespace=tenant-b`, 13],
+      ['both', 'GET', own], ['both', 'PUT', own, 13], ['part', 'GET', own], ['all', 'GET', '/config'], ['all', 'POST', '/config-batch', edit('tenant-a')]
+    ]
+    for (const [name, method, url, payload] of refused) t.equal((await ask(name, method, url, payload)).statusCode, 403, `${name}: ${method} ${url}`)
+    t.equal((await ask('a', 'DELETE', own)).statusCode, 200)
+  })
+
   await t.test('resources limit every other route as well: a thing by its id, lists and creation by all of it', async (t) => {
     const cases: [name: Name, method: 'GET' | 'POST' | 'PUT' | 'DELETE', url: string, status: number][] = [
       ['part', 'GET', '/products/1', 200], ['part', 'GET', '/products/2', 403], ['part', 'GET', '/products/01', 403], ['part', 'GET', '/products/%31', 200],

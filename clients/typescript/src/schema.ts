@@ -739,7 +739,7 @@ export interface paths {
         };
         /**
          * Show how the backends are set up
-         * @description `config` is that of the backend named, or of the default one; `backends` has them all. With a namespace, `quota` is what is reserved for it there.
+         * @description `config` is that of the backend named, or of the default one; `backends` has them all. With a namespace, `quota` is what is reserved for it there, and `config` has what it has of its own.
          *
          *     Needs the scope `config:read`.
          */
@@ -747,7 +747,7 @@ export interface paths {
         put?: never;
         /**
          * Change how a backend is set up
-         * @description Takes effect at once and is kept. Nothing that is cached is lost, but for what a new limit has no room for; the answer comes when that is gone. With a namespace (`default` too), `max_items` and `max_memory` are its quota: reserved for it, and its own entries make room for each other alone. What all quotas leave is for the other namespaces together. Null for both takes it away.
+         * @description Takes effect at once and is kept. Nothing that is cached is lost, but for what a new limit has no room for; the answer comes when that is gone. With a namespace (`default` too), `max_items` and `max_memory` are its quota: reserved for it, and its own entries make room for each other alone. What all quotas leave is for the other namespaces together. Null for both takes it away. `default_ttl`, `strategy`, `compression_enabled` and `encryption_enabled` hold for that namespace alone then; `DELETE /config/cache.memory.default_ttl?namespace=` takes one back.
          *
          *     Needs the scope `config:write`.
          */
@@ -1389,7 +1389,7 @@ export interface paths {
         };
         /**
          * List all settings
-         * @description Those that can change while the service runs, and those of the environment; secrets are masked.
+         * @description Those that can change while the service runs, and those of the environment; secrets are masked. Also what single namespaces of the cache have of their own.
          *
          *     Needs the scope `config:read`.
          */
@@ -1411,12 +1411,14 @@ export interface paths {
         };
         /**
          * Read a setting
-         * @description Needs the scope `config:read`.
+         * @description With a namespace, as it is in that one: its own value, or the one that holds for all. `explain` shows every value that there is, the one in force last.
+         *
+         *     Needs the scope `config:read`.
          */
         get: operations["getSetting"];
         /**
          * Change a setting
-         * @description Stores a value over that of the environment. It holds in this process with the answer, in every other within a second, and after a restart.
+         * @description Stores a value over that of the environment, or, with a namespace of the cache, over what holds for all. It holds in this process with the answer, in every other within a second, and after a restart. Entries that are there already stay as they are.
          *
          *     Needs the scope `config:write`.
          */
@@ -1424,7 +1426,7 @@ export interface paths {
         post?: never;
         /**
          * Take a setting out of the store
-         * @description What the environment says holds again, or the default.
+         * @description What the environment says holds again, or the default; in a namespace what holds for all.
          *
          *     Needs the scope `config:delete`.
          */
@@ -3690,7 +3692,7 @@ export interface components {
             quota?: components["schemas"]["CacheQuota"] | null;
         };
         /**
-         * @description What to change; what is left out stays. `max_memory` and `max_items` of `redis` may be null: then its server alone decides. With a namespace they are its quota, which both being null takes away.
+         * @description What to change; what is left out stays. `max_memory` and `max_items` of `redis` may be null: then its server alone decides. With a namespace they are its quota, which both being null takes away, and the others but `cleanup_interval` hold for it alone.
          * @example {
          *       "backend": "memory",
          *       "strategy": "lru",
@@ -3709,7 +3711,7 @@ export interface components {
              * @enum {string}
              */
             backend?: "memory" | "redis" | "memcached" | "database" | "file";
-            /** @description Whose quota is meant; absent: the backend itself */
+            /** @description Whose quota, and whose own settings, are meant; absent: the backend itself */
             namespace?: string;
             strategy?: components["schemas"]["CacheStrategy"];
             /** @description Bytes that the entries of redis may take. Null: as many as its server has room for. */
@@ -6375,7 +6377,8 @@ export interface components {
          *           "updated_at": "2026-01-31T12:00:00.000Z",
          *           "updated_by": "administrator"
          *         }
-         *       ]
+         *       ],
+         *       "overrides": []
          *     }
          */
         SettingsReply: {
@@ -6384,6 +6387,49 @@ export interface components {
             /** @description Whether the database could not be asked lately: then the last values hold */
             stale: boolean;
             settings: components["schemas"]["Setting"][];
+            /** @description What single namespaces of the cache have of their own; with a namespace, those of that one */
+            overrides: components["schemas"]["SettingOverride"][];
+        };
+        /**
+         * @description The value that one namespace of the cache has of its own
+         * @example {
+         *       "key": "cache.memory.default_ttl",
+         *       "namespace": "shop",
+         *       "value": 60,
+         *       "revision": 13,
+         *       "updated_at": "2026-01-31T12:00:00.000Z",
+         *       "updated_by": "administrator"
+         *     }
+         */
+        SettingOverride: {
+            /**
+             * @description The setting
+             * @example cache.memory.max_items
+             */
+            key: string;
+            /**
+             * @description The namespace of the cache
+             * @example shop
+             */
+            namespace: string;
+            /** @description Of the type that the setting has; `***` for a secret */
+            value: unknown;
+            /**
+             * @description Of its last change, over all settings
+             * @example 13
+             */
+            revision: number;
+            /**
+             * Format: date-time
+             * @description When it was last changed
+             * @example 2026-01-31T12:00:00.000Z
+             */
+            updated_at: string;
+            /**
+             * @description Who made the change; empty when that is not known
+             * @example administrator
+             */
+            updated_by: string;
         };
         /**
          * @description A setting as it is in force
@@ -6410,13 +6456,15 @@ export interface components {
              * @example cache.memory.max_items
              */
             key: string;
+            /** @description The namespace of the cache whose own value it is */
+            namespace?: string;
             /** @description Of the type that the setting has; `***` for a secret */
             value: unknown;
             /**
-             * @description What gives the value
+             * @description What gives the value: each wins over those before it. `store` holds for all namespaces of the cache, `namespace` for one
              * @enum {string}
              */
-            source: "default" | "environment" | "store";
+            source: "default" | "environment" | "store" | "namespace";
             /**
              * @description Of its last change, over all settings; 0 while it is not stored
              * @example 12
@@ -6434,13 +6482,15 @@ export interface components {
             /** @description With `explain`: every value that there is for it. The last one is in force */
             layers?: {
                 /**
-                 * @description What gives the value
+                 * @description What gives the value: each wins over those before it. `store` holds for all namespaces of the cache, `namespace` for one
                  * @enum {string}
                  */
-                source: "default" | "environment" | "store";
+                source: "default" | "environment" | "store" | "namespace";
                 /** @description Of the type that the setting has; `***` for a secret */
                 value: unknown;
             }[];
+            /** @description With `explain`, and without a namespace: what namespaces have of their own */
+            overrides?: components["schemas"]["SettingOverride"][];
             /**
              * Format: date-time
              * @description When it was last changed
@@ -6490,7 +6540,7 @@ export interface components {
             next_cursor?: string;
         };
         /**
-         * @description One change of a setting. Without a value, it was taken out of the store, and the environment or the default holds
+         * @description One change of a setting, with a namespace where it was made for that one alone. Without a value, it was taken out of the store, and what is below holds: the environment or the default, or what all namespaces have
          * @example {
          *       "revision": 12,
          *       "key": "cache.memory.max_items",
@@ -6511,6 +6561,8 @@ export interface components {
              * @example cache.memory.max_items
              */
             key: string;
+            /** @description The namespace of the cache whose own value it is */
+            namespace?: string;
             /** @description Of the type that the setting has; `***` for a secret */
             value?: unknown;
             /** @enum {string} */
@@ -6585,17 +6637,19 @@ export interface components {
          *     }
          */
         SettingEdits: {
-            /** @description Each of another setting */
+            /** @description Each of another setting, or of the same in another namespace */
             changes: {
                 /**
                  * @description The setting
                  * @example cache.memory.max_items
                  */
                 key: string;
+                /** @description The namespace of the cache whose own value is meant; absent: the value that holds for all without one. Only for `default_ttl`, `strategy`, `compression_enabled` and `encryption_enabled` of a backend */
+                namespace?: string;
                 /** @description The new one; left out with `remove` */
                 value?: unknown;
                 /**
-                 * @description Takes it out of the store, so that the environment or the default holds
+                 * @description Takes it out of the store, so that what is below it holds: the environment or the default, or, for a namespace, what holds for all
                  * @enum {boolean}
                  */
                 remove?: true;
@@ -7469,6 +7523,7 @@ export type WebhookChanges = components['schemas']['WebhookChanges'];
 export type WebhookDeliveriesReply = components['schemas']['WebhookDeliveriesReply'];
 export type WebhookDelivery = components['schemas']['WebhookDelivery'];
 export type SettingsReply = components['schemas']['SettingsReply'];
+export type SettingOverride = components['schemas']['SettingOverride'];
 export type Setting = components['schemas']['Setting'];
 export type NewSettingValue = components['schemas']['NewSettingValue'];
 export type SettingHistoryReply = components['schemas']['SettingHistoryReply'];
@@ -9615,7 +9670,7 @@ export interface operations {
                  * @example memory
                  */
                 backend?: "memory" | "redis" | "memcached" | "database" | "file";
-                /** @description Whose quota is meant; absent: the backend itself */
+                /** @description Whose quota, and whose own settings, are meant; absent: the backend itself */
                 namespace?: string;
             };
             header?: never;
@@ -9654,7 +9709,7 @@ export interface operations {
                  * @example memory
                  */
                 backend?: "memory" | "redis" | "memcached" | "database" | "file";
-                /** @description Whose quota is meant; absent: the backend itself */
+                /** @description Whose quota, and whose own settings, are meant; absent: the backend itself */
                 namespace?: string;
             };
             header?: {
@@ -11255,7 +11310,10 @@ export interface operations {
     };
     listSettings: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only the settings that a namespace of the cache may have of its own, as they are in that one */
+                namespace?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -11286,6 +11344,8 @@ export interface operations {
     getSetting: {
         parameters: {
             query?: {
+                /** @description The namespace of the cache whose own value is meant; absent: the value that holds for all without one. Only for `default_ttl`, `strategy`, `compression_enabled` and `encryption_enabled` of a backend */
+                namespace?: string;
                 /**
                  * @description Show every value that there is for it, and not just the one in force
                  * @example true
@@ -11336,6 +11396,7 @@ export interface operations {
             403: components["responses"]["Answer403"];
             404: components["responses"]["Answer404"];
             414: components["responses"]["Answer414"];
+            422: components["responses"]["Answer422Of2"];
             429: components["responses"]["Answer429"];
             500: components["responses"]["Answer500"];
             503: components["responses"]["Answer503"];
@@ -11345,6 +11406,8 @@ export interface operations {
     changeSetting: {
         parameters: {
             query?: {
+                /** @description The namespace of the cache whose own value is meant; absent: the value that holds for all without one. Only for `default_ttl`, `strategy`, `compression_enabled` and `encryption_enabled` of a backend */
+                namespace?: string;
                 /**
                  * @description Check everything, and change nothing
                  * @example false
@@ -11403,6 +11466,8 @@ export interface operations {
     resetSetting: {
         parameters: {
             query?: {
+                /** @description The namespace of the cache whose own value is meant; absent: the value that holds for all without one. Only for `default_ttl`, `strategy`, `compression_enabled` and `encryption_enabled` of a backend */
+                namespace?: string;
                 /**
                  * @description Check everything, and change nothing
                  * @example false
@@ -11464,6 +11529,8 @@ export interface operations {
                 limit?: number;
                 /** @description Where to go on: `next_cursor` of the page before, as it came */
                 cursor?: string;
+                /** @description The namespace of the cache whose own value is meant; `*`: every change of the setting, each with its namespace. Absent: the value that holds for all */
+                namespace?: string | "*";
             };
             header?: never;
             path: {
@@ -11494,6 +11561,7 @@ export interface operations {
             403: components["responses"]["Answer403"];
             404: components["responses"]["Answer404"];
             414: components["responses"]["Answer414"];
+            422: components["responses"]["Answer422Of2"];
             429: components["responses"]["Answer429"];
             500: components["responses"]["Answer500"];
             503: components["responses"]["Answer503"];
@@ -11503,6 +11571,8 @@ export interface operations {
     rollBackSetting: {
         parameters: {
             query?: {
+                /** @description The namespace of the cache whose own value is meant; absent: the value that holds for all without one. Only for `default_ttl`, `strategy`, `compression_enabled` and `encryption_enabled` of a backend */
+                namespace?: string;
                 /**
                  * @description Check everything, and change nothing
                  * @example false
@@ -11646,10 +11716,12 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The revision after which to begin; `Last-Event-ID` wins. Absent: from now on
+                 * @description The revision after which to begin; `Last-Event-ID` wins. 0: with the first that is kept. Absent: from now on
                  * @example 12
                  */
                 since?: number;
+                /** @description Only changes that were made for this namespace of the cache. Absent: all */
+                namespace?: string;
             };
             header?: {
                 /** @description Go on after the message with this id */
