@@ -7,7 +7,7 @@ import { EMPTY_API_KEY_FORM, EMPTY_VALET_FORM, faultsIn, newApiKey, newValetKey 
 import { mayMakeApiKeys, offeredTabs, valetPermissions } from '../../dashboard/pages/operate/offered.js'
 import { heard, NOTHING_HEARD, paused, resumed, type Listened } from '../../dashboard/pages/operate/recent.js'
 import { scopeGroups, scopeText, toggled } from '../../dashboard/pages/operate/scope-list.js'
-import { changedSetting, changeText, filterSettings, historyLines, shownValue, valueText, withSetting } from '../../dashboard/pages/operate/setting-list.js'
+import { changedOverrides, changedSetting, changeText, filterSettings, historyLines, shownValue, valueText, withSetting } from '../../dashboard/pages/operate/setting-list.js'
 import { hintOf, kindOf, parseValue, textOf } from '../../dashboard/pages/operate/setting-value.js'
 
 const seconds = { type: 'number', minimum: 0, maximum: 86_400, unit: 'seconds' }
@@ -56,6 +56,11 @@ t.test('a change by anybody is seen in the list, an old one is not', async (t) =
   t.equal(changedSetting(changed, change), changed)
   t.equal(changedSetting(changed, { ...change, revision: 8, value: undefined }), undefined, 'what holds without it has to be asked')
   t.match(withSetting([setting], changed), [{ value: 60, schema: seconds }])
+  const ofShop = { ...change, namespace: 'shop' }
+  const overrides = changedOverrides(changedOverrides([], { ...ofShop, namespace: 'other', revision: 6 }), ofShop)
+  t.match(overrides, [{ namespace: 'other' }, { namespace: 'shop', value: 60, revision: 7 }])
+  t.strictSame(changedOverrides(overrides, { ...ofShop, value: 5 }), overrides)
+  t.match(changedOverrides(overrides, { ...ofShop, revision: 8, value: undefined }).map(({ namespace }) => namespace), ['other'])
   const lines = historyLines([{ ...change, revision: 9, action: 'rolled_back', value: 5 }, { ...change, revision: 8, action: 'deleted', value: undefined }, change], false)
   t.strictSame(lines.map(changeText), ['rolled back: not stored → 5', 'taken out: 60 → not stored', 'set: 60'])
   t.equal(changeText(historyLines([change], true)[0]!), 'set: not stored → 60')

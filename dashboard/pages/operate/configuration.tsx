@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
-import type { Setting, SettingChange, SettingsReply } from '../../../schemas/settings.js'
+import type { Setting, SettingChange, SettingOverride, SettingsReply } from '../../../schemas/settings.js'
 import { useApi, useAsk, useStream } from '../../context.js'
 import type { StreamMessage } from '../../event-stream.js'
 import { Badge } from '../../parts/badge.js'
@@ -11,14 +11,14 @@ import { Choice, TextField } from '../../parts/text-field.js'
 import { hashOf, setQuery, useRoute } from '../../route.js'
 import { Processes } from './processes.js'
 import { SettingDetail } from './setting-detail.js'
-import { changedSetting, filterSettings, shownValue, withSetting } from './setting-list.js'
+import { changedOverrides, changedSetting, filterSettings, shownValue, withSetting } from './setting-list.js'
 import { SourceBadge } from './source-badge.js'
 import { StreamBadge } from './stream-badge.js'
 
 /** Every setting, with the changes that anybody makes as they are made. */
 export function Configuration () {
   const { query } = useRoute()
-  const { settings, isStale, error, elsewhere, stream, change, put } = useSettings()
+  const { settings, overrides, isStale, error, elsewhere, stream, change, put } = useSettings()
   const filter = { text: query['text'] ?? '', source: query['source'] ?? '' }
   const chosen = settings?.find(({ key }) => key === query['setting'])
   // Where one was, after the setting is closed.
@@ -31,7 +31,7 @@ export function Configuration () {
   const rows = filterSettings(settings, filter)
   return (
     <div class={chosen === undefined ? undefined : 'beside'}>
-      {chosen !== undefined && <SettingDetail key={chosen.key} setting={chosen} elsewhere={elsewhere.get(chosen.key)} onChange={change} onRead={put} />}
+      {chosen !== undefined && <SettingDetail key={chosen.key} setting={chosen} overrides={overrides.filter(({ key }) => key === chosen.key)} elsewhere={elsewhere.get(chosen.key)} onChange={change} onRead={put} />}
       <div class='list'>
         <Panel title='Settings' actions={<StreamBadge {...stream} />}>
           {error !== undefined && <Notice kind='error' error={error} />}
@@ -58,7 +58,7 @@ export function Configuration () {
                   </>
                 )
               },
-              { key: 'value', title: 'Value', render: (setting) => <><code>{shownValue(setting)}</code>{elsewhere.has(setting.key) && <div><Badge tone='warn'>changed elsewhere</Badge></div>}</> },
+              { key: 'value', title: 'Value', render: (setting) => <><code>{shownValue(setting)}</code>{elsewhere.has(setting.key) && <div><Badge tone='warn'>changed elsewhere</Badge></div>}<Others overrides={overrides} of={setting.key} /></> },
               { key: 'source', title: 'Source', render: ({ source }) => <SourceBadge source={source} /> }
             ]}
           />
@@ -69,6 +69,12 @@ export function Configuration () {
   )
 }
 
+/** In how many namespaces it is another one. */
+function Others ({ overrides, of }: { overrides: readonly SettingOverride[], of: string }) {
+  const count = overrides.filter(({ key }) => key === of).length
+  return count === 0 ? null : <div class='quiet'>{count === 1 ? 'another in 1 namespace' : `another in ${count} namespaces`}</div>
+}
+
 const linkOf = (key: string): string => `setting-${key}`
 
 /** The settings as they are now, and which of them others have changed since the page was opened. */
@@ -76,6 +82,7 @@ function useSettings () {
   const api = useApi()
   const { data, error, reload } = useAsk((api, signal) => api.get<SettingsReply>('/config', { signal }), [])
   const [settings, setSettings] = useState<Setting[]>()
+  const [overrides, setOverrides] = useState<readonly SettingOverride[]>([])
   const [elsewhere, setElsewhere] = useState<ReadonlyMap<string, SettingChange>>(new Map())
   const [fault, setFault] = useState<Error>()
   const [since, setSince] = useState<number>()
@@ -87,12 +94,17 @@ function useSettings () {
   useEffect(() => {
     if (data === undefined) return
     setSettings(data.settings)
+    setOverrides(data.overrides)
     setSince((last) => last ?? data.revision)
   }, [data])
 
   const put = (setting: Setting): void => { setSettings((last) => last === undefined ? last : withSetting(last, setting)) }
   const onMessage = ({ data }: StreamMessage): void => {
     const made = data as SettingChange
+    if (made.namespace !== undefined) {
+      setOverrides((last) => changedOverrides(last, made))
+      return
+    }
     const setting = known.current.find(({ key }) => key === made.key)
     if (setting === undefined) return
     heard.current.set(made.key, echoOf(made))
@@ -118,7 +130,7 @@ function useSettings () {
     setElsewhere((last) => new Map([...last].filter(([key]) => key !== setting.key)))
     put(setting)
   }
-  return { settings, isStale: data?.stale === true, error: error ?? fault, elsewhere, stream, change, put }
+  return { settings, overrides, isStale: data?.stale === true, error: error ?? fault, elsewhere, stream, change, put }
 }
 
 /** By what a change is known again. One that took a setting out of the store has a revision that its answer does not tell. */

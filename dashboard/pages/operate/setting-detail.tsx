@@ -1,5 +1,6 @@
+import { Fragment } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
-import type { Setting, SettingChange } from '../../../schemas/settings.js'
+import type { Setting, SettingChange, SettingOverride } from '../../../schemas/settings.js'
 import { useAsk, useCaller, useMay } from '../../context.js'
 import { ago, when } from '../../format.js'
 import { Button } from '../../parts/button.js'
@@ -15,6 +16,8 @@ import { SourceBadge } from './source-badge.js'
 
 export interface SettingDetailProps {
   setting: Setting
+  /** What namespaces of the cache have of their own of it. */
+  overrides: readonly SettingOverride[]
   /** The change that somebody else made last while the page was open. */
   elsewhere: SettingChange | undefined
   /** Told of each change that is made here. */
@@ -24,7 +27,7 @@ export interface SettingDetailProps {
 }
 
 /** One setting: what holds and why, how it changes, how it did. */
-export function SettingDetail ({ setting, elsewhere, onChange, onRead }: SettingDetailProps) {
+export function SettingDetail ({ setting, overrides, elsewhere, onChange, onRead }: SettingDetailProps) {
   const { key, changeable, description, revision, updated_at: at, updated_by: by } = setting
   const isFree = isUnlimited(useCaller())
   const may = useMay()
@@ -44,6 +47,12 @@ export function SettingDetail ({ setting, elsewhere, onChange, onRead }: Setting
           <dt>In force</dt>
           <dd><code>{shownValue(setting)}</code> <SourceBadge source={setting.source} /></dd>
           {(explained?.layers ?? []).map(({ source, value }) => <Layer key={source} source={source} value={value} />)}
+          {overrides.map(({ namespace, value, updated_at: at, updated_by: by }) => (
+            <Fragment key={namespace}>
+              <dt>In the namespace <code>{namespace}</code></dt>
+              <dd><code>{shownValue({ ...setting, value })}</code> <span class='quiet'>since {when(at)}{by === '' ? '' : ` by ${by}`}</span></dd>
+            </Fragment>
+          ))}
           {at !== undefined && <><dt>Last changed</dt><dd>{when(at)}{by === undefined || by === '' ? '' : ` by ${by}`}, revision {revision}</dd></>}
         </dl>
         {!changeable && (
@@ -60,6 +69,6 @@ export function SettingDetail ({ setting, elsewhere, onChange, onRead }: Setting
 }
 
 function Layer ({ source, value }: { source: Setting['source'], value: unknown }) {
-  const names = { default: 'Default', environment: 'From the environment', store: 'Stored' }
+  const names = { default: 'Default', environment: 'From the environment', store: 'Stored', namespace: 'In the namespace' }
   return <><dt>{names[source]}</dt><dd><code>{valueText(value)}</code></dd></>
 }

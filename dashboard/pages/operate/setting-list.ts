@@ -1,4 +1,4 @@
-import type { Setting, SettingChange } from '../../../schemas/settings.js'
+import type { Setting, SettingChange, SettingOverride } from '../../../schemas/settings.js'
 import { bytes, duration } from '../../format.js'
 
 export interface SettingFilter {
@@ -24,6 +24,14 @@ export function filterSettings (settings: readonly Setting[], { text, source }: 
 export function changedSetting (setting: Setting, { revision, value, changed_at: at, changed_by: by }: SettingChange): Setting | undefined {
   if (revision <= setting.revision) return setting
   return value === undefined ? undefined : { ...setting, value, source: 'store', revision, updated_at: at, updated_by: by }
+}
+
+/** What namespaces have of their own after a change that was made for one of them. */
+export function changedOverrides (overrides: readonly SettingOverride[], { key, namespace = '', revision, value, changed_at: at, changed_by: by }: SettingChange): SettingOverride[] {
+  const known = overrides.find((each) => each.key === key && each.namespace === namespace)
+  if (known !== undefined && revision <= known.revision) return [...overrides]
+  const others = overrides.filter((each) => each !== known)
+  return value === undefined ? others : [...others, { key, namespace, value, revision, updated_at: at, updated_by: by }]
 }
 
 /** The list with one of them as it is now. */
