@@ -90,7 +90,7 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
     return {
       success: true as const,
       statistics: statisticsOf(cache, raw),
-      config: configOf(cache),
+      config: configOf(cache, namespace === undefined ? undefined : visible(principal, namespace)),
       ...(namespace === undefined ? {} : { quota: quotaOf(cache, visible(principal, namespace)) }),
       raw_stats: { ...numbersIn(raw), ...(breaker === undefined ? {} : { breaker_state: breaker }) }
     }

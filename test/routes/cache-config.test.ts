@@ -160,9 +160,9 @@ void t.test('configuration', async (t) => {
     for (const [cache, body, status, said] of [
       [tenant, { max_items: 21 }, 422, /come to 21 for max_items, more than the 20/], [other, { max_items: 18, max_memory: 1 }, 422, /come to 21 for max_items/],
       [other, { max_items: 1, max_memory: 90_001 }, 422, /for max_memory/], [memory, { max_items: 2 }, 422, /come to 3 for max_items, more than the 2/],
-      [other, { max_items: 5 }, 400, /has both/], [tenant, { max_items: null }, 400, /has both/], [tenant, { default_ttl: 5 }, 422, /no default_ttl of its own/],
-      [tenant, { default_ttl: 5 }, 422, /or the namespace/], [new Api(app, 'database', 'tenant-a'), { max_items: 10_001, max_memory: 5000 }, 422, /come to 10001 for max_items/],
-      [new Api(app, 'redis', 'tenant-a'), { default_ttl: 5 }, 422, /no default_ttl of its own/]
+      [other, { max_items: 5 }, 400, /has both/], [tenant, { max_items: null }, 400, /has both/], [tenant, { cleanup_interval: 5 }, 422, /sweep/],
+      [tenant, { max_items: 4, cleanup_interval: 5 }, 422, /sweep/], [new Api(app, 'database', 'tenant-a'), { max_items: 10_001, max_memory: 5000 }, 422, /come to 10001 for max_items/],
+      [new Api(app, 'redis', 'tenant-a'), { strategy: 'lfu' }, 422, /max_items or max_memory/]
     ] as const) {
       t.match(await cache.post('/config', body), { status, body: { detail: said } }, JSON.stringify(body))
     }
