@@ -33,7 +33,7 @@ t.test('migrations', async (t) => {
     16: ['server_life'],
     19: ['setting_instances'],
     20: ['webhook_deliveries', 'webhooks'],
-    21: ['setting_overrides']
+    22: ['setting_overrides']
   }
   const all = Object.values(ofMigrations).flat().sort()
   const versions = readdirSync(new URL('../../../migrations/', import.meta.url))
