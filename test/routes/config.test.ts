@@ -351,10 +351,10 @@ t.test('watching, over two processes', async (t) => {
   t.strictSame([await set('shop'), await set('other'), await set('default')], [77, 78, 3600], 'what another process has set for a namespace holds here')
 
   const asked: object[] = []
-  const { history } = other.configStore
+  const history = other.configStore.history.bind(other.configStore)
   other.configStore.history = async (query) => {
     asked.push(query)
-    return await history.call(other.configStore, query)
+    return await history(query)
   }
   const many = await Promise.all(Array.from({ length: 20 }, async () => await events(1)))
   await send(`PUT /config/${KEY}`, 9, { 'if-match': '*' })
