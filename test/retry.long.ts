@@ -5,8 +5,8 @@ import t, { type Test } from 'tap'
 import { eventually } from './support/caches.js'
 import { type Moment, Proxy } from './support/proxy.js'
 import { kill } from '../tools/servers/server-process.js'
-import { databaseUrl, type Owner, startPostgres } from './support/servers.js'
-import { type Service, startService } from './support/service.js'
+import { databaseUrl, type Owner, redisUrl, startPostgres } from './support/servers.js'
+import { send, type Service, startService } from './support/service.js'
 import { temporaryFolder } from './support/temporary-folder.js'
 
 interface Answer { name: string, status: number, type: string | undefined, retryAfter: string | null }
@@ -74,6 +74,27 @@ t.test('connections that are cut around the commit', async (t) => {
   t.equal(metric('larder_database_lost_commits_total{outcome="committed"}') + metric('larder_database_lost_commits_total{outcome="aborted"}'), 200)
   t.ok(metric('larder_retries_total{dependency="postgres",outcome="succeeded"}') > 0)
   t.match(service.log(), 'an attempt failed: it is made again')
+})
+
+t.test('the cache on Redis: a connection that is cut is not seen outside, and is counted', async (t) => {
+  const url = await redisUrl(t)
+  const proxy = await Proxy.start(t, Number(new URL(url).port), 'redis')
+  const service = await open(t, await databaseUrl(t), { REDIS_URL: proxy.through(url), CACHE_DEADLINE: '1000' })
+  const read = async (key: string) => (await send(`${service.url}/api/cache/get/${key}?backend=redis`)).status
+  const metrics = async () => await (await fetch(`${service.url}/metrics`)).text()
+  await eventually(async () => await read('before') === 200, 'Redis is asked')
+  proxy.cut({ statement: /^get larder:api:entry:default:cut/i, moment: 'after' })
+  t.equal(await read('cut'), 200)
+  t.match(await metrics(), /^larder_retries_total\{dependency="redis",outcome="succeeded"\} [1-9]/m)
+  t.match(await metrics(), /^larder_retry_budget\{dependency="redis"\} \d/m)
+  const { headers } = await send(`${service.url}/config/retry.attempts`)
+  const change = await fetch(`${service.url}/config/retry.attempts`, {
+    method: 'PUT', headers: { 'content-type': 'application/json', 'if-match': headers.get('etag') ?? '' }, body: JSON.stringify({ value: 1 })
+  })
+  t.equal(change.status, 200)
+  await eventually(async () => await read('again') === 200, 'it is connected')
+  proxy.cut({ statement: /^get larder:api:entry:default:once/i, moment: 'after' })
+  t.equal(await read('once'), 503, 'a single attempt is none more')
 })
 
 t.test('a server that is restarted under load', async (t) => {
