@@ -1,3 +1,5 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import pg from 'pg'
 import t from 'tap'
 import type { Page } from 'playwright-core'
@@ -10,11 +12,11 @@ import { temporaryFolder } from '../support/temporary-folder.js'
 const ADMINISTRATOR = 'not-a-real-key-of-an-administrator'
 const KEY = 'samples.products.list_ttl'
 
-t.setTimeout(400_000) // seven tabs, four looks at each
+t.setTimeout(400_000) // eight tabs, four looks at each
 
 void t.test('the page where a service is operated', async (t) => {
   const database = await databaseUrl(t)
-  const { url } = await startService(t, { DATABASE_URL: database, DATA_DIR: temporaryFolder(t), CACHE_AUTH_ENABLED: 'true', CACHE_API_KEY: ADMINISTRATOR, CACHE_MAX_ITEMS: '5000', REDIS_PASSWORD: 'hush-hush' })
+  const { url } = await startService(t, { DATABASE_URL: database, DATA_DIR: temporaryFolder(t), CACHE_AUTH_ENABLED: 'true', CACHE_API_KEY: ADMINISTRATOR, CACHE_MAX_ITEMS: '5000', REDIS_PASSWORD: 'hush-hush', WEBHOOK_ADDRESSES: '127.0.0.1' })
   const browser = await openBrowser(t)
 
   const send = async <T = Record<string, unknown>>(method: string, path: string, body?: unknown, headers: Record<string, string> = {}, credential = ADMINISTRATOR) => {
@@ -293,6 +295,84 @@ void t.test('the page where a service is operated', async (t) => {
     await eventually(async () => (await client.query('SELECT FROM event_failures')).rowCount === 0, 'they are handled', 20_000)
   })
 
+  await t.test('a webhook is created, watched, changed, paused, rotated and removed', async (t) => {
+    const got: { type: string, signatures: number }[] = []
+    let status = 500
+    const receiver = createServer((request, response) => {
+      const parts: Buffer[] = []
+      request.on('data', (part: Buffer) => { parts.push(part) }).on('end', () => {
+        got.push({ type: (JSON.parse(Buffer.concat(parts).toString()) as { type: string }).type, signatures: String(request.headers['webhook-signature']).split(' ').length })
+        response.writeHead(status).end()
+      })
+    }).listen(0, '127.0.0.1')
+    t.teardown(() => {
+      receiver.close()
+      receiver.closeAllConnections()
+    })
+    await eventually(() => receiver.listening, 'it listens')
+    const address = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/hook`
+    const publish = async (type: string): Promise<void> => { t.equal((await send('POST', '/events', { channel: 'hooked', event: { type } })).status, 201) }
+
+    await open(page, 'Webhooks')
+    await page.getByText('There are no webhooks').waitFor()
+    await page.getByLabel('Address').fill('nowhere')
+    await page.getByRole('button', { name: 'Create' }).click()
+    await page.getByText('must be an address that begins with https://').waitFor()
+    await page.getByLabel('Address').fill('https://strangers.example/hook')
+    await page.getByRole('button', { name: 'Create' }).click()
+    await page.getByRole('alert').getByText(/WEBHOOK_HOSTS/).waitFor()
+    await page.getByLabel('Address').fill(address)
+    await page.getByLabel('Types').fill('hooked.*')
+    await page.getByLabel('Description').fill('Of a test')
+    await page.getByRole('button', { name: 'Create' }).click()
+    const once = page.getByRole('region', { name: 'The secret of the webhook' })
+    const secret = await once.getByText(/^whsec_/).innerText()
+    t.match(secret, /^whsec_.{40,}/)
+    t.equal(await once.getByText('To try it in a shell').count(), 0)
+    await once.getByRole('button', { name: 'I have it' }).click()
+    t.notMatch(await page.content(), /whsec_/, 'it is not shown again')
+    const listed = row(page, 'Of a test')
+    await listed.getByText('active').waitFor()
+
+    await publish('one')
+    await listed.getByRole('button', { name: /^Deliveries/ }).click()
+    const deliveries = page.getByRole('region', { name: 'Deliveries', exact: true })
+    const sent = row(page, 'hooked.one')
+    await sent.getByText('The receiver answered with 500').waitFor()
+    await sent.getByText('pending').waitFor()
+    t.strictSame(await inspect(page, 'operate-webhooks'), [])
+    status = 204
+    await sent.getByRole('button', { name: /^Send again/ }).click()
+    await deliveries.getByText('hooked.one is sent again.').waitFor()
+    await sent.getByText('delivered').waitFor()
+    await deliveries.getByLabel('Deliveries that are').selectOption('failed')
+    await deliveries.getByText('No delivery is like that').waitFor()
+    await deliveries.getByRole('button', { name: 'Close the deliveries' }).click()
+
+    await listed.getByRole('button', { name: /^Pause/ }).click()
+    await listed.getByText('paused').waitFor()
+    await publish('two')
+    await listed.getByRole('button', { name: /^Rotate/ }).click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Rotate' }).click()
+    t.not(await once.getByText(/^whsec_/).innerText(), secret)
+    await once.getByRole('button', { name: 'I have it' }).click()
+    t.equal(got.filter(({ type }) => type === 'hooked.two').length, 0, 'while it is paused, events wait')
+    await listed.getByRole('button', { name: /^Resume/ }).click()
+    await listed.getByText('active').waitFor()
+    await eventually(() => got.some(({ type, signatures }) => type === 'hooked.two' && signatures === 2), 'it comes with both signatures', 20_000)
+
+    await listed.getByRole('button', { name: /^Change/ }).click()
+    await page.getByRole('dialog').getByLabel('Types').fill('')
+    await page.getByRole('dialog').getByLabel('Description').fill('Of all events')
+    await page.getByRole('dialog').getByRole('button', { name: 'Change' }).click()
+    await row(page, 'Of all events').getByText('all', { exact: true }).waitFor()
+    t.match((await send('GET', '/webhooks')).body, { webhooks: [{ url: address, types: null, description: 'Of all events', state: 'active' }] })
+    await row(page, 'Of all events').getByRole('button', { name: /^Remove/ }).click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click()
+    await page.getByText('There are no webhooks').waitFor()
+    t.match((await send('GET', '/webhooks')).body, { webhooks: [] })
+  })
+
   await t.test('access is explained', async () => {
     await open(page, 'Explain access')
     await page.getByRole('button', { name: 'Explain' }).click()
@@ -310,13 +390,16 @@ void t.test('the page where a service is operated', async (t) => {
   await t.test('who may only read is offered nothing else', async (t) => {
     const { body: { key } } = await send<{ key: string }>('POST', '/keys', { scopes: ['config:read', 'events:read'], name: 'Looker' })
     const { page, faults } = await signedIn(key, 'configuration')
-    t.strictSame(await page.getByRole('tab').allInnerTexts(), ['Configuration', 'Live events', 'Dead letters'])
+    t.strictSame(await page.getByRole('tab').allInnerTexts(), ['Configuration', 'Live events', 'Dead letters', 'Webhooks'])
     await page.getByRole('link', { name: KEY }).click()
     await page.getByRole('region', { name: 'History' }).getByText(/set: .* → 23/).waitFor()
     for (const name of ['Preview the change', 'Take the stored value away', /^Roll back/]) t.equal(await page.getByRole('button', { name }).count(), 0, String(name))
     await open(page, 'Live events')
     await page.getByText('live', { exact: true }).waitFor()
     t.equal(await page.getByRole('button', { name: 'Publish' }).count(), 0)
+    await open(page, 'Webhooks')
+    await page.getByText('Whoever holds events:write creates them.').waitFor()
+    t.equal(await page.getByRole('button', { name: 'Create' }).count(), 0)
     t.strictSame(faults, [])
     await page.close()
   })

@@ -4,6 +4,7 @@ import { auditFilterOf, auditQuery, withNewest } from '../../dashboard/pages/ope
 import { curlLine } from '../../dashboard/pages/operate/curl.js'
 import { filterKeys } from '../../dashboard/pages/operate/list-of-keys.js'
 import { EMPTY_API_KEY_FORM, EMPTY_VALET_FORM, faultsIn, newApiKey, newValetKey } from '../../dashboard/pages/operate/new-key.js'
+import { newWebhook } from '../../dashboard/pages/operate/new-webhook.js'
 import { mayMakeApiKeys, offeredTabs, valetPermissions } from '../../dashboard/pages/operate/offered.js'
 import { heard, NOTHING_HEARD, paused, resumed, type Listened } from '../../dashboard/pages/operate/recent.js'
 import { scopeGroups, scopeText, toggled } from '../../dashboard/pages/operate/scope-list.js'
@@ -85,6 +86,12 @@ t.test('a form of an API key does as well', async (t) => {
   t.strictSame(faultsIn([{ path: 'body/scopes/0', message: 'is unknown' }, { path: 'rate_limit', message: 'is none' }]), { scopes: 'is unknown', rate_limit: 'is none' })
 })
 
+t.test('a form of a webhook does as well', async (t) => {
+  t.strictSame(newWebhook({ url: ' https://a.example/hook ', types: 'recipe.*, product.deleted\n', description: ' index ' }).body, { url: 'https://a.example/hook', types: 'recipe.*,product.deleted', description: 'index' })
+  t.match(newWebhook({ url: 'https://a.example', types: ' ', description: '' }).body, { types: null, description: '' })
+  for (const url of ['', 'a.example', 'ftp://a.example', 'https://']) t.match(newWebhook({ url, types: '', description: '' }).faults, { url: /https/ })
+})
+
 t.test('scopes are offered by resource, from what the caller holds', async (t) => {
   t.strictSame(scopeGroups(['cache:write', 'cache:read', 'valet:read', 'valet:issue']), [{ resource: 'cache', actions: ['read', 'write'] }, { resource: 'valet', actions: ['read', 'issue'] }])
   t.strictSame([toggled(['a:read'], 'b:read'), toggled(['a:read', 'b:read'], 'a:read')], [['a:read', 'b:read'], ['b:read']])
@@ -94,8 +101,9 @@ t.test('scopes are offered by resource, from what the caller holds', async (t) =
 t.test('what a credential may not see is not offered', async (t) => {
   const caller = { kind: 'api_key' as const, id: 'key:a', scopes: [], namespaces: null, resources: null, expires_at: null }
   const offered = (permissions: string[], limits = {}) => offeredTabs({ ...caller, permissions, ...limits })
-  t.strictSame(offered(['config:read', 'valet:issue', 'keys:write', 'audit:read', 'events:read']), ['configuration', 'valet', 'keys', 'audit', 'events', 'dead-letters', 'access'])
-  t.strictSame(offered(['events:write']), ['events'])
+  t.strictSame(offered(['config:read', 'valet:issue', 'keys:write', 'audit:read', 'events:read']), ['configuration', 'valet', 'keys', 'audit', 'events', 'dead-letters', 'webhooks', 'access'])
+  t.strictSame(offered(['events:write']), ['events', 'webhooks'])
+  t.strictSame(offered(['events:read'], { namespaces: ['shop'] }), ['events', 'dead-letters'], 'webhooks speak of all of it')
   t.strictSame(offered(['config:read', 'audit:read', 'valet:read'], { namespaces: ['shop'] }), ['valet', 'audit'])
   t.strictSame(offered(['config:read', 'audit:read', 'valet:read', 'keys:read'], { resources: ['items/7', 'keys/*'] }), ['valet', 'keys'])
   t.strictSame(offered(['cache:read']), [])

@@ -11,6 +11,7 @@ import { LiveEvents } from './events.js'
 import { ExplainAccess } from './explain.js'
 import { offeredTabs, type TabId } from './offered.js'
 import { ValetKeys } from './valet-keys.js'
+import { Webhooks } from './webhooks.js'
 
 const TABS: Record<TabId, { title: string, Contents: ComponentType }> = {
   configuration: { title: 'Configuration', Contents: Configuration },
@@ -19,6 +20,7 @@ const TABS: Record<TabId, { title: string, Contents: ComponentType }> = {
   audit: { title: 'Audit log', Contents: AuditLog },
   events: { title: 'Live events', Contents: LiveEvents },
   'dead-letters': { title: 'Dead letters', Contents: DeadLetters },
+  webhooks: { title: 'Webhooks', Contents: Webhooks },
   access: { title: 'Explain access', Contents: ExplainAccess }
 }
 

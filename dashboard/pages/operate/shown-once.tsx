@@ -6,7 +6,8 @@ import { curlLine, type Bearer } from './curl.js'
 
 export interface ShownOnceProps {
   title: string
-  bearer: Bearer
+  /** A secret that opens nothing by itself comes without scopes: nothing is tried with it. */
+  bearer: Bearer | { secret: string, scopes?: undefined }
   /** What is to be known of it, such as when it ends. */
   note: string
   onDone: () => void
@@ -24,9 +25,13 @@ export function ShownOnce ({ title, bearer, note, onDone }: ShownOnceProps) {
     <div ref={place} tabIndex={-1} class='once'>
       <Panel title={title} actions={<Button onClick={done}>I have it</Button>}>
         <p role='status'><strong>It is shown this once:</strong> copy it now. {note}</p>
-        <Copy text={bearer.secret} label='The new credential' />
-        <p>To try it in a shell:</p>
-        <Copy text={curlLine(location.origin, bearer)} label='A command that uses it' />
+        <Copy text={bearer.secret} label={bearer.scopes === undefined ? 'The new secret' : 'The new credential'} />
+        {bearer.scopes !== undefined && (
+          <>
+            <p>To try it in a shell:</p>
+            <Copy text={curlLine(location.origin, bearer)} label='A command that uses it' />
+          </>
+        )}
       </Panel>
     </div>
   )
