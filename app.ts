@@ -192,13 +192,27 @@ function validators () {
     body.add(components)
     others.add(components)
     // What arrives is `{ schema, httpPart, … }`, whatever the type says.
-    return (part: Part) => ((part as { httpPart?: string }).httpPart === 'body' ? body : others).compile(part)
+    return (part: Part) => (part as { httpPart?: string }).httpPart === 'body' ? body.compile(part) : finite(others.compile(part))
   }
+}
+
+/** Text such as 1e400 becomes Infinity, which Ajv takes without looking at any further keyword: no maximum holds for it. */
+function finite (validate: Validate): Validate {
+  const checked: Validate = Object.assign((parameters: object) => {
+    const passed = validate(parameters)
+    const unbounded = Object.entries(parameters).filter(([, value]) => Math.abs(Number(value)) === Infinity)
+    checked.errors = passed && unbounded.length > 0
+      ? unbounded.map(([name]) => ({ instancePath: `/${name}`, schemaPath: '#/type', keyword: 'type', params: { type: 'number' }, message: 'must be number' }))
+      : validate.errors
+    return passed && unbounded.length === 0
+  }, validate)
+  return checked
 }
 
 type Compile = ReturnType<ReturnType<typeof AjvCompiler>>
 type Components = Parameters<ReturnType<typeof AjvCompiler>>[0]
 type Part = Parameters<Compile>[0]
+type Validate = ReturnType<Compile>
 
 /** One Ajv for all contexts, since a component means the same in each: Fastify's own way would make one per context. */
 function validatorsOf (options: { coerceTypes: boolean }) {

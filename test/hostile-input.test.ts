@@ -176,7 +176,8 @@ t.test('no operation answers hostile values with a fault of its own', async (t) 
         const query = parameters.filter((one) => one.in === 'query').map(({ name }) => `${name}=${encodeURIComponent(value)}`).join('&')
         return path.replaceAll(/\{\w+\}/g, () => encodeURIComponent(value)) + (query === '' ? '' : `?${query}`)
       })
-      const requests = parameters.length === 0 ? [] : withParameters.map((url): [string, string?] => [url, requestBody && '{}'])
+      const alone = parameters.filter((one) => one.in === 'query').map(({ name }) => `${path.replaceAll(/\{\w+\}/g, 'a')}?${name}=1e400`)
+      const requests = parameters.length === 0 ? [] : [...withParameters, ...alone].map((url): [string, string?] => [url, requestBody && '{}'])
       if (requestBody !== undefined) for (const body of bodies) requests.push([path.replaceAll(/\{\w+\}/g, '1'), body])
       for (const [url, body] of requests) {
         // A stream of events would never end.
