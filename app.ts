@@ -200,7 +200,7 @@ function validators () {
 function finite (validate: Validate): Validate {
   const checked: Validate = Object.assign((parameters: object) => {
     const passed = validate(parameters)
-    const unbounded = Object.entries(parameters).filter(([, value]) => Math.abs(Number(value)) === Infinity)
+    const unbounded = Object.entries(parameters).filter(([, value]: [string, unknown]) => value === Infinity || value === -Infinity)
     checked.errors = passed && unbounded.length > 0
       ? unbounded.map(([name]) => ({ instancePath: `/${name}`, schemaPath: '#/type', keyword: 'type', params: { type: 'number' }, message: 'must be number' }))
       : validate.errors

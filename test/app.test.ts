@@ -17,13 +17,13 @@ async function start (t: Test, env: Record<string, string> = {}): Promise<Fastif
 
 t.test('bodies are taken as sent, queries by their schema', async (t) => {
   const app = await start(t)
-  const object = { type: 'object', additionalProperties: false, properties: { ttl: { type: 'number', maximum: 60 }, all: { type: 'boolean' } } }
+  const object = { type: 'object', additionalProperties: false, properties: { ttl: { type: 'number', maximum: 60 }, all: { type: 'boolean' }, word: { type: 'string' } } }
   app.post('/echo', { config: { scope: 'public' }, schema: { body: object, querystring: object } }, (request) => [request.body, request.query])
   const post = async (body: object, query = '') => {
     const { statusCode, json } = await app.inject({ method: 'POST', url: `/echo${query}`, body })
     return statusCode === 200 ? json<unknown>() : statusCode
   }
-  t.strictSame(await post({ ttl: 1 }, '?ttl=0.5&all=true'), [{ ttl: 1 }, { ttl: 0.5, all: true }])
+  t.strictSame(await post({ ttl: 1 }, '?ttl=0.5&all=true&word=Infinity'), [{ ttl: 1 }, { ttl: 0.5, all: true, word: 'Infinity' }])
   for (const ttl of [null, true, '60', [60]]) t.equal(await post({ ttl }), 400, `a TTL of ${JSON.stringify(ttl)} is no number`)
   t.equal(await post({ ttl: 1, extra: 1 }), 400, 'an unknown field is a fault')
   t.equal(await post({}, '?extra=1'), 400, 'so is an unknown parameter')
