@@ -6,23 +6,50 @@ const REPORT_INTERVAL = 250
 /** Entries whose reads wait to be reported; more are dropped, as these are only statistics. */
 const BOUND = 10_000
 
+/** Reads that writes may have reported between two regular reports: more than any one caller can have seen answered, and little for a server. */
+const HURRIED = 1000
+
 /** The reads of one entry since the last report. */
 export interface Reads { namespace: string, key: string, version: number, reads: number, at: number }
 
-/** Gathers the reads of entries, so that a read costs no write. */
+/** Gathers the reads of entries, so that a read costs no write. Reports have the least recently read entry first. */
 export class ReadReports {
   #waiting = new Map<string, Reads>()
+  #report: (reads: Reads[]) => Promise<void>
+  #reporting: Promise<void> | undefined
+  #hurried = 0
   #timer: NodeJS.Timeout
 
   /** @param report statistics of entries that are gone, or of a server that is down, are not worth an error: it must not throw */
-  constructor (report: (reads: Reads[]) => void) {
+  constructor (report: (reads: Reads[]) => Promise<void>) {
+    this.#report = report
     this.#timer = setInterval(() => {
-      if (this.#waiting.size === 0) return
-      const reads = [...this.#waiting.values()]
-      this.#waiting.clear()
-      report(reads)
+      this.#hurried = 0
+      this.#send()
     }, REPORT_INTERVAL)
     this.#timer.unref()
+  }
+
+  /**
+   * Resolves when the reads so far are reported: for a write, so that who has to make room for it goes by them. With more reads than
+   * that is worth, those that wait are left to the next regular report. Undefined when there is nothing to wait for.
+   */
+  hurry (): Promise<void> | undefined {
+    if (this.#hurried + this.#waiting.size <= HURRIED) {
+      this.#hurried += this.#waiting.size
+      this.#send()
+    }
+    return this.#reporting
+  }
+
+  #send (): void {
+    if (this.#waiting.size === 0) return
+    const reads = [...this.#waiting.values()]
+    this.#waiting.clear()
+    const reporting: Promise<void> = this.#report(reads).finally(() => {
+      if (this.#reporting === reporting) this.#reporting = undefined
+    })
+    this.#reporting = reporting
   }
 
   note (namespace: string, key: string, version: number, reads: number, at: number): void {
@@ -31,6 +58,8 @@ export class ReadReports {
     if (waiting !== undefined && waiting.version === version) {
       waiting.reads += reads
       waiting.at = at
+      this.#waiting.delete(name)
+      this.#waiting.set(name, waiting)
     } else if (this.#waiting.size < BOUND) {
       this.#waiting.set(name, { namespace, key, version, reads, at })
     }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Now } from '../../clock.js'
-import { withDeadline } from '../../deadline.js'
+import { DeadlineError, withDeadline } from '../../deadline.js'
 import type { StoredEntry } from '../../entry.js'
 import { BackendFullError, EntryTooLargeError } from '../../errors.js'
 import { isOutage as isAway, type OnFault, warnOfFault } from '../../faults.js'
@@ -34,6 +34,10 @@ const SCANNED = 50_000
 const DRAWN = 25_000
 /** How long a beat may take, in milliseconds: with the interval between two it has to stay within the second that a lost bus may go unnoticed. */
 const PULSE_DEADLINE = 300
+/** For so many milliseconds a write waits until the reads before it are reported. */
+const READS_WAIT = 200
+/** A difference between two measurements of a clock, in milliseconds, that only a clock that was set explains. */
+const CLOCKS_SET = 100
 /** Rows that one statement of a sweep removes: see the migration. */
 const SWEPT = 1000
 /** How often an only process looks at the database's clock, in milliseconds. */
@@ -61,7 +65,7 @@ export interface DatabaseOptions {
 /**
  * Entries in PostgreSQL, in tables that a crash of the server empties. Every operation is one statement, which is its own
  * transaction; the functions behind it stand in the migration. The limits hold over all processes together; `lru` and `lfu`
- * go by reads that are reported four times a second.
+ * go by reads that are reported before each write, and those of other processes four times a second.
  */
 export class DatabaseBackend implements SharedBackend {
   readonly name = 'database'
@@ -81,9 +85,11 @@ export class DatabaseBackend implements SharedBackend {
   #listener: ChangeListener | undefined
   /** Milliseconds that the database's clock is ahead of ours; known from the first pulse on. */
   #skew = 0
+  /** The same for times of use, which have to keep their order: follows only where clocks were set. */
+  #useSkew: number | undefined
   #firstPulse: Promise<unknown> | undefined
   #clock: NodeJS.Timeout | undefined
-  #reads = new ReadReports((reads) => { this.#reportReads(reads) })
+  #reads = new ReadReports(async (reads) => { await this.#reportReads(reads) })
   #sequences = new Sequences()
   #evictions = new CountersByNamespace(() => ({ evictions: 0 }))
 
@@ -278,8 +284,9 @@ export class DatabaseBackend implements SharedBackend {
     }
     const { maxMemory: most } = this.#limits.quotas?.get(namespace) ?? unreserved(this.#limits)
     if (size > most) return await refuse(new EntryTooLargeError(size, most))
+    await this.#readsReported()
     const row = await this.#change<WriteRow>('write', mode, entry.stamp, ...conditionValues(condition), maxItems, maxMemory, TOMBSTONE_LIFETIME,
-      namespace, columnOf(key), entry.version, entry.expiresAt + skew, entry.goneAt + skew, entry.accessedAt + skew, entry.accessCount, size, strategy,
+      namespace, columnOf(key), entry.version, entry.expiresAt + skew, entry.goneAt + skew, entry.accessedAt + (this.#useSkew ?? skew), entry.accessCount, size, strategy,
       record.subarray(0, headLength), record.subarray(headLength))
     if (row.stamp === TOO_LARGE) return await refuse(new EntryTooLargeError(size, Number(row.evicted[0])))
     if (row.stamp === ALL_RESERVED) return await refuse(new BackendFullError(this.name))
@@ -323,10 +330,19 @@ export class DatabaseBackend implements SharedBackend {
     if (Buffer.byteLength(message) < LONGEST_MESSAGE) await this.#tables.ask('tell', `0 ${message}`)
   }
 
-  #reportReads (waiting: Reads[]): void {
+  /** A database that hangs is for the write itself to find out. */
+  async #readsReported (): Promise<void> {
+    const reporting = this.#reads.hurry()
+    if (reporting === undefined) return
+    await withDeadline(reporting, READS_WAIT).catch((error: unknown) => {
+      if (!(error instanceof DeadlineError)) throw error
+    })
+  }
+
+  async #reportReads (waiting: Reads[]): Promise<void> {
     const column = <V>(of: (reads: Reads) => V): V[] => waiting.map(of)
-    this.#tables.ask('noteReads', column(({ namespace }) => namespace), column(({ key }) => columnOf(key)), column(({ version }) => version),
-      column(({ reads }) => reads), column(({ at }) => at + this.#skew)).catch((error: unknown) => { this.#note(error) })
+    await this.#tables.ask('noteReads', column(({ namespace }) => namespace), column(({ key }) => columnOf(key)), column(({ version }) => version),
+      column(({ reads }) => reads), column(({ at }) => at + (this.#useSkew ?? this.#skew))).catch((error: unknown) => { this.#note(error) })
   }
 
   /** Work that nobody waits for has failed. That the database is away is said to whoever needs it. */
@@ -339,6 +355,7 @@ export class DatabaseBackend implements SharedBackend {
     const { stamp, epoch, time } = row as PulseRow
     // The answer was made about half way between question and answer.
     this.#skew = time - (asked + this.#now()) / 2
+    if (this.#useSkew === undefined || Math.abs(this.#skew - this.#useSkew) > CLOCKS_SET) this.#useSkew = this.#skew
     // A server that crashed has lost the quotas with the entries.
     if (this.#epoch !== undefined && this.#epoch !== epoch && (this.#limits.quotas?.size ?? 0) > 0) this.#settlement.begin()
     this.#epoch = epoch
@@ -379,7 +396,7 @@ export class DatabaseBackend implements SharedBackend {
   /** The header has the facts that never change; the columns have those that do. */
   #current<F extends Facts> (facts: F, { version, stamp, expires, gone, accessed, reads }: EntryRow): F {
     const skew = this.#skew
-    return { ...facts, version, stamp, expiresAt: expires - skew, goneAt: gone - skew, accessedAt: accessed - skew, accessCount: reads }
+    return { ...facts, version, stamp, expiresAt: expires - skew, goneAt: gone - skew, accessedAt: accessed - (this.#useSkew ?? skew), accessCount: reads }
   }
 }
 

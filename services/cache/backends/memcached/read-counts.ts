@@ -17,9 +17,9 @@ export class ReadCounts {
 
   constructor (items: ItemAccess, onFault: OnFault) {
     this.#items = items
-    this.#reports = new ReadReports((reads) => {
+    this.#reports = new ReadReports(async (reads) => {
       // Statistics are not worth an outage.
-      this.#report(reads).catch((error: unknown) => { if (!isAway(error)) onFault(error) })
+      await this.#report(reads).catch((error: unknown) => { if (!isAway(error)) onFault(error) })
     })
   }
 

@@ -54,7 +54,7 @@ export class IndexKeeper {
 
   /** The limits as scripts take them. */
   get limitArguments (): [items: number | '', bytes: number | ''] {
-    if (!this.#isKept) return ['', '']
+    if (!this.isKept) return ['', '']
     return [Math.min(this.#limits.maxItems, UNLIMITED), Math.min(this.#limits.maxMemory, UNLIMITED)]
   }
 
@@ -73,16 +73,17 @@ export class IndexKeeper {
 
   /** A write found the index incomplete. Without limits that is for those who have some. */
   noteBuilding (): void {
-    if (this.#isKept) this.#settlement.begin()
+    if (this.isKept) this.#settlement.begin()
   }
 
-  get #isKept (): boolean { return isLimited(this.#limits) || (this.#limits.quotas?.size ?? 0) > 0 }
+  /** Whether there are limits. */
+  get isKept (): boolean { return isLimited(this.#limits) || (this.#limits.quotas?.size ?? 0) > 0 }
 
   close (): void { this.#settlement.close() }
 
   /** Entries and bytes of a namespace or of all; undefined where no index tells. */
   async usage (namespace: string | undefined): Promise<{ items: number, bytes: number } | undefined> {
-    if (!this.#isKept) return undefined
+    if (!this.isKept) return undefined
     const { client, keys, run } = this.#options
     for (;;) {
       const [items, bytes] = await run(() => client.larderUsage(keys.counter, keys.index, namespace ?? ''))
@@ -93,7 +94,7 @@ export class IndexKeeper {
 
   /** Takes out of the index what the server has dropped by itself. */
   async mend (): Promise<void> {
-    if (!this.#isKept) return
+    if (!this.isKept) return
     const { client, keys, run } = this.#options
     let cursor = '0'
     do cursor = await run(() => client.larderIndexMend(keys.counter, keys.index, cursor))
@@ -102,7 +103,7 @@ export class IndexKeeper {
 
   async #work (): Promise<void> {
     const { client, keys, run } = this.#options
-    if (!this.#isKept) {
+    if (!this.isKept) {
       await run(() => client.larderIndexDrop(keys.counter, keys.index))
       return
     }

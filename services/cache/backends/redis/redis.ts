@@ -82,7 +82,7 @@ export class RedisBackend implements SharedBackend {
   #floor = 0
   #cleared = 0
   #firstPulse: Promise<unknown> | undefined
-  #reads = new ReadReports((reads) => { this.#reportReads(reads) })
+  #reads = new ReadReports(async (reads) => { this.#reportReads(reads) })
   #guard: Guard
   #turns = new Turns(AT_ONCE)
   #deadline: number
@@ -289,6 +289,7 @@ export class RedisBackend implements SharedBackend {
     const refusal = this.#index.refusal(namespace, size)
     if (refusal !== undefined) return await refuse(refusal)
     const [kind, version] = conditionArguments(condition)
+    if (this.#index.isKept) void this.#reads.hurry()
     for (;;) {
       const [stamp, existed, gone, state] = await this.#run(() => this.#client.larderSet(
         this.#keys.entry(namespace, key), counter, index, record, this.#lifetime(goneAt), mode, entry.stamp,
@@ -327,7 +328,7 @@ export class RedisBackend implements SharedBackend {
   }
 
   #reportReads (waiting: Reads[]): void {
-    // Statistics are not worth an error: see ReadReports.
+    // Statistics are not worth an error: see ReadReports. Nobody waits for them, as what is sent later is done later.
     for (const { namespace, key, version, reads, at } of waiting) {
       this.#run(() => this.#client.larderAccess(this.#keys.entry(namespace, key), this.#keys.index, double(version), reads, double(at + this.#skew))).catch(() => {})
     }

@@ -166,7 +166,10 @@ if isIndexed(KEYS[2]) then forget(KEYS[2], nameIn(KEYS[2], KEYS[1])) end
 return redis.call('UNLINK', KEYS[1])
 `
 
-/** KEYS entry, index. ARGV version, reads, accessed as in the header. */
+/**
+ * Reads count from when they are reported, which is before the next write of the same process: clocks of others are not exact enough to
+ * tell them from writes. KEYS entry, index. ARGV version, reads, accessed as in the header.
+ */
 const ACCESS = `${COMMON}${INDEX}
 local _, live, _, version = read(KEYS[1])
 if not live or version ~= ARGV[1] then return 0 end
@@ -175,7 +178,7 @@ redis.call('SETRANGE', KEYS[1], 48, ARGV[3] .. struct.pack('<I4', math.min(reads
 local index, name = KEYS[2], nameIn(KEYS[2], KEYS[1])
 local strategy, size, uses, tie = fact(index, name)
 if strategy == 'lru' or strategy == 'lfu' then
-  local moment = whole(struct.unpack('<d', ARGV[3]) * 1000)
+  local moment = whole(micros())
   if tonumber(moment) < tonumber(tie) then moment = tie end
   if strategy == 'lfu' then unrank(index, name, strategy, tie) end
   uses = uses + ARGV[2]

@@ -46,6 +46,21 @@ async function totals ({ backend, client, cache }: SharedCache): Promise<{ items
   return { ...told, orders }
 }
 
+t.test('reads count for the very next write of their process', async (t) => {
+  const open = await opener(t)
+  for (const strategy of ['lru', 'lfu'] as const) {
+    const opened = await open({ maxItems: 3, strategy })
+    const { cache } = opened
+    await cache.clear(NS)
+    for (const key of ['a', 'b', 'c']) await cache.set(NS, key, entry(key))
+    for (const [read, written, left] of [['ab', 'd', 'abd'], ['bdd', 'e', 'bde'], ['eee', 'f', 'def']] as const) {
+      for (const key of read) await cache.get(NS, key)
+      await cache.set(NS, written, entry(written))
+      t.strictSame(await keysIn(opened), [...left], strategy)
+    }
+  }
+})
+
 t.test('limits evict by', async (t) => {
   const open = await opener(t)
   const orders: [strategy: Strategy, left: string[]][] = [
