@@ -90,8 +90,8 @@ return {n, live and 1 or 0, gone, state or ''}
 `
 
 /**
- * A server without room refuses scripts that take some, unless they say that they will (Redis 7). A deletion has to be possible there of
- * all things: what it leaves behind is smaller than what it takes away.
+ * A server without room refuses scripts that take some, unless they say that they will (Redis 7). Deletions and invalidations have to be
+ * possible there of all things: what they leave behind is smaller than what they take away.
  */
 const ALSO_WHEN_FULL = '#!lua flags=allow-oom\n'
 
@@ -129,7 +129,7 @@ return {n, 1}
 `
 
 /** KEYS counter, ledger. ARGV channel, message, then the ledger's fields. */
-const INVALIDATE = `${COMMON}
+const INVALIDATE = `${ALSO_WHEN_FULL}${COMMON}
 secure(KEYS[1], KEYS[2])
 local n = take(KEYS[1])
 for at = 3, #ARGV do redis.call('HSET', KEYS[2], ARGV[at], whole(n)) end
@@ -159,7 +159,7 @@ return {known[1], known[2], string.format('%.3f', time[1] * 1000 + time[2] / 100
 `
 
 /** KEYS entry, index. ARGV version. */
-const DISCARD = `${COMMON}${INDEX}
+const DISCARD = `${ALSO_WHEN_FULL}${COMMON}${INDEX}
 local _, live, _, version = read(KEYS[1])
 if not live or version ~= ARGV[1] then return 0 end
 if isIndexed(KEYS[2]) then forget(KEYS[2], nameIn(KEYS[2], KEYS[1])) end

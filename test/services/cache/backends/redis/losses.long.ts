@@ -58,12 +58,17 @@ t.test('a server that comes back with an older copy brings nothing back that was
 t.test('out of memory: a write is refused once, and not tried again; no breaker opens', async (t) => {
   const { cache, client, backend } = await openSharedCache(t, await redisUrl(t), { deadline: 2000 })
   await cache.set(NS, 'k', entry('x'))
+  for (const key of ['tagged', 'p:1', 'deleted']) await cache.set(NS, key, entry('x', { tags: key === 'tagged' ? ['t'] : [] }))
   await client.config('SET', 'maxmemory', '1', 'maxmemory-policy', 'noeviction')
   await client.config('RESETSTAT')
   for (let at = 0; at < 10; at++) await t.rejects(Promise.resolve(cache.set(NS, `k${at}`, entry(at))), { code: 'ERR_BACKEND_FULL', statusCode: 507 })
   t.equal(Number(/errorstat_OOM:count=(\d+)/.exec(await client.info('errorstats'))?.[1]), 10, 'as often as it was asked for')
   t.equal(backend.breaker, 'closed')
   t.equal(await valueIn(cache, 'k'), 'x', 'reads go on')
+  t.equal(await cache.invalidate(NS, { tags: ['t'] }), 1, 'invalidations as well')
+  t.equal(await cache.invalidate(NS, { pattern: 'p:*' }), 1)
+  await cache.delete(NS, 'deleted')
+  for (const key of ['tagged', 'p:1', 'deleted']) t.equal(await valueIn(cache, key), undefined)
 })
 
 t.test('many invalidations at once share their sweeps', async (t) => {
