@@ -37,7 +37,7 @@ export function StatisticsPanel ({ acts, mayClear }: { acts: number, mayClear: b
       {error !== undefined && <Notice kind='error' error={error} />}
       {data !== undefined && <Figures {...data} />}
       <p role='status' class='outcome'>{outcome?.acts === acts ? outcome.text : ''}</p>
-      <p class='quiet'>Of items, products and recipes together, in the process that answers, since it was started.</p>
+      <p class='quiet'>Of items, products and recipes together, since the service was started.</p>
       {isAsking && (
         <Confirm title='Clear the cache of the samples?' confirm='Clear the cache' danger busy={busy !== undefined} error={refusal} onConfirm={() => { void empty() }} onClose={() => { setAsking(false) }}>
           <p>Every cached item, product and recipe goes, for everybody. Nothing is lost: the database keeps them, and is asked again.</p>
