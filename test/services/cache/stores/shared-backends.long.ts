@@ -10,15 +10,18 @@ import { entryOf as entry, heldLoader, valueIn } from '../setup.js'
 
 const NS = 'default'
 
+/** With deadlines that a busy machine keeps, since none of this is about outages. */
+const patient = (open: OpenCache): OpenCache => async (owner, options) => await open(owner, { deadline: 2000, ...options })
+
 /** What every shared backend promises, over a new and empty server of each kind. Each cache opened is to the others what a process is. */
 const kinds: Record<string, (owner: Owner) => Promise<OpenCache>> = {
   redis: async (owner) => {
     const url = await redisUrl(owner)
-    return async (owner, options) => await openSharedCache(owner, url, { deadline: 2000, ...options })
+    return patient(async (owner, options) => await openSharedCache(owner, url, options))
   },
   database: async (owner) => await startDatabaseCaches(owner),
-  'memcached over redis': async (owner) => await startMemcachedCaches(owner),
-  'memcached over database': async (owner) => await startMemcachedCaches(owner, { over: { database: await databaseUrl(owner) } }),
+  'memcached over redis': async (owner) => patient(await startMemcachedCaches(owner)),
+  'memcached over database': async (owner) => patient(await startMemcachedCaches(owner, { over: { database: await databaseUrl(owner) } })),
   // For one process: whoever opens it anew in a test is the same one.
   file: async (owner) => {
     const folder = temporaryFolder(owner)
