@@ -9,6 +9,8 @@ export { Breaker, breakerLevel, type BreakerOptions, type BreakerState, isRefusa
  * that says nothing at all is given up after a single one.
  */
 const WHILE_ANSWERING = 4
+/** Milliseconds. */
+const A_MOMENT = 10
 
 /**
  * What became of an operation that failed for a passing reason. `unsent`: it never left, as there was no connection. `undone`: the other
@@ -89,26 +91,34 @@ export class Resilience {
     const { admit = atOnce, isConnected = () => true } = this.#options
     const end = begun + deadline
     const further = async (): Promise<T> => {
-      const left = end - performance.now()
-      // It may have waited for its turn meanwhile.
-      if (this.#breaker.state !== 'closed' || repeatable.isOvertaken?.() === true || left <= 0) throw failure
-      return await this.#try(operation, left, 1)
+      if (!isConnected()) throw NOT_SENT
+      let isItsTurn = false
+      const turn = admit(async () => {
+        isItsTurn = true
+        const left = end - performance.now()
+        // It may have waited for its turn meanwhile.
+        if (this.#breaker.state !== 'closed' || repeatable.isOvertaken?.() === true || left <= 0) throw NOT_SENT
+        return await this.#try(operation, left, 1)
+      })
+      try {
+        // Those before it may take longer than it has. Its own try ends by itself.
+        return await withDeadline(turn, end - performance.now(), () => isItsTurn ? A_MOMENT : 0)
+      } catch (error) {
+        throw isItsTurn ? error : NOT_SENT
+      }
     }
     try {
-      const result = await retry.resume(failure, begun, async () => {
-        if (!isConnected()) throw NOT_CONNECTED
-        return await admit(further)
-      }, { judge: (error) => this.#judge(error, repeatable), deadline })
+      const result = await retry.resume(failure, begun, further, { judge: (error) => this.#judge(error, repeatable), deadline })
       this.#breaker.succeeded(false)
       return result
     } catch (error) {
-      return this.#fail(error === NOT_CONNECTED ? failure : error, false, begun)
+      return this.#fail(error === NOT_SENT ? failure : error, false, begun)
     }
   }
 
   #judge (error: unknown, { isIdempotent, isOvertaken }: Repeatable): Verdict {
     const { isOutage, passing } = this.#options
-    const kind = error === NOT_CONNECTED ? 'unsent' : passing?.(error)
+    const kind = error === NOT_SENT ? 'unsent' : passing?.(error)
     if (kind === undefined) return isOutage(error) ? 'final' : 'answer'
     if ((kind === 'lost' && !isIdempotent) || isOvertaken?.() === true) return 'final'
     if (this.#breaker.state !== 'closed') return 'denied'
@@ -138,7 +148,7 @@ export class Resilience {
   }
 }
 
-/** Nothing is sent without a connection. */
-const NOT_CONNECTED = new Error('There is no connection')
+/** Nothing is sent without a connection, or once it is too late. */
+const NOT_SENT = new Error('Nothing was sent')
 
 const atOnce = async <T>(work: () => Promise<T>): Promise<T> => await work()

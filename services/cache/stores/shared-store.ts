@@ -24,6 +24,8 @@ const COUNTING_TIME = 2000
 const RETIRE_AFTER = 120_000
 /** Between two tries to pay what the backend is owed, in milliseconds. */
 const SETTLE_INTERVAL = 250
+/** For how many milliseconds an invalidation whose answer did not come may still be made: longer than any statement may take. */
+const MAY_BE_MADE = 2000
 /** How long an end waits for it, in milliseconds. */
 const CLOSE_WITHIN = 2000
 
@@ -58,9 +60,14 @@ export class SharedStore implements Store, ChangeListener {
   #retireAfter: number
   #retirement: Retirement
   #reclaiming: Reclaiming
+  #onFault: OnFault
+  /** Until when, by the clock of `performance`, an invalidation may be made of which this process was told that it failed; undefined for none. */
+  #inDoubtUntil: number | undefined
+  #isAsking = false
 
   constructor ({ backend, now, limits, retireAfter = RETIRE_AFTER, onFault = warnOfFault }: SharedStoreOptions) {
     this.#retireAfter = retireAfter
+    this.#onFault = onFault
     this.name = backend.name
     this.#backend = backend
     this.#now = now
@@ -90,6 +97,7 @@ export class SharedStore implements Store, ChangeListener {
     this.#settling = setInterval(() => {
       void this.#debts.pay()
       void this.#retirement.run()
+      void this.#clearDoubt()
     }, SETTLE_INTERVAL)
     this.#settling.unref()
   }
@@ -383,11 +391,33 @@ export class SharedStore implements Store, ChangeListener {
 
   /** Makes an invalidation hold, here and elsewhere. */
   async #record (namespace: string, what: Invalidation): Promise<{ marker: Marker, outdates: Concerned | undefined }> {
-    const stamp = await this.#backend.invalidate(namespace, what)
+    const stamp = await this.#backend.invalidate(namespace, what).catch((error: unknown) => {
+      // It may have been made all the same, and the others have heard of it then; its announcement looked like this process's own.
+      if (isOutage(error)) this.#inDoubtUntil = performance.now() + MAY_BE_MADE
+      throw error
+    })
     const outdates = what.soft === true ? this.#ledger.namespace(namespace).outdatedBy(what, stamp) : undefined
     const marker = this.#ledger.record(namespace, what, stamp)
     this.#retirement.add(namespace, what, marker.stamp)
     return { marker, outdates }
+  }
+
+  /** What may have been made unheard is asked for, until it is made or never will be. */
+  async #clearDoubt (): Promise<void> {
+    const until = this.#inDoubtUntil
+    if (until === undefined || this.#isAsking) return
+    this.#isAsking = true
+    const asked = performance.now()
+    try {
+      this.#apply(await this.#backend.inForce())
+      // Another may have failed meanwhile.
+      if (asked >= until && this.#inDoubtUntil === until) this.#inDoubtUntil = undefined
+    } catch (error) {
+      // While the backend is away, the next round asks.
+      if (!isOutage(error)) this.#onFault(error)
+    } finally {
+      this.#isAsking = false
+    }
   }
 
   /** Whether callers may see an entry that the backend holds. */

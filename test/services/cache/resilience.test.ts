@@ -151,6 +151,23 @@ t.test('retries', async (t) => {
     isConnected = true
     t.equal(await waiting, 2)
   })
+
+  t.test('end with the deadline also where others have the turns for longer', async (t) => {
+    const turns = new Turns(1)
+    const retry = retrying(9)
+    const resilience = new Resilience({ isOutage, passing, retry, admit: (work) => turns.take(work) })
+    const operation = failingWith('lost', 99)
+    let release = (_: string): void => {}
+    const failing = resilience.run(operation.run, 50, IDEMPOTENT)
+    const other = resilience.run(async () => await new Promise<string>((resolve) => { release = resolve }), 60_000)
+    await t.rejects(failing, { message: 'lost' })
+    t.equal(operation.calls(), 1)
+    t.match(retry.counts, { failed: 0, expired: 1 })
+    release('other')
+    t.equal(await other, 'other')
+    t.equal(await resilience.run(async () => 'next', 1000), 'next', 'the turn that nobody waits for any more is given on')
+    t.equal(operation.calls(), 1)
+  })
 })
 
 t.test('a connection that is lost under many operations is one outage', async (t) => {

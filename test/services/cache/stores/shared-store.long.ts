@@ -9,6 +9,7 @@ import { DEFAULT_LIMITS } from '../../../../services/cache/limits.js'
 import { SharedStore } from '../../../../services/cache/stores/shared-store.js'
 import { eventually, openSharedCache, type SharedCache } from '../../../support/caches.js'
 import { heldMemory } from '../../../support/heap.js'
+import { Proxy } from '../../../support/proxy.js'
 import { type Owner, redisUrl, startRedis } from '../../../support/servers.js'
 import { entryOf as entry, Gate, heldLoader, valueIn } from '../setup.js'
 
@@ -40,6 +41,19 @@ t.test('an invalidation that Redis could not be told of', async (t) => {
   t.equal(await valueIn(a.cache, 'k'), undefined)
   t.equal(await a.cache.getOrSet('k', () => 'fresh', { tags: ['owed'] }), 'fresh')
   t.equal(await valueIn(a.cache, 'k'), 'fresh', 'and it does not outlive what it was for')
+})
+
+t.test('an invalidation that was made, and whose answer was lost, holds in the process that asked for it as well', async (t) => {
+  const url = await redisUrl(t)
+  const proxy = await Proxy.start(t, Number(new URL(url).port), 'redis')
+  const a = await openSharedCache(t, proxy.through(url), { deadline: 5000 })
+  const b = await openSharedCache(t, url, { deadline: 5000 })
+  await a.cache.getOrSet('k', () => 'before', { tags: ['lost'], ttl: 60 })
+  t.equal(await valueIn(b.cache, 'k'), 'before')
+  proxy.cut({ statement: /"i":\{"tags":\["lost"\]/, moment: 'after' })
+  await t.rejects(a.cache.invalidate(NS, { tags: ['lost'] }), BackendUnavailableError)
+  await eventually(async () => await valueIn(b.cache, 'k') === undefined, 'B hears of it')
+  await eventually(async () => await valueIn(a.cache, 'k') === undefined, 'A finds out')
 })
 
 t.test('an invalidation that is heard late voids what a load brought before it was heard', async (t) => {
