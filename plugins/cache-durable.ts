@@ -38,7 +38,9 @@ export async function openDurableStore (app: FastifyInstance, { folder, tier, fi
   const open = async (space: string): Promise<DurableTier> => {
     if (tier === 'file') return await openFiles({ folder: files, space, now, onFault, ...how })
     if (connections === undefined) throw new BackendUnavailableError('There is no database for write_through and write_behind.')
-    return new DatabaseTier({ connections, space, now, ...how })
+    const durable = new DatabaseTier({ connections, space, now, ...how })
+    app.breakers.add('memory', durable.switch)
+    return durable
   }
   const onTakenUp = (): void => { app.log.info('The journal of write_through and write_behind is there: what was left in it has been taken up') }
   const store = new DurableStore({ now, limits, folder, lock: lockJournal, tier: open, bounds, onFault, onTakenUp, ...how })

@@ -95,6 +95,7 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
   const memcached = app.memcached as FastifyInstance['memcached'] | undefined
   const connections = app.cacheDatabase as FastifyInstance['cacheDatabase'] | undefined
   const retries = app.retries as FastifyInstance['retries'] | undefined
+  const breakers = app.breakers as FastifyInstance['breakers'] | undefined
 
   const onFault = (err: unknown): void => { app.log.error({ err }, 'The cache could not be tidied up: it is tried again later') }
 
@@ -121,7 +122,8 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
   const observer = (backend: SharedBackendName): Observer | undefined => tracing && (async (operation, run, outcomeOf) =>
     await tracing.operation(`cache ${operation}`, { 'larder.cache.backend': backend, 'larder.cache.operation': operation }, run, outcomeOf))
 
-  const shared = async (plain: SharedStoreOptions['backend']): Promise<Store> => {
+  const shared = async (plain: SharedStoreOptions['backend'], name: string = plain.name): Promise<Store> => {
+    if (plain.switch !== undefined) breakers?.add(name, plain.switch)
     const observe = observer(plain.name)
     const backend = observe === undefined ? plain : observed(plain, observe)
     const store = new SharedStore({ backend, now, onFault, limits: { ...limits, maxMemory: Math.max(1, Math.floor(limits.maxMemory * TIER_SHARE)) } })
@@ -137,7 +139,7 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
     format: format('redis', name),
     retry: retries?.of('redis'),
     deadline
-  }))
+  }), name === 'app' ? name : undefined)
   const local = (): Store => new LocalStore({ now, limits })
   const closing = <C extends Cache> (opened: C): C => {
     app.addHook('onClose', async () => { await opened.close() })

@@ -62,13 +62,10 @@ export default fp<PostgresOptions>(async function postgres (app, { databaseUrl, 
     waiting: WAITING,
     retry: app.retries.of('postgres'),
     // Nothing lies between this process and the embedded database that could be lost.
-    ...databaseUrl === undefined ? { connections: 1, patience: EMBEDDED_PATIENCE } : { connections: CONNECTIONS, patience: PATIENCE, findsCommits: true },
-    onBreaker: (state) => {
-      if (state === 'open') app.log.warn('PostgreSQL does not answer: it is left alone for a moment')
-      if (state === 'closed') app.log.info('PostgreSQL answers again')
-    }
+    ...databaseUrl === undefined ? { connections: 1, patience: EMBEDDED_PATIENCE } : { connections: CONNECTIONS, patience: PATIENCE, findsCommits: true }
   } satisfies DatabaseOptions)
   app.decorate('database', database)
+  app.breakers.add('postgres', database.switch)
   app.health.add('postgres', () => database.ping())
   app.metrics.addCollector(() => samples(database))
 }, { name: 'postgres', fastify: '5.x', dependencies: ['health', 'metrics', 'retry'] })

@@ -3,6 +3,7 @@ import type { Others } from '../services/processes/subordinate.js'
 import { Together } from '../services/processes/together.js'
 import type {} from './cache.js'
 import type {} from './response-cache.js'
+import type {} from './retry.js'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -18,11 +19,12 @@ export interface TogetherPluginOptions {
 
 /** Decorates the instance with `together`. */
 export default fp<TogetherPluginOptions>(async function together (app, { others }) {
-  const { analytics, cache, caches, responseCache } = app
+  const { analytics, breakers, cache, caches, responseCache } = app
   app.decorate('together', new Together({
     caches: new Map([['app', cache], ...caches.all().map((each) => [each.backend, each] as const)]),
     responses: responseCache.counts,
     analytics,
+    breakers,
     others
   }))
-}, { name: 'together', fastify: '5.x', dependencies: ['cache', 'response-cache'] })
+}, { name: 'together', fastify: '5.x', dependencies: ['cache', 'response-cache', 'retry'] })

@@ -3,6 +3,7 @@ import audit from './audit.js'
 import authz from './authz.js'
 import cache, { type CacheRoutesOptions } from './cache.js'
 import cacheAside from './cache-aside.js'
+import breakers from './breakers.js'
 import config, { type ConfigRoutesOptions } from './config.js'
 import docs from './docs.js'
 import events from './events.js'
@@ -47,6 +48,7 @@ export default async function routes (app: FastifyInstance, options: RoutesOptio
   await app.register(events, { prefix: '/events' })
   await app.register(webhooks, { prefix: '/webhooks' })
   await app.register(config, { prefix: '/config', environment: options.environment })
+  await app.register(breakers, { prefix: '/admin/breakers' })
   await app.register(metrics, { prefix: '/metrics' })
   await app.register(live, { prefix: '/metrics/live' })
   await app.register(docs)

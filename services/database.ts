@@ -1,5 +1,5 @@
 import type { Pool, PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg'
-import { Breaker, type BreakerState, isRefusal } from './cache/resilience.js'
+import { Breaker, type BreakerState, type BreakerSwitch, isRefusal } from './cache/resilience.js'
 import { Retry } from './cache/retry.js'
 import { ASK_ID, beginLife, type CommitOutcome, type CommitProof, outcomeOf } from './database/commit.js'
 import { connectWithin, within } from './database/connecting.js'
@@ -94,6 +94,9 @@ export class Database implements Queryable {
 
   /** `closed` is the good state; `open` leaves the server alone for a quarter of a second. */
   get breaker (): BreakerState { return this.#breaker.state }
+
+  /** The breaker, for operators. */
+  get switch (): BreakerSwitch { return this.#breaker }
 
   /** Callers that have a connection, those that wait for one, and how many could have one. */
   get connections (): { used: number, waiting: number, limit: number } {

@@ -22,35 +22,65 @@ export class BreakerOpenError extends Error {
   constructor () { super('It did not answer, and is left alone for a moment') }
 }
 
+/** A breaker as operators see it and hold it open. */
+export type BreakerSwitch = Pick<Breaker, 'state' | 'since' | 'outages' | 'isHeld' | 'hold' | 'close' | 'watch'>
+
 /** A circuit breaker (Nygard, "Release It!"): leaves alone what does not answer, so that nobody waits for it in vain. */
 export class Breaker {
   readonly #isOutage
   readonly #breakAfter: number
   readonly #leaveAlone: number
-  readonly #onState
+  readonly #onState: ((state: BreakerState) => void)[]
   #state: BreakerState = 'closed'
+  #since = Date.now()
   #outages = 0
+  #isHeld = false
   /** When the last outage was counted, and when the breaker opened, on the clock of `performance`. */
   #countedAt = -Infinity
   #openedAt = -Infinity
   /** Those who wait for what becomes of the one that was let through. */
   #waiting: (() => void)[] = []
 
-  constructor ({ isOutage, breakAfter = BREAK_AFTER, leaveAlone = LEAVE_ALONE, onState = () => {} }: BreakerOptions) {
+  constructor ({ isOutage, breakAfter = BREAK_AFTER, leaveAlone = LEAVE_ALONE, onState }: BreakerOptions) {
     this.#isOutage = isOutage
     this.#breakAfter = breakAfter
     this.#leaveAlone = leaveAlone
-    this.#onState = onState
+    this.#onState = onState === undefined ? [] : [onState]
   }
 
   get state (): BreakerState { return this.#state }
+
+  /** Since when it has been in its state, in milliseconds since the epoch. */
+  get since (): number { return this.#since }
+
+  /** Outages since the other side last answered. */
+  get outages (): number { return this.#outages }
+
+  /** Whether it was opened by hand, and stays so until it is closed by hand. */
+  get isHeld (): boolean { return this.#isHeld }
+
+  /** Leaves the other side alone until `close`, whatever it answers. What has begun goes on; who waits is refused. */
+  hold (): void {
+    if (this.#isHeld) return
+    this.#isHeld = true
+    this.#become('open')
+  }
+
+  /** Closes it at once, held or not, and forgets the outages. */
+  close (): void {
+    this.#isHeld = false
+    this.#become('closed')
+  }
+
+  /** Is told of the state after each change from now on, and when it begins to be held. */
+  watch (listener: (state: BreakerState) => void): void { this.#onState.push(listener) }
 
   /**
    * For who waits for something else before `run`: there is no need to while the other side is left alone.
    * @throws BreakerOpenError then
    */
   check (): void {
-    if (this.#state === 'open' && performance.now() - this.#openedAt < this.#leaveAlone) throw new BreakerOpenError()
+    if (this.#state === 'open' && (this.#isHeld || performance.now() - this.#openedAt < this.#leaveAlone)) throw new BreakerOpenError()
   }
 
   /** @throws BreakerOpenError while the other side is left alone, and what the operation throws */
@@ -87,7 +117,8 @@ export class Breaker {
   /** The other side has answered. */
   succeeded (isTrial: boolean): void {
     this.#outages = 0
-    if (isTrial) this.#become('closed')
+    // One that was closed or opened by hand meanwhile stays as it is.
+    if (isTrial && this.#state === 'half-open') this.#become('closed')
   }
 
   /**
@@ -95,23 +126,25 @@ export class Breaker {
    * @param begun when the operation that failed began, where it failed together with others as one connection was lost: that is one outage
    */
   failed (isTrial: boolean, begun = Infinity): void {
-    if (begun <= this.#countedAt && !isTrial) return
+    const isDecisive = isTrial && this.#state === 'half-open'
+    if (begun <= this.#countedAt && !isDecisive) return
     const now = performance.now()
     this.#countedAt = now
     this.#outages++
-    if (isTrial || (this.#state === 'closed' && this.#outages >= this.#breakAfter)) {
+    if (isDecisive || (this.#state === 'closed' && this.#outages >= this.#breakAfter)) {
       this.#openedAt = now
       this.#become('open')
     }
   }
 
   #become (state: BreakerState): void {
+    if (state !== this.#state) this.#since = Date.now()
     this.#state = state
+    if (state === 'closed') this.#outages = 0
     if (state !== 'half-open') {
-      this.#outages = 0
       for (const resolve of this.#waiting.splice(0)) resolve()
     }
-    this.#onState(state)
+    for (const tell of this.#onState) tell(state)
   }
 }
 

@@ -1,8 +1,8 @@
-import { Breaker, type BreakerOptions, type BreakerState, isRefusal } from './breaker.js'
+import { Breaker, type BreakerOptions, type BreakerState, type BreakerSwitch, isRefusal } from './breaker.js'
 import { withDeadline } from './deadline.js'
 import type { Retry, Verdict } from './retry.js'
 
-export { Breaker, breakerLevel, type BreakerOptions, type BreakerState, isRefusal } from './breaker.js'
+export { Breaker, breakerLevel, type BreakerOptions, type BreakerState, type BreakerSwitch, isRefusal } from './breaker.js'
 
 /**
  * How many deadlines an operation may take while the other side answers others: it is behind with its work then, and not gone. Only one
@@ -58,6 +58,9 @@ export class Resilience {
   }
 
   get state (): BreakerState { return this.#breaker.state }
+
+  /** The breaker, for operators. */
+  get switch (): BreakerSwitch { return this.#breaker }
 
   /**
    * @param deadline milliseconds for the operation with all its tries, from when its turn came; those of the first try are counted from the last answer to any

@@ -2,6 +2,7 @@ import type { Analytics, AnalyticsReport, SketchesTold } from '../cache/analytic
 import { type LatenciesTold, operationsOf, type OperationReport } from '../cache/analytics/latencies.js'
 import type { BackendName } from '../cache/backends/names.js'
 import type { Cache, CacheStatistics } from '../cache/cache.js'
+import { type BreakerChange, type Breakers, type BreakerStatus, worstOf } from '../breakers.js'
 import { breakerLevel } from '../cache/resilience.js'
 import type { ResponseCounts } from '../response-cache/counts.js'
 import type { Row, RowName } from './rows.js'
@@ -13,6 +14,7 @@ export interface TogetherOptions {
   caches: ReadonlyMap<string, Cache>
   responses: ResponseCounts
   analytics: ReadonlyMap<BackendName, Analytics>
+  breakers: Breakers
   /** Undefined: this process serves alone. */
   others: Pick<Others, 'ask'> | undefined
 }
@@ -24,6 +26,8 @@ export interface BackendOperations { backend: BackendName, window: number, opera
 
 /** What one process asks the others for: what its sketches hold, and how long the operations of these take. */
 interface AnalyticsAsked { backend: BackendName, namespace?: string | undefined, timed: BackendName[] }
+/** What one process has the others do, and tell. */
+interface BreakersAsked { breakers: BreakerChange | null }
 interface AnalyticsTold { sketches: SketchesTold, timed: [backend: BackendName, latencies: LatenciesTold][] }
 
 const BREAKERS = 'highest:breakers'
@@ -40,12 +44,14 @@ export class Together {
   readonly #names: ReadonlyMap<Cache, string>
   readonly #responses: ResponseCounts
   readonly #analytics: TogetherOptions['analytics']
+  readonly #breakers: Breakers
   readonly #others: TogetherOptions['others']
 
-  constructor ({ caches, responses, analytics, others }: TogetherOptions) {
+  constructor ({ caches, responses, analytics, breakers, others }: TogetherOptions) {
     this.#names = new Map([...caches].map(([name, cache]) => [cache, name]))
     this.#responses = responses
     this.#analytics = analytics
+    this.#breakers = breakers
     this.#others = others
     for (const [name, cache] of caches) {
       const ofCache = { names: () => ['', ...cache.namespaces()], row: (namespace: string): Row => ({ ...cache.counters(namespace === '' ? undefined : namespace) }) }
@@ -103,8 +109,25 @@ export class Together {
     }
   }
 
+  /**
+   * How the breakers do: of several processes the one that is worst.
+   * @param change made first in every process that serves. One that begins later knows nothing of it.
+   */
+  async breakers (change?: BreakerChange): Promise<BreakerStatus[]> {
+    const asked: BreakersAsked = { breakers: change ?? null }
+    if (this.#others === undefined) return await this.tell(asked) as BreakerStatus[]
+    const { each } = await this.#others.ask({ each: asked })
+    if (each.length === 0) throw Object.assign(new TotalsUnavailableError(), { retryAfter: 1 })
+    return worstOf(each as BreakerStatus[][])
+  }
+
   /** What this process has to say when another one asks. */
   async tell (about: unknown): Promise<unknown> {
+    if ('breakers' in (about as AnalyticsAsked | BreakersAsked)) {
+      const { breakers: change } = about as BreakersAsked
+      if (change !== null) this.#breakers.change(change)
+      return this.#breakers.list()
+    }
     const { backend, namespace, timed } = about as AnalyticsAsked
     const observed = this.#analytics.get(backend)
     if (observed === undefined) throw new Error(`There is no backend ${backend} here.`)

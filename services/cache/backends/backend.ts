@@ -5,7 +5,7 @@ import type { Invalidation } from '../ledger.js'
 import type { LeaseGiver } from '../leases.js'
 import type { Limits } from '../limits.js'
 import type { Facts, RecordFormat } from '../record-format.js'
-import type { BreakerState } from '../resilience.js'
+import type { BreakerState, BreakerSwitch } from '../resilience.js'
 import type { SharedBackendName } from './names.js'
 
 export interface ListQuery {
@@ -167,6 +167,8 @@ export interface SharedBackend {
 
   /** Whether the server is left alone for the moment. */
   readonly breaker?: BreakerState
+  /** The breaker in front of it, for operators. Absent: there is none. */
+  readonly switch?: BreakerSwitch
 
   close (): Promise<void>
 }

@@ -1,5 +1,5 @@
 import { BackendFullError, BackendUnavailableError } from '../errors.js'
-import { type BreakerState, isRefusal, type Repeatable, Resilience, type ResilienceOptions } from '../resilience.js'
+import { type BreakerState, type BreakerSwitch, isRefusal, type Repeatable, Resilience, type ResilienceOptions } from '../resilience.js'
 
 export interface GuardOptions extends ResilienceOptions {
   /** Of the backend. */
@@ -22,6 +22,9 @@ export class Guard {
 
   /** `closed` is the good state; `open` leaves the server alone for a second. */
   get state (): BreakerState { return this.#resilience.state }
+
+  /** The breaker, for operators. */
+  get switch (): BreakerSwitch { return this.#resilience.switch }
 
   /**
    * @param repeatable whether it may be tried again within the deadline; default: it may not

@@ -1,7 +1,7 @@
 import type { Now } from '../clock.js'
 import type { StoredEntry } from '../entry.js'
 import { RecordFormat } from '../record-format.js'
-import type { BreakerState } from '../resilience.js'
+import type { BreakerState, BreakerSwitch } from '../resilience.js'
 import type { Connections } from '../backends/database/connections.js'
 import { columnOf, keyIn, Tables } from '../backends/database/tables.js'
 import { type DurableFacts, type DurableTier, type DurableWrite, TOMBSTONE_LIFETIME } from './tier.js'
@@ -57,6 +57,7 @@ export class DatabaseTier implements DurableTier {
   }
 
   get breaker (): BreakerState { return this.#tables.breaker }
+  get switch (): BreakerSwitch { return this.#tables.switch }
 
   async getMany (namespace: string, keys: readonly string[]): Promise<(StoredEntry | undefined)[]> {
     const rows = await this.#tables.ask<ValueRow>('getMany', namespace, keys.map(columnOf))

@@ -10,7 +10,7 @@ import type { LeaseGiver, LeaseKeeper, Order } from '../../leases.js'
 import type { Limits } from '../../limits.js'
 import { checkQuotas, unreserved } from '../../quotas.js'
 import { type Facts, RecordFormat } from '../../record-format.js'
-import type { BreakerState } from '../../resilience.js'
+import type { BreakerState, BreakerSwitch } from '../../resilience.js'
 import { CountersByNamespace } from '../../statistics.js'
 import type { ChangeListener, Drawn, InForce, ScannedEntry, SharedBackend, Usage, WriteCondition, WriteOutcome } from '../backend.js'
 import { checkStrategy } from '../capabilities.js'
@@ -115,6 +115,7 @@ export class DatabaseBackend implements SharedBackend {
   get isFollowing (): boolean { return this.#connections.connect === undefined ? this.#listener !== undefined : this.#follower?.isFollowing ?? false }
 
   get breaker (): BreakerState { return this.#tables.breaker }
+  get switch (): BreakerSwitch { return this.#tables.switch }
 
   async get (namespace: string, key: string): Promise<StoredEntry | undefined> {
     await this.#knowClock()

@@ -1,4 +1,4 @@
-import type { BreakerState } from '../../resilience.js'
+import type { BreakerState, BreakerSwitch } from '../../resilience.js'
 import { Guard } from '../guard.js'
 import { Turns } from '../turns.js'
 import type { Connections, Queries } from './connections.js'
@@ -45,6 +45,7 @@ export class Tables<Name extends string> {
   }
 
   get breaker (): BreakerState { return this.#guard.state }
+  get switch (): BreakerSwitch { return this.#guard.switch }
 
   /** @throws BackendUnavailableError · BackendFullError */
   async ask<Row> (name: Name, ...values: unknown[]): Promise<Row[]> {

@@ -1,7 +1,7 @@
 import type { Now } from '../../clock.js'
 import { prefixLength } from '../../record.js'
 import type { Facts, RecordFormat } from '../../record-format.js'
-import { type BreakerState, IDEMPOTENT, type Repeatable } from '../../resilience.js'
+import { type BreakerState, type BreakerSwitch, IDEMPOTENT, type Repeatable } from '../../resilience.js'
 import type { Retry } from '../../retry.js'
 import type { Coordination, Place } from '../coordination/coordination.js'
 import { Guard } from '../guard.js'
@@ -54,6 +54,8 @@ export class ItemAccess {
 
   /** Of memcached, or of the coordinator when that is in the worse state. */
   get breaker (): BreakerState { return this.#guard.state === 'closed' ? this.coordination.breaker : this.#guard.state }
+  /** Of memcached itself. */
+  get switch (): BreakerSwitch { return this.#guard.switch }
 
   names ({ epoch }: Place): ItemNames {
     if (this.#named?.epoch !== epoch) this.#named = { epoch, names: new ItemNames(this.#prefix, Number(epoch).toString(36)) }

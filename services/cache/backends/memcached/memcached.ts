@@ -5,7 +5,7 @@ import { type OnFault, warnOfFault } from '../../faults.js'
 import type { Invalidation } from '../../ledger.js'
 import type { LeaseGiver } from '../../leases.js'
 import { type Facts, type PackedRecord, RecordFormat } from '../../record-format.js'
-import { type BreakerState, IDEMPOTENT } from '../../resilience.js'
+import { type BreakerState, type BreakerSwitch, IDEMPOTENT } from '../../resilience.js'
 import type { Retry } from '../../retry.js'
 import type { ChangeListener, Claim, InForce, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome } from '../backend.js'
 import type { Coordination, Place } from '../coordination/coordination.js'
@@ -92,6 +92,7 @@ export class MemcachedBackend implements SharedBackend {
   get leases (): LeaseGiver | undefined { return this.coordination.leases }
 
   get breaker (): BreakerState { return this.#items.breaker }
+  get switch (): BreakerSwitch { return this.#items.switch }
 
   async get (namespace: string, key: string): Promise<StoredEntry | undefined> {
     const [entry] = await this.getMany(namespace, [key])

@@ -9,7 +9,7 @@ import type { Limits } from '../../limits.js'
 import { checkQuotas } from '../../quotas.js'
 import { packTombstone, versionIn } from '../../record.js'
 import { type PackedRecord, RecordFormat } from '../../record-format.js'
-import { type BreakerState, ONCE, IDEMPOTENT, type Repeatable } from '../../resilience.js'
+import { type BreakerState, type BreakerSwitch, ONCE, IDEMPOTENT, type Repeatable } from '../../resilience.js'
 import type { Retry } from '../../retry.js'
 import { CountersByNamespace } from '../../statistics.js'
 import type { ChangeListener, InForce, ScannedEntry, SharedBackend, Usage, WriteCondition, WriteOutcome } from '../backend.js'
@@ -133,6 +133,7 @@ export class RedisBackend implements SharedBackend {
 
   /** `closed` is the good state; `open` leaves Redis alone for a second. */
   get breaker (): BreakerState { return this.#guard.state }
+  get switch (): BreakerSwitch { return this.#guard.switch }
 
   async get (namespace: string, key: string): Promise<StoredEntry | undefined> {
     const record = await this.#timed(() => this.#client.getBuffer(this.#keys.entry(namespace, key)), IDEMPOTENT)
