@@ -115,6 +115,15 @@ t.test('several processes on one port', async (t) => {
     }
   })
 
+  await t.test('a breaker that is held open is so in all of them, until it is closed in all of them', async (t) => {
+    const everybody = async (): Promise<Set<number>> => new Set((await Promise.all(Array.from({ length: 4 * WORKERS }, async () =>
+      await get(`${service.url}/api/cache/keys?namespace=held`)))).map(({ status }) => status))
+    t.match((await send(`${service.url}/admin/breakers/redis/open`, 'POST')).body, { name: 'redis', state: 'open', held: true })
+    t.strictSame(await everybody(), new Set([503]))
+    t.match((await send(`${service.url}/admin/breakers/redis/close`, 'POST')).body, { name: 'redis', state: 'closed', held: false, outages: 0 })
+    t.strictSame(await everybody(), new Set([200]))
+  })
+
   await t.test('how they do is told second by second of all of them together', async (t) => {
     const gone = new AbortController()
     const response = await fetch(`${service.url}/metrics/live`, { headers: { 'last-event-id': String(Date.now()) }, signal: gone.signal })

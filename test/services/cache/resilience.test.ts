@@ -10,6 +10,7 @@ import { eventually } from '../../support/caches.js'
 class Outage extends Error { override name = 'Outage' }
 const isOutage = (error: unknown): boolean => error instanceof Outage || error instanceof DeadlineError
 const down = async (): Promise<never> => { throw new Outage('down') }
+const up = async (): Promise<boolean> => true
 const retrying = (attempts: number) => new Retry({ dependency: 'test', policy: { attempts, baseDelay: 1, maxDelay: 1, deadline: 10_000 } })
 const hung = async (): Promise<never> => await new Promise(() => {})
 
@@ -50,6 +51,59 @@ t.test('the breaker', async (t) => {
     t.ok(isRefusal(refusal))
     await eventually(() => { try { breaker.check(); return true } catch { return false } }, 'one may be let through')
     t.equal(breaker.state, 'open')
+  })
+
+  t.test('is held open by hand until it is closed by hand, whatever the other side answers', async (t) => {
+    const breaker = new Breaker({ isOutage, breakAfter: 2, leaveAlone: 0 })
+    const states: [BreakerState, boolean][] = []
+    breaker.watch((state) => { states.push([state, breaker.isHeld]) })
+    await t.rejects(breaker.run(down), Outage)
+    let finish = (): void => {}
+    const begun = breaker.run(async () => { await new Promise<void>((resolve) => { finish = resolve }) })
+    breaker.hold()
+    breaker.hold()
+    finish()
+    await begun
+    t.match(breaker, { state: 'open', isHeld: true })
+    t.ok(isRefusal(await breaker.run(up).catch((error: unknown) => error)), 'though its time is over, and it would answer')
+    t.throws(() => { breaker.check() })
+    breaker.close()
+    t.match(breaker, { state: 'closed', isHeld: false, outages: 0 })
+    t.equal(await breaker.run(up), true)
+    t.strictSame(states, [['open', true], ['closed', false]])
+  })
+
+  t.test('refuses who waits for a trial when it is held meanwhile, and the trial decides nothing then', async (t) => {
+    const breaker = new Breaker({ isOutage, breakAfter: 1, leaveAlone: 0 })
+    for (const fails of [true, false]) {
+      await t.rejects(breaker.run(down), Outage)
+      let finish = (): void => {}
+      const trial = breaker.run(async () => {
+        await new Promise<void>((resolve) => { finish = resolve })
+        if (fails) throw new Outage()
+      }).catch((error: unknown) => error)
+      await eventually(() => breaker.state === 'half-open', 'the trial is under way')
+      const waiting = breaker.run(up).catch((error: unknown) => error)
+      breaker.hold()
+      t.ok(isRefusal(await waiting))
+      if (fails) breaker.close()
+      finish()
+      await trial
+      t.equal(breaker.state, 'open', fails ? 'what fails counts as any outage after it was closed' : 'what succeeds does not end the hold')
+      t.equal(breaker.isHeld, !fails)
+      breaker.close()
+    }
+  })
+
+  t.test('forgets by hand the outages that it has counted', async (t) => {
+    const breaker = new Breaker({ isOutage, breakAfter: 2 })
+    await t.rejects(breaker.run(down), Outage)
+    t.equal(breaker.outages, 1)
+    breaker.close()
+    await t.rejects(breaker.run(down), Outage)
+    t.equal(breaker.state, 'closed')
+    await t.rejects(breaker.run(down), Outage)
+    t.match(breaker, { state: 'open', outages: 2 })
   })
 
   t.test('does not count what the other side answers, be it an error', async (t) => {

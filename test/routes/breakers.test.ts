@@ -1,0 +1,83 @@
+import t from 'tap'
+import type { IssuedApiKey } from '../../schemas/keys.js'
+import { databaseUrl, redisUrl } from '../support/servers.js'
+import { temporaryFolder } from '../support/temporary-folder.js'
+import { ADMINISTRATOR_KEY, bodyOf, openApp, sender } from './sample-app.js'
+
+const administrator = { 'x-api-key': ADMINISTRATOR_KEY }
+const PATHS = { list: 'GET /admin/breakers', open: 'POST /admin/breakers/redis/open', close: 'POST /admin/breakers/redis/close' }
+
+interface Told { name: string, state: string, held: boolean, since: string, outages: number }
+
+t.test('the breakers', async (t) => {
+  const lines: string[] = []
+  const app = await openApp(t, {
+    DATABASE_URL: await databaseUrl(t), REDIS_URL: await redisUrl(t), DATA_DIR: temporaryFolder(t), CACHE_AUTH_ENABLED: 'true', CACHE_DEADLINE: '1000'
+  })
+  const warn = app.log.warn.bind(app.log)
+  app.log.warn = ((detail: unknown, message: string) => {
+    lines.push(message)
+    warn(detail as object, message)
+  }) as typeof app.log.warn
+  const send = sender(app)
+  const as = async (request: string, headers: Record<string, string> = administrator) => await send(request, undefined, headers)
+  const found = async (name: string) => bodyOf<{ breakers: Told[] }>(await as(PATHS.list)).breakers.find((each) => each.name === name)
+  const issue = async (scopes: string[], more: object = {}) =>
+    ({ 'x-api-key': bodyOf<IssuedApiKey>(await send('POST /keys', { scopes, ...more }, administrator)).key })
+
+  await t.test('are listed by the names that they have in the metrics', async (t) => {
+    const { breakers } = bodyOf<{ breakers: Told[] }>(await as(PATHS.list))
+    t.strictSame(breakers.map(({ name }) => name), ['postgres', 'app', 'redis', 'database'])
+    t.ok(breakers.every(({ state, held }) => state === 'closed' && !held))
+    const { body } = await as('GET /metrics')
+    t.strictSame(new Set([...body.matchAll(/^larder_breaker_state\{name="(\w+)"\} 0$/mg)].map(([, name]) => name)), new Set(breakers.map(({ name }) => name)))
+  })
+
+  await t.test('are seen by who may read metrics, and held by who may change the configuration', async (t) => {
+    const reader = await issue(['metrics:read'])
+    const changer = await issue(['config:write'])
+    const bound = await issue(['metrics:read', 'config:write'], { namespaces: ['one'] })
+    const statuses = async (headers: Record<string, string>) => await Promise.all(Object.values(PATHS).map(async (path) => (await as(path, headers)).statusCode))
+    t.strictSame(await statuses(reader), [200, 403, 403])
+    t.strictSame(await statuses(bound), [403, 403, 403])
+    t.equal((await found('redis'))?.held, false)
+    t.equal((await as(PATHS.open, changer)).statusCode, 200)
+    t.equal((await as(PATHS.close, changer)).statusCode, 200)
+    t.equal((await as(PATHS.list, changer)).statusCode, 403)
+  })
+
+  await t.test('that there are none of are not found, and no key is taken that would be kept in PostgreSQL', async (t) => {
+    for (const act of ['open', 'close']) {
+      t.match((await as(`POST /admin/breakers/file/${act}`)).json(), { status: 404, detail: /no breaker file/ })
+      t.match((await as(`POST /admin/breakers/redis/${act}`, { ...administrator, 'idempotency-key': '"a"' })).json(), { status: 422, detail: /without Idempotency-Key/ })
+    }
+    t.equal((await found('redis'))?.held, false)
+  })
+
+  await t.test('are held open by hand, and closed again', async (t) => {
+    const set = async (backend: string) => (await send(`POST /api/cache/set?backend=${backend}`, { key: 'k', value: 1 }, administrator)).statusCode
+    t.equal(await set('redis'), 200)
+    const before = Date.now()
+    t.match((await as(PATHS.open)).json(), { name: 'redis', state: 'open', held: true })
+    const held = await found('redis')
+    t.match(held, { state: 'open', held: true, outages: Number })
+    t.ok(Date.parse(held!.since) >= before)
+    t.equal(await set('redis'), 503)
+    t.equal(await set('database'), 200, 'the others go on')
+    t.match((await as('GET /metrics')).body, /^larder_breaker_state\{name="redis"\} 2$/m)
+    t.match(lines, ['The breaker of redis is held open: it is left alone until somebody closes it'])
+    t.match((await as(PATHS.close)).json(), { name: 'redis', state: 'closed', held: false })
+    t.equal(await set('redis'), 200)
+  })
+
+  await t.test('that of PostgreSQL can be closed by the administrator, who needs no database', async (t) => {
+    const key = await issue(['items:read'])
+    t.equal((await as('POST /admin/breakers/postgres/open')).statusCode, 200)
+    t.equal((await as('GET /items?nocache=true')).statusCode, 503)
+    t.equal((await as('POST /admin/breakers/postgres/close', key)).statusCode >= 400, true)
+    t.match((await as('POST /admin/breakers/postgres/close')).json(), { state: 'closed', held: false })
+    t.equal((await as('GET /items?nocache=true')).statusCode, 200)
+    const acts = bodyOf<{ events: { action: string }[] }>(await as('GET /audit?limit=100'))
+    t.ok(JSON.stringify(acts).includes('breaker.open'), 'and what was done is in the audit log')
+  })
+})
