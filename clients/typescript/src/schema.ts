@@ -1542,6 +1542,72 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/breakers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the breakers and their states
+         * @description Where several processes serve together (`WORKERS`), of each breaker the worst state of any of them.
+         *
+         *     Needs the scope `metrics:read`.
+         */
+        get: operations["listBreakers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/breakers/{name}/open": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Hold a breaker open
+         * @description Everything that needs the server is answered as when it is away, until the breaker is closed by hand. What has begun goes on. It holds in all processes of this service that serve now, not in others on the same servers, and is not stored: a process that begins later has it closed. While `postgres` is held, API keys cannot be looked up: the administrator’s key (`CACHE_API_KEY`) closes it. Takes no `Idempotency-Key`.
+         *
+         *     Needs the scope `config:write`.
+         */
+        post: operations["openBreaker"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/breakers/{name}/close": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Close a breaker
+         * @description At once, whether it was opened by hand or by outages, which are forgotten: it opens again after as many more. Takes no `Idempotency-Key`.
+         *
+         *     Needs the scope `config:write`.
+         */
+        post: operations["closeBreaker"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/metrics": {
         parameters: {
             query?: never;
@@ -6706,6 +6772,70 @@ export interface components {
             }[];
         };
         /**
+         * @description Every breaker there is
+         * @example {
+         *       "breakers": [
+         *         {
+         *           "name": "postgres",
+         *           "state": "closed",
+         *           "held": false,
+         *           "since": "2026-01-31T09:30:00.000Z",
+         *           "outages": 0
+         *         },
+         *         {
+         *           "name": "redis",
+         *           "state": "open",
+         *           "held": false,
+         *           "since": "2026-01-31T12:00:00.000Z",
+         *           "outages": 5
+         *         }
+         *       ]
+         *     }
+         */
+        BreakersReply: {
+            breakers: components["schemas"]["BreakerStatus"][];
+        };
+        /**
+         * @description A breaker and its state
+         * @example {
+         *       "name": "redis",
+         *       "state": "open",
+         *       "held": false,
+         *       "since": "2026-01-31T12:00:00.000Z",
+         *       "outages": 5
+         *     }
+         */
+        BreakerStatus: {
+            /**
+             * @description As in `larder_breaker_state{name}`: `postgres`; `redis`, `memcached` and `database` of the backends of the cache API; `memory` of its durable tier in PostgreSQL; `app` of the cache of the application itself
+             * @example redis
+             */
+            name: string;
+            state: components["schemas"]["LiveBreaker"];
+            /**
+             * @description Whether it was opened by hand, and stays so until it is closed by hand
+             * @example false
+             */
+            held: boolean;
+            /**
+             * Format: date-time
+             * @description Since when it has been in this state
+             * @example 2026-01-31T12:00:00.000Z
+             */
+            since: string;
+            /**
+             * @description Consecutive outages since the server last answered
+             * @example 5
+             */
+            outages: number;
+        };
+        /**
+         * @description Whether a server is left alone: `closed` is the good state, `open` leaves it alone, `half-open` lets one operation through to see
+         * @example closed
+         * @enum {string}
+         */
+        LiveBreaker: "closed" | "half-open" | "open";
+        /**
          * @description How the service did in an interval, and how it is: all processes that serve together (`WORKERS`)
          * @example {
          *       "time": "2026-01-31T12:00:02.000Z",
@@ -6842,12 +6972,6 @@ export interface components {
              */
             uptime: number;
         };
-        /**
-         * @description Whether a server is left alone: `closed` is the good state, `open` leaves it alone, `half-open` lets one operation through to see
-         * @example closed
-         * @enum {string}
-         */
-        LiveBreaker: "closed" | "half-open" | "open";
         /**
          * @description How one cache did in an interval, and what is in it
          * @example {
@@ -7532,9 +7656,11 @@ export type SettingRollback = components['schemas']['SettingRollback'];
 export type SettingEditsReply = components['schemas']['SettingEditsReply'];
 export type SettingEdits = components['schemas']['SettingEdits'];
 export type SettingInstancesReply = components['schemas']['SettingInstancesReply'];
+export type BreakersReply = components['schemas']['BreakersReply'];
+export type BreakerStatus = components['schemas']['BreakerStatus'];
+export type LiveBreaker = components['schemas']['LiveBreaker'];
 export type LiveSample = components['schemas']['LiveSample'];
 export type LiveProcess = components['schemas']['LiveProcess'];
-export type LiveBreaker = components['schemas']['LiveBreaker'];
 export type LiveBackend = components['schemas']['LiveBackend'];
 export type LiveLatency = components['schemas']['LiveLatency'];
 export type LiveCache = components['schemas']['LiveCache'];
@@ -11760,6 +11886,118 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            429: components["responses"]["Answer429"];
+            500: components["responses"]["Answer500"];
+            503: components["responses"]["Answer503"];
+            504: components["responses"]["Answer504"];
+        };
+    };
+    listBreakers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Every breaker there is */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BreakersReply"];
+                };
+            };
+            400: components["responses"]["Answer400"];
+            401: components["responses"]["Answer401"];
+            403: components["responses"]["Answer403"];
+            429: components["responses"]["Answer429"];
+            500: components["responses"]["Answer500"];
+            503: components["responses"]["Answer503"];
+            504: components["responses"]["Answer504"];
+        };
+    };
+    openBreaker: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The name of a breaker, as GET /admin/breakers lists it
+                 * @example redis
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A breaker and its state */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BreakerStatus"];
+                };
+            };
+            400: components["responses"]["Answer400"];
+            401: components["responses"]["Answer401"];
+            403: components["responses"]["Answer403"];
+            404: components["responses"]["Answer404"];
+            413: components["responses"]["Answer413"];
+            414: components["responses"]["Answer414"];
+            415: components["responses"]["Answer415"];
+            422: components["responses"]["Answer422Of2"];
+            429: components["responses"]["Answer429"];
+            500: components["responses"]["Answer500"];
+            503: components["responses"]["Answer503"];
+            504: components["responses"]["Answer504"];
+        };
+    };
+    closeBreaker: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The name of a breaker, as GET /admin/breakers lists it
+                 * @example redis
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A breaker and its state */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BreakerStatus"];
+                };
+            };
+            400: components["responses"]["Answer400"];
+            401: components["responses"]["Answer401"];
+            403: components["responses"]["Answer403"];
+            404: components["responses"]["Answer404"];
+            413: components["responses"]["Answer413"];
+            414: components["responses"]["Answer414"];
+            415: components["responses"]["Answer415"];
+            422: components["responses"]["Answer422Of2"];
             429: components["responses"]["Answer429"];
             500: components["responses"]["Answer500"];
             503: components["responses"]["Answer503"];
