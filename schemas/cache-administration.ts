@@ -57,7 +57,7 @@ export const CacheInvalidation = Type.Object({
   })),
   pattern: Type.Optional(pattern),
   mode: Type.Optional(words(INVALIDATION_MODES, {
-    description: '`hard`, the default: they are gone. `soft`: they are stale, and kept for the `grace` that they were stored with; without one they are gone',
+    description: '`hard`, the default: they are gone. `soft`: those with a `grace` are stale, and kept until it is over: so many seconds past their TTL, or, where they never expire, from now; without one they are gone',
     examples: ['hard']
   })),
   backend: backends,

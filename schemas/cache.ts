@@ -63,8 +63,8 @@ const ttl = Type.Number({
 const grace = Type.Number({
   minimum: 0,
   maximum: MAX_TTL,
-  description: 'Seconds past its TTL, or past a soft invalidation, for which it is kept as stale: a read with a `lease` gets it while another caller ' +
-    'renews it; to any other read it is a miss. An entry that never expires has it from a soft invalidation on. Fractions allowed; default 0',
+  description: 'Seconds past its TTL for which it is kept as stale: a read with a `lease` gets it while another caller renews it; to any other read it is ' +
+    'a miss. A soft invalidation makes it stale sooner, and lets it go no sooner; an entry that never expires has its grace from that on. Fractions allowed; default 0',
   examples: [60]
 })
 const graceLeft = Type.Optional(Type.Number({ description: 'Seconds past its TTL for which it is kept as stale; absent when it has none', examples: [60] }))

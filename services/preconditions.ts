@@ -13,7 +13,8 @@ export interface Preconditions {
 
 /** How often a conditional write is tried while others write the same entry. */
 const ATTEMPTS = 10
-const ENTITY_TAG = /^(?:W\/)?"[\x21\x23-\x7e\x80-\xff]*"$/
+/** One entity tag and what divides it from the next; a comma between its quotes is its own (RFC 9110, sections 5.6.1 and 8.8.3). */
+const LISTED_TAG = /((?:W\/)?"[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?:,[ \t,]*|$)/y
 
 /** The strong entity tag of a version. */
 export const entityTag = (version: string): string => `"${version}"`
@@ -103,11 +104,20 @@ function holds ({ match, noneMatch }: Preconditions, tag: string | undefined): b
 
 function parseEntityTags (header: string, name: string): '*' | string[] {
   if (header.trim() === '*') return '*'
-  const tags = header.split(',').map((tag) => tag.trim()).filter((tag) => tag !== '')
-  if (tags.length === 0 || !tags.every((tag) => ENTITY_TAG.test(tag))) {
-    throw new InvalidInputError(`${name} must be * or a list of entity tags, as the ETag of an answer has them: "…" with the quotes.`)
+  const list = header.replace(/^[ \t,]+/, '')
+  const tags: string[] = []
+  let position = 0
+  while (position < list.length) {
+    LISTED_TAG.lastIndex = position
+    const [, tag] = LISTED_TAG.exec(list) ?? []
+    if (tag === undefined) throw noTags(name)
+    tags.push(tag)
+    position = LISTED_TAG.lastIndex
   }
+  if (tags.length === 0) throw noTags(name)
   return tags
 }
+
+const noTags = (name: string): Error => new InvalidInputError(`${name} must be * or a list of entity tags, as the ETag of an answer has them: "…" with the quotes.`)
 
 const opaque = (tag: string): string => tag.startsWith('W/') ? tag.slice(2) : tag

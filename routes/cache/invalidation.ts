@@ -12,8 +12,8 @@ import { SWEEP } from './costs.js'
 import { agree, cachesOf, DEFAULT_NAMESPACE } from './place.js'
 
 const tags = ['Cache']
-const SOFT = 'With `mode: soft` they are stale instead, and kept for the `grace` that they were stored with: reads with a `lease` get the old value ' +
-  'while one of them renews it, and to all others it is a miss. What has no grace is gone. One key is invalidated by its pattern, with `*`, `?`, `[` and `\\` escaped.'
+const SOFT = 'With `mode: soft` they are stale instead, and kept until their `grace` is over, so many seconds past their TTL, or, where they never expire, from ' +
+  'now: reads with a `lease` get the old value while one of them renews it, and to all others it is a miss. What has no grace is gone. One key is invalidated by its pattern, with `*`, `?`, `[` and `\\` escaped.'
 const DRY_RUN = 'With `dry_run=true` nothing goes: the answer says how many would, and names some.'
 /** Entries that a preview names. */
 const NAMED = 20

@@ -8,7 +8,8 @@ t.test('headers become preconditions', async (t) => {
   t.strictSame(parsePreconditions('*', undefined), { match: '*' })
   t.strictSame(parsePreconditions(' "a" , W/"b",', undefined), { match: ['"a"', 'W/"b"'] })
   t.strictSame(parsePreconditions('"a"', ' * '), { match: ['"a"'], noneMatch: '*' })
-  for (const header of ['', ',', 'a', '"a', 'a"', '"a" b', '"a" "b"', '*, "a"', 'w/"a"', '"\u0001"']) {
+  t.strictSame(parsePreconditions(',"a,b",\t, W/"," ,', '"",","'), { match: ['"a,b"', 'W/","'], noneMatch: ['""', '","'] }, 'a comma between quotes divides nothing')
+  for (const header of ['', ',', 'a', '"a', 'a"', '"a" b', '"a" "b"', '"a", *', '*, "a"', '"a"W/"b"', 'w/"a"', '"\u0001"']) {
     t.throws(() => parsePreconditions(header, undefined), { code: 'ERR_INVALID_INPUT', message: /^If-Match / }, JSON.stringify(header))
     t.throws(() => parsePreconditions(undefined, header), { code: 'ERR_INVALID_INPUT', message: /^If-None-Match / }, JSON.stringify(header))
   }

@@ -813,7 +813,7 @@ export interface paths {
         put?: never;
         /**
          * Invalidate entries by tag or pattern
-         * @description Deletes the entries of the namespace that carry any of the tags, and those whose key matches the pattern. With `mode: soft` they are stale instead, and kept for the `grace` that they were stored with: reads with a `lease` get the old value while one of them renews it, and to all others it is a miss. What has no grace is gone. One key is invalidated by its pattern, with `*`, `?`, `[` and `\` escaped.
+         * @description Deletes the entries of the namespace that carry any of the tags, and those whose key matches the pattern. With `mode: soft` they are stale instead, and kept until their `grace` is over, so many seconds past their TTL, or, where they never expire, from now: reads with a `lease` get the old value while one of them renews it, and to all others it is a miss. What has no grace is gone. One key is invalidated by its pattern, with `*`, `?`, `[` and `\` escaped.
          *
          *     With `dry_run=true` nothing goes: the answer says how many would, and names some.
          *
@@ -2617,7 +2617,7 @@ export interface components {
              */
             ttl?: number;
             /**
-             * @description Seconds past its TTL, or past a soft invalidation, for which it is kept as stale: a read with a `lease` gets it while another caller renews it; to any other read it is a miss. An entry that never expires has it from a soft invalidation on. Fractions allowed; default 0
+             * @description Seconds past its TTL for which it is kept as stale: a read with a `lease` gets it while another caller renews it; to any other read it is a miss. A soft invalidation makes it stale sooner, and lets it go no sooner; an entry that never expires has its grace from that on. Fractions allowed; default 0
              * @example 60
              */
             grace?: number;
@@ -4904,7 +4904,7 @@ export interface components {
              */
             pattern?: string;
             /**
-             * @description `hard`, the default: they are gone. `soft`: they are stale, and kept for the `grace` that they were stored with; without one they are gone
+             * @description `hard`, the default: they are gone. `soft`: those with a `grace` are stale, and kept until it is over: so many seconds past their TTL, or, where they never expire, from now; without one they are gone
              * @example hard
              * @enum {string}
              */
@@ -5037,7 +5037,7 @@ export interface components {
              */
             ttl?: number;
             /**
-             * @description Seconds past its TTL, or past a soft invalidation, for which it is kept as stale: a read with a `lease` gets it while another caller renews it; to any other read it is a miss. An entry that never expires has it from a soft invalidation on. Fractions allowed; default 0
+             * @description Seconds past its TTL for which it is kept as stale: a read with a `lease` gets it while another caller renews it; to any other read it is a miss. A soft invalidation makes it stale sooner, and lets it go no sooner; an entry that never expires has its grace from that on. Fractions allowed; default 0
              * @example 60
              */
             grace?: number;

@@ -88,7 +88,7 @@ export function EntryEditor ({ place, form: initial, version, left, onStored, on
         <Field label='TTL in seconds' error={faults.ttl} hint={`${left === undefined ? '' : `${left} were left when this was opened; it runs anew from now. `}0: never expires. Nothing: the default of the backend.`}>
           {(id, describedBy) => <input id={id} inputMode='decimal' aria-describedby={describedBy} value={form.ttl} autoComplete='off' onInput={(event) => { change({ ttl: event.currentTarget.value }) }} />}
         </Field>
-        <Field label='Grace in seconds' error={faults.grace} hint='For which it is kept as stale, past its TTL or a soft invalidation.'>
+        <Field label='Grace in seconds' error={faults.grace} hint='For which it is kept as stale, past its TTL; what never expires, past a soft invalidation.'>
           {(id, describedBy) => <input id={id} inputMode='decimal' aria-describedby={describedBy} value={form.grace} autoComplete='off' onInput={(event) => { change({ grace: event.currentTarget.value }) }} />}
         </Field>
         <Field label='Strategy' hint='Who goes first when there is no room.'>
