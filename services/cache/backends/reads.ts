@@ -15,17 +15,21 @@ export interface Reads { namespace: string, key: string, version: number, reads:
 /** Gathers the reads of entries, so that a read costs no write. Reports have the least recently read entry first. */
 export class ReadReports {
   #waiting = new Map<string, Reads>()
-  #report: (reads: Reads[]) => Promise<void>
+  #report: (reads: Reads[], isHurried: boolean) => Promise<void>
   #reporting: Promise<void> | undefined
   #hurried = 0
   #timer: NodeJS.Timeout
 
-  /** @param report statistics of entries that are gone, or of a server that is down, are not worth an error: it must not throw */
-  constructor (report: (reads: Reads[]) => Promise<void>) {
+  /**
+   * @param report statistics of entries that are gone, or of a server that is down, are not worth an error: it must not throw. Resolves when
+   * the server has them: one that is behind is told no more until then
+   */
+  constructor (report: (reads: Reads[], isHurried: boolean) => Promise<void>) {
     this.#report = report
     this.#timer = setInterval(() => {
+      if (this.#reporting !== undefined) return
       this.#hurried = 0
-      this.#send()
+      this.#send(false)
     }, REPORT_INTERVAL)
     this.#timer.unref()
   }
@@ -37,16 +41,16 @@ export class ReadReports {
   hurry (): Promise<void> | undefined {
     if (this.#hurried + this.#waiting.size <= HURRIED) {
       this.#hurried += this.#waiting.size
-      this.#send()
+      this.#send(true)
     }
     return this.#reporting
   }
 
-  #send (): void {
+  #send (isHurried: boolean): void {
     if (this.#waiting.size === 0) return
     const reads = [...this.#waiting.values()]
     this.#waiting.clear()
-    const reporting: Promise<void> = this.#report(reads).finally(() => {
+    const reporting: Promise<void> = Promise.all([this.#reporting, this.#report(reads, isHurried)]).then(() => {}).finally(() => {
       if (this.#reporting === reporting) this.#reporting = undefined
     })
     this.#reporting = reporting

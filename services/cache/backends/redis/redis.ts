@@ -38,6 +38,8 @@ const BREAK_AFTER = 5
 
 /** Commands on their way at once. What waits here has not begun: a thousand scripts in one pipeline would be answered together, and late. */
 const AT_ONCE = 100
+/** Reads among them: thousands that are reported together would have every request wait behind them. */
+const REPORTED_AT_ONCE = 50
 
 export interface RedisOptions {
   /**
@@ -82,7 +84,7 @@ export class RedisBackend implements SharedBackend {
   #floor = 0
   #cleared = 0
   #firstPulse: Promise<unknown> | undefined
-  #reads = new ReadReports(async (reads) => { this.#reportReads(reads) })
+  #reads = new ReadReports(async (reads, isHurried) => { await this.#reportReads(reads, isHurried ? reads.length : REPORTED_AT_ONCE) })
   #guard: Guard
   #turns = new Turns(AT_ONCE)
   #deadline: number
@@ -328,10 +330,13 @@ export class RedisBackend implements SharedBackend {
     return { stamp: Number(stamp), epoch, skew: this.#skew }
   }
 
-  #reportReads (waiting: Reads[]): void {
-    // Statistics are not worth an error: see ReadReports. Nobody waits for them, as what is sent later is done later.
-    for (const { namespace, key, version, reads, at } of waiting) {
-      this.#run(() => this.#client.larderAccess(this.#keys.entry(namespace, key), this.#keys.index, double(version), reads, double(at + this.#skew))).catch(() => {})
+  /** What is sent later is done later: a write need not wait for those before it. */
+  async #reportReads (waiting: Reads[], atOnce: number): Promise<void> {
+    for (let from = 0; from < waiting.length; from += atOnce) {
+      // Statistics are not worth an error: see ReadReports.
+      await Promise.all(waiting.slice(from, from + atOnce).map(async ({ namespace, key, version, reads, at }) => {
+        await this.#run(() => this.#client.larderAccess(this.#keys.entry(namespace, key), this.#keys.index, double(version), reads, double(at + this.#skew))).catch(() => {})
+      }))
     }
   }
 

@@ -368,3 +368,23 @@ t.test('what was evicted does not come back by a load that began before it was w
   const behind = await a.backend.get(NS, 'k')
   t.equal(behind === undefined ? undefined : decode(behind.value), undefined)
 })
+
+t.test('thousands of reads are reported few at a time, and none while the last ones are on their way', async (t) => {
+  const { backend, client } = await (await opener(t))()
+  const scripted = client as typeof client & Scripted
+  let [underway, most, reported] = [0, 0, 0]
+  const gate = new Gate()
+  scripted.larderAccess = async () => {
+    most = Math.max(most, ++underway)
+    await gate.promise
+    underway--
+    return ++reported
+  }
+  const read = (from: number): void => { for (let at = from; at < from + 2000; at++) backend.recordAccess(NS, `k${at}`, 1, 1, Date.now()) }
+  read(0)
+  await eventually(() => underway > 0, 'they are reported')
+  read(2000)
+  gate.open()
+  await eventually(() => reported === 4000, 'all of them')
+  t.ok(most <= 50, `no more than 50 at a time: ${most}`)
+})
