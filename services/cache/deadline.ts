@@ -14,8 +14,14 @@ export class DeadlineError extends Error {
 export async function withDeadline<T> (work: Promise<T>, milliseconds: number, more: () => number = () => 0): Promise<T> {
   return await new Promise<T>((resolve, reject) => {
     let timer: NodeJS.Timeout
+    let ending: NodeJS.Immediate | undefined
     // Timers run before input is read; what is set for "immediately" runs after it.
-    const wait = (time: number): void => { timer = setTimeout(() => { setImmediate(end) }, time) }
+    const wait = (time: number): void => { timer = setTimeout(() => { ending = setImmediate(end) }, time) }
+    const stop = (): void => {
+      clearTimeout(timer)
+      // It may have come in between; `more` would go on to be asked, and could go on to say yes.
+      clearImmediate(ending)
+    }
     const end = (): void => {
       const time = more()
       if (time > 0) wait(time)
@@ -23,10 +29,10 @@ export async function withDeadline<T> (work: Promise<T>, milliseconds: number, m
     }
     wait(milliseconds)
     work.then((result) => {
-      clearTimeout(timer)
+      stop()
       resolve(result)
     }, (error: Error) => {
-      clearTimeout(timer)
+      stop()
       reject(error)
     })
   })

@@ -190,6 +190,10 @@ for (const [name, environment] of Object.entries(databases)) {
           t.strictSame(parameters.filter(({ $ref }) => $ref !== undefined), [], 'what only reads takes none')
           continue
         }
+        if (operationId === 'openBreaker' || operationId === 'closeBreaker') {
+          t.strictSame(parameters.filter(({ $ref }) => $ref?.endsWith('/IdempotencyKey')), [], 'what has to work without PostgreSQL takes none')
+          continue
+        }
         t.ok(parameters.some(({ $ref }) => $ref === '#/components/parameters/IdempotencyKey'), operationId)
         t.ok(responses[409] && responses[422], `${operationId} documents what comes of it`)
       }
