@@ -190,7 +190,12 @@ export class ServerProcess {
     }
     // PostgreSQL answers from a process for each connection: a pause and a crash concern them too.
     const whole = signal === 'SIGSTOP' || signal === 'SIGCONT' || signal === 'SIGKILL'
-    for (const pid of whole ? [child.pid, ...childrenOf(child.pid)] : [child.pid]) kill(pid, signal)
+    const pids = whole ? [child.pid, ...childrenOf(child.pid)] : [child.pid]
+    for (const pid of pids) kill(pid, signal)
+    // A thread that runs on another processor goes on until that one hears of it, and may answer meanwhile.
+    if (signal !== 'SIGSTOP') return
+    const end = performance.now() + stopDeadline
+    while (performance.now() < end && !pids.every(stands));
   }
 
   #log (): string {
@@ -247,6 +252,19 @@ export function kill (pid: number, signal: NodeJS.Signals): void {
     process.kill(pid, signal)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+
+/** Whether each thread of a process is stopped, or it has ended. Read from /proc; elsewhere than on Linux nothing is known, and that is taken for it. */
+function stands (pid: number): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/task`).every((thread) => {
+      const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8')
+      // The name before the state may have brackets of its own.
+      return 'TtZX'.includes(stat.charAt(stat.lastIndexOf(')') + 2))
+    })
+  } catch {
+    return true
   }
 }
 
