@@ -26,7 +26,7 @@ import { BackendUnavailableError, UnsupportedOperationError } from '../services/
 import type { Limits } from '../services/cache/limits.js'
 import { type AtRest, RecordFormat } from '../services/cache/record-format.js'
 import { CacheRegistry } from '../services/cache/registry.js'
-import { breakerLevel } from '../services/cache/resilience.js'
+import { breakerLevel } from '../services/cache/breaker.js'
 import { DurableStore } from '../services/cache/stores/durable-store.js'
 import { LocalStore } from '../services/cache/stores/local-store.js'
 import { SharedStore, type SharedStoreOptions } from '../services/cache/stores/shared-store.js'

@@ -1,6 +1,5 @@
 import type { BaseLogger } from 'pino'
-import { type BreakerState, breakerLevel } from './cache/resilience.js'
-import type { BreakerSwitch } from './cache/breaker.js'
+import { breakerLevel, type BreakerState, type BreakerSwitch } from './cache/breaker.js'
 import { NotFoundError } from './errors.js'
 
 export interface BreakerStatus {

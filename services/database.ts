@@ -1,5 +1,5 @@
 import type { Pool, PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg'
-import { Breaker, type BreakerState, type BreakerSwitch, isRefusal } from './cache/resilience.js'
+import { Breaker, type BreakerState, type BreakerSwitch, isRefusal } from './cache/breaker.js'
 import { Retry } from './cache/retry.js'
 import { ASK_ID, beginLife, type CommitOutcome, type CommitProof, outcomeOf } from './database/commit.js'
 import { connectWithin, within } from './database/connecting.js'

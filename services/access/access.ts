@@ -55,12 +55,6 @@ export function checkCacheAccess (principal: Principal): void {
   if (!seesCache(principal)) throw forbidden('This concerns every namespace, and the credential is limited to some: ask for one that is not.')
 }
 
-/** @throws ForbiddenError unless the principal may touch the thing, `recipes/7` for instance */
-export function checkResource (principal: Principal, path: string): void {
-  if (principal.resources === undefined || principal.resources.covers(path)) return
-  throw forbidden('The credential does not reach this: ask for one of the resource.')
-}
-
 const foreignNamespace = (namespace: string): Error =>
   forbidden(`The credential does not reach all of the namespace ${namespace}: ask for one that does, or name another namespace.`)
 

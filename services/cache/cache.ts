@@ -16,7 +16,7 @@ import { NewEntries } from './new-entries.js'
 import { type Preview, previewOf } from './preview.js'
 import { ReadThrough } from './read-through.js'
 import type { Reading } from './reading.js'
-import type { BreakerState } from './resilience.js'
+import type { BreakerState } from './breaker.js'
 import { snapshot, snapshotOf } from './snapshot.js'
 import { type Counters, Statistics } from './statistics.js'
 import type { ListQuery, Listing, MaybePromise, Store, Usage } from './stores/store.js'
@@ -61,9 +61,8 @@ export class Cache {
   #isShared: boolean
   #now: Now
   #limits: Limits
-  #ownDefaults: ReadonlyMap<string, Partial<EntryDefaults>> | undefined
-  /** The same with what holds for all namespaces in the gaps; undefined while no namespace has any. */
-  #defaults: ReadonlyMap<string, EntryDefaults> | undefined
+  /** What namespaces have of their own, over the limits. */
+  #ownDefaults: ReadonlyMap<string, Partial<EntryDefaults>> = new Map()
   #entries: NewEntries
   #onFault: OnFault
   #observer: Observer | undefined
@@ -276,18 +275,19 @@ export class Cache {
     const next = { ...previous, ...Object.fromEntries(given) as Partial<Limits> }
     this.#store.configure(next)
     this.#limits = next
-    this.#fillDefaults()
     if (this.#limits.cleanupInterval !== previous.cleanupInterval) this.#scheduleCleaning()
   }
 
   /** What entries of a namespace get whose writer says nothing. */
-  defaultsOf (namespace: string): Readonly<EntryDefaults> { return this.#defaults?.get(namespace) ?? this.#limits }
+  defaultsOf (namespace: string): Readonly<EntryDefaults> {
+    const own = this.#ownDefaults.get(namespace)
+    if (own === undefined) return this.#limits
+    const { defaultTtl, strategy } = this.#limits
+    return { defaultTtl, strategy, ...own }
+  }
 
   /** Gives namespaces defaults of their own, and takes them from all others. They count for what is written from now on. */
-  configureNamespaces (own: ReadonlyMap<string, Partial<EntryDefaults>>): void {
-    this.#ownDefaults = own.size === 0 ? undefined : own
-    this.#fillDefaults()
-  }
+  configureNamespaces (own: ReadonlyMap<string, Partial<EntryDefaults>>): void { this.#ownDefaults = own }
 
   /** Settles when what the limits have no room for is gone, or cannot be reached now. */
   async settled (): Promise<void> { await this.#store.settled() }
@@ -354,11 +354,6 @@ export class Cache {
     }
     const fetched = this.#store.fetch(namespace, key)
     return fetched instanceof Promise ? fetched.then((entry) => this.#seen(entry, namespace, key)) : this.#seen(fetched, namespace, key)
-  }
-
-  #fillDefaults (): void {
-    const { defaultTtl, strategy } = this.#limits
-    this.#defaults = this.#ownDefaults && new Map([...this.#ownDefaults].map(([namespace, own]) => [namespace, { defaultTtl, strategy, ...own }]))
   }
 
   #scheduleCleaning (): void {

@@ -2,8 +2,6 @@ import { Breaker, type BreakerOptions, type BreakerState, type BreakerSwitch, is
 import { withDeadline } from './deadline.js'
 import type { Retry, Verdict } from './retry.js'
 
-export { Breaker, breakerLevel, type BreakerOptions, type BreakerState, type BreakerSwitch, isRefusal } from './breaker.js'
-
 /**
  * How many deadlines an operation may take while the other side answers others: it is behind with its work then, and not gone. Only one
  * that says nothing at all is given up after a single one.

@@ -1,4 +1,4 @@
-import { isRefusal } from '../cache/resilience.js'
+import { isRefusal } from '../cache/breaker.js'
 import type { Verdict } from '../cache/retry.js'
 
 /**

@@ -1,4 +1,4 @@
-import type { BreakerState } from '../cache/resilience.js'
+import type { BreakerState } from '../cache/breaker.js'
 import { type Decision, describe, judge, newDecision } from './gcra.js'
 import type { Quota } from './quota.js'
 import type { Rate } from './rates.js'

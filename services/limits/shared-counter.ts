@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Cluster, Redis } from 'ioredis'
-import { type BreakerState, Resilience } from '../cache/resilience.js'
+import type { BreakerState } from '../cache/breaker.js'
+import { Resilience } from '../cache/resilience.js'
 import type { Policy } from './gcra.js'
 import type { Quota } from './quota.js'
 

@@ -3,7 +3,7 @@ import { type LatenciesTold, operationsOf, type OperationReport } from '../cache
 import type { BackendName } from '../cache/backends/names.js'
 import type { Cache, CacheStatistics } from '../cache/cache.js'
 import { type BreakerChange, type Breakers, type BreakerStatus, worstOf } from '../breakers.js'
-import { breakerLevel } from '../cache/resilience.js'
+import { breakerLevel } from '../cache/breaker.js'
 import type { ResponseCounts } from '../response-cache/counts.js'
 import type { Row, RowName } from './rows.js'
 import { type Others, TotalsUnavailableError } from './subordinate.js'

@@ -5,7 +5,7 @@ import type { Invalidation } from '../ledger.js'
 import type { LeaseGiver } from '../leases.js'
 import type { Limits } from '../limits.js'
 import type { Facts, RecordFormat } from '../record-format.js'
-import type { BreakerState, BreakerSwitch } from '../resilience.js'
+import type { BreakerState, BreakerSwitch } from '../breaker.js'
 import type { SharedBackendName } from './names.js'
 
 export interface ListQuery {

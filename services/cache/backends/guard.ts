@@ -1,5 +1,6 @@
 import { BackendFullError, BackendUnavailableError } from '../errors.js'
-import { type BreakerState, type BreakerSwitch, isRefusal, type Repeatable, Resilience, type ResilienceOptions } from '../resilience.js'
+import { type BreakerState, type BreakerSwitch, isRefusal } from '../breaker.js'
+import { type Repeatable, Resilience, type ResilienceOptions } from '../resilience.js'
 
 export interface GuardOptions extends ResilienceOptions {
   /** Of the backend. */

@@ -9,10 +9,11 @@ import { type Claim, InFlight, nameOf, type Operation } from '../in-flight.js'
 import { type Leases, LocalLeases } from '../leases.js'
 import { type Concerned, type Fallen, type Invalidation, Ledger, type Marker } from '../ledger.js'
 import type { Limits } from '../limits.js'
-import type { BreakerState } from '../resilience.js'
+import type { BreakerState } from '../breaker.js'
 import type { RecordFormat } from '../record-format.js'
 import { Wakeups } from '../wakeups.js'
 import { Debts } from './debts.js'
+import { Doubt } from './doubt.js'
 import { type Progress, Reclaiming } from './reclaiming.js'
 import { Retirement } from './retirement.js'
 import { SharedLeases } from './shared-leases.js'
@@ -24,8 +25,6 @@ const COUNTING_TIME = 2000
 const RETIRE_AFTER = 120_000
 /** Between two tries to pay what the backend is owed, in milliseconds. */
 const SETTLE_INTERVAL = 250
-/** For how many milliseconds an invalidation whose answer did not come may still be made: longer than any statement may take. */
-const MAY_BE_MADE = 2000
 /** How long an end waits for it, in milliseconds. */
 const CLOSE_WITHIN = 2000
 
@@ -60,14 +59,10 @@ export class SharedStore implements Store, ChangeListener {
   #retireAfter: number
   #retirement: Retirement
   #reclaiming: Reclaiming
-  #onFault: OnFault
-  /** Until when, by the clock of `performance`, an invalidation may be made of which this process was told that it failed; undefined for none. */
-  #inDoubtUntil: number | undefined
-  #isAsking = false
+  #doubt: Doubt
 
   constructor ({ backend, now, limits, retireAfter = RETIRE_AFTER, onFault = warnOfFault }: SharedStoreOptions) {
     this.#retireAfter = retireAfter
-    this.#onFault = onFault
     this.name = backend.name
     this.#backend = backend
     this.#now = now
@@ -93,11 +88,12 @@ export class SharedStore implements Store, ChangeListener {
         this.#apply(inForce)
       }
     })
+    this.#doubt = new Doubt({ backend, onTold: (inForce) => { this.#apply(inForce) }, onFault })
     this.#view = new SharedView({ backend, isVisible: (entry) => this.#isVisible(entry), catchUp: async () => { await this.#catchUp() } })
     this.#settling = setInterval(() => {
       void this.#debts.pay()
       void this.#retirement.run()
-      void this.#clearDoubt()
+      void this.#doubt.clear()
     }, SETTLE_INTERVAL)
     this.#settling.unref()
   }
@@ -392,32 +388,13 @@ export class SharedStore implements Store, ChangeListener {
   /** Makes an invalidation hold, here and elsewhere. */
   async #record (namespace: string, what: Invalidation): Promise<{ marker: Marker, outdates: Concerned | undefined }> {
     const stamp = await this.#backend.invalidate(namespace, what).catch((error: unknown) => {
-      // It may have been made all the same, and the others have heard of it then; its announcement looked like this process's own.
-      if (isOutage(error)) this.#inDoubtUntil = performance.now() + MAY_BE_MADE
+      if (isOutage(error)) this.#doubt.begin()
       throw error
     })
     const outdates = what.soft === true ? this.#ledger.namespace(namespace).outdatedBy(what, stamp) : undefined
     const marker = this.#ledger.record(namespace, what, stamp)
     this.#retirement.add(namespace, what, marker.stamp)
     return { marker, outdates }
-  }
-
-  /** What may have been made unheard is asked for, until it is made or never will be. */
-  async #clearDoubt (): Promise<void> {
-    const until = this.#inDoubtUntil
-    if (until === undefined || this.#isAsking) return
-    this.#isAsking = true
-    const asked = performance.now()
-    try {
-      this.#apply(await this.#backend.inForce())
-      // Another may have failed meanwhile.
-      if (asked >= until && this.#inDoubtUntil === until) this.#inDoubtUntil = undefined
-    } catch (error) {
-      // While the backend is away, the next round asks.
-      if (!isOutage(error)) this.#onFault(error)
-    } finally {
-      this.#isAsking = false
-    }
   }
 
   /** Whether callers may see an entry that the backend holds. */

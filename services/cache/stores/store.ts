@@ -8,7 +8,7 @@ import type { Fallen, Invalidation } from '../ledger.js'
 import type { Leases } from '../leases.js'
 import type { Limits } from '../limits.js'
 import type { RecordFormat } from '../record-format.js'
-import type { BreakerState } from '../resilience.js'
+import type { BreakerState } from '../breaker.js'
 import type { Wakeups } from '../wakeups.js'
 
 /** A value, or the promise of one. What is in memory is answered without a promise. */

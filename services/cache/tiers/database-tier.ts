@@ -1,7 +1,7 @@
 import type { Now } from '../clock.js'
 import type { StoredEntry } from '../entry.js'
 import { RecordFormat } from '../record-format.js'
-import type { BreakerState, BreakerSwitch } from '../resilience.js'
+import type { BreakerState, BreakerSwitch } from '../breaker.js'
 import type { Connections } from '../backends/database/connections.js'
 import { columnOf, keyIn, Tables } from '../backends/database/tables.js'
 import { type DurableFacts, type DurableTier, type DurableWrite, TOMBSTONE_LIFETIME } from './tier.js'

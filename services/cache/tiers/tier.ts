@@ -1,6 +1,6 @@
 import type { ScannedEntry } from '../backends/backend.js'
 import type { StoredEntry } from '../entry.js'
-import type { BreakerState } from '../resilience.js'
+import type { BreakerState } from '../breaker.js'
 
 /** Where durable entries are kept, by the words of the settings. */
 export type DurableTierName = 'database' | 'file'

@@ -1,6 +1,6 @@
 import type { Invalidation } from '../../ledger.js'
 import type { LeaseGiver } from '../../leases.js'
-import type { BreakerState } from '../../resilience.js'
+import type { BreakerState } from '../../breaker.js'
 import type { ChangeListener, InForce } from '../backend.js'
 
 /** The order as it stands: the stamp given last, the epoch, and how many milliseconds its clock is ahead of ours. */

@@ -1,4 +1,4 @@
-import type { BreakerState, BreakerSwitch } from '../../resilience.js'
+import type { BreakerState, BreakerSwitch } from '../../breaker.js'
 import { Guard } from '../guard.js'
 import { Turns } from '../turns.js'
 import type { Connections, Queries } from './connections.js'
