@@ -32,9 +32,9 @@ export default fp(async function health (app) {
 
 function samples ({ known: { isReady, parts } }: Health): Sample[] {
   return [
-    { name: 'larder_ready', help: '1 while requests should be sent here', type: 'gauge', value: isReady ? 1 : 0, across: 'lowest' },
+    { name: 'larder_ready', help: '1 while requests should be sent here: not while the process starts or ends', type: 'gauge', value: isReady ? 1 : 0, across: 'lowest' },
     ...[...parts].map(([part, { status, required }]): Sample => ({
-      name: 'larder_health_up', help: '1 while a part of the service works; without one that is required it is not ready', type: 'gauge', labels: { part, required: String(required) }, value: status === 'up' ? 1 : 0, across: 'lowest'
+      name: 'larder_health_up', help: '1 while a part of the service works; without one that is required it is degraded', type: 'gauge', labels: { part, required: String(required) }, value: status === 'up' ? 1 : 0, across: 'lowest'
     }))
   ]
 }

@@ -35,19 +35,20 @@ const health: FastifyPluginAsyncTypebox = async (app) => {
     schema: {
       operationId: 'getReadiness',
       tags: ['Health'],
-      summary: 'Whether requests should be sent here, part by part',
+      summary: 'Whether requests should be sent here, and how each part is',
+      description: 'Not while the service starts, and not from the moment on when it is told to end. While a required part is down it is `degraded`, and answers 200: what is cached is served on. Whoever wants to know whether everything works asks `/health`.',
       response: {
         200: ref(ReadinessReply),
-        503: answer(ReadinessReply, 'Starting, stopping, or a required part is down', {
-          status: 'unhealthy',
-          parts: { postgres: { status: 'down', required: true, latency: 1.0004 } }
+        503: answer(ReadinessReply, 'Starting or stopping', {
+          status: 'stopping',
+          parts: { postgres: { status: 'up', required: true, latency: 0.0012 } }
         })
       }
     }
   }, async (_request, reply) => {
     const readiness = await app.health.readiness()
     reply.header('cache-control', 'no-store')
-    if (readiness.status !== 'ready') reply.code(503).header('retry-after', '1')
+    if (readiness.status === 'starting' || readiness.status === 'stopping') reply.code(503).header('retry-after', '1')
     return reply.send(readiness)
   })
 }

@@ -15,7 +15,7 @@ export const PartHealth = Type.Object({
   status: Type.Union([Type.Literal('up'), Type.Literal('down'), Type.Literal('disabled')], {
     description: '`disabled`: not configured, or not part of this release'
   }),
-  required: Type.Boolean({ description: 'Whether the service is unhealthy without it' }),
+  required: Type.Boolean({ description: 'Whether the service is unhealthy without it at `/health`, and degraded at `/health/ready`' }),
   latency: Type.Optional(Type.Number({ minimum: 0, description: 'Seconds that its last check took' }))
 }, {
   $id: 'PartHealth',
@@ -26,7 +26,9 @@ export const PartHealth = Type.Object({
 export type PartHealth = Static<typeof PartHealth>
 
 export const ReadinessReply = Type.Object({
-  status: Type.Union([Type.Literal('ready'), Type.Literal('starting'), Type.Literal('stopping'), Type.Literal('unhealthy')]),
+  status: Type.Union([Type.Literal('ready'), Type.Literal('degraded'), Type.Literal('starting'), Type.Literal('stopping')], {
+    description: '`degraded`: a required part is down, and what goes without it is served on'
+  }),
   parts: Type.Record(Type.String(), ref(PartHealth), { description: 'The parts by name: postgres, redis, memcached, cache, file, journal, events, and coherence: down while other processes serve from the same database and each keeps a cache of its own' })
 }, {
   $id: 'ReadinessReply',
@@ -43,6 +45,9 @@ export const ReadinessReply = Type.Object({
       events: { status: 'disabled', required: false },
       coherence: { status: 'disabled', required: false }
     }
+  }, {
+    status: 'degraded',
+    parts: { postgres: { status: 'down', required: true, latency: 1.0004 }, cache: { status: 'up', required: true, latency: 0 } }
   }]
 })
 export type ReadinessReply = Static<typeof ReadinessReply>

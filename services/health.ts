@@ -35,7 +35,7 @@ export class Health {
     this.#now = now
   }
 
-  /** Adds a part, or gives a disabled one its check. Without a required part the service is unhealthy. */
+  /** Adds a part, or gives a disabled one its check. Without a required part the service is unhealthy, and degraded where requests go on being sent to it. */
   add (name: string, check: HealthCheck, { required = true }: { required?: boolean } = {}): void {
     this.#parts.set(name, { check, required })
   }
@@ -55,20 +55,23 @@ export class Health {
     this.#phase = 'stopping'
   }
 
-  /** What is known without asking: nothing of parts that were never checked. `isReady` is false while one of them is not. */
+  /** What is known without asking: nothing of parts that were never checked. `isReady` is whether requests should be sent here. */
   get known (): { isReady: boolean, parts: ReadonlyMap<string, PartHealth> } {
-    const isChecked = [...this.#parts].every(([name, { check }]) => check === undefined || this.#found.has(name))
-    return { isReady: this.#phase === 'running' && isChecked && works(Object.fromEntries(this.#found)), parts: this.#found }
+    return { isReady: this.#phase === 'running', parts: this.#found }
   }
 
   async healthy (): Promise<boolean> {
     return works(await this.#check())
   }
 
+  /**
+   * A required part that is away makes a service that runs degraded, and no less ready: it is mostly away for all replicas, and what is cached,
+   * stale answers and the last settings are served on by each of them, where a balancer without any would answer nothing.
+   */
   async readiness (): Promise<ReadinessReply> {
     const parts = await this.#check()
     if (this.#phase !== 'running') return { status: this.#phase, parts }
-    return { status: works(parts) ? 'ready' : 'unhealthy', parts }
+    return { status: works(parts) ? 'ready' : 'degraded', parts }
   }
 
   #check (): Promise<Record<string, PartHealth>> {

@@ -133,7 +133,7 @@ t.test('a server that is restarted under load', async (t) => {
   await Promise.all(callers)
   check(t, answers, await stored(await client(t, server.url)))
   t.comment(['201', '/problems/unavailable', '/problems/commit-unknown'].map((kind) => `${kind}: ${answers.filter(({ status, type }) => (type ?? String(status)) === kind).length}`).join(', '))
-  t.equal((await fetch(`${service.url}/health/ready`)).status, 200)
+  t.equal((await fetch(`${service.url}/health`)).status, 200)
 })
 
 t.test('a server that takes eight connections, and five hundred requests at once', async (t) => {

@@ -74,6 +74,7 @@ t.test('a bad setting ends the start with one line on stderr and status 1', asyn
 
 t.test('on a bare machine', async (t) => {
   const folder = t.testdir({ '.env': 'PORT=0\nDATA_DIR=kept\nREDIS_PASSWORD=s3cret\n' })
+  const withoutDatabase = start(t, { DATABASE_URL: 'postgres://larder:hidden@127.0.0.1:1/larder' }, { cwd: folder })
   const larder = start(t, {}, { cwd: folder })
   const port = await larder.listening()
 
@@ -92,6 +93,13 @@ t.test('on a bare machine', async (t) => {
     t.match(folderTaken.err, /^larder: [^\n]*kept[^\n]*DATA_DIR[^\n]*DATABASE_URL[^\n]*\n$/)
     t.equal(portTaken.code, 1)
     t.equal(portTaken.err, `larder: port ${port} on 127.0.0.1 is taken: stop what listens there, or give another PORT.\n`)
+  })
+
+  t.test('a start without the PostgreSQL that it is given ends in words', async (t) => {
+    const { code, err, out } = await withoutDatabase.ended
+    t.equal(code, 1)
+    t.match(err, /^larder: PostgreSQL at 127\.0\.0\.1:1 cannot be used \([^\n]*\): check DATABASE_URL, and that the server runs\.\n$/)
+    t.notMatch(out + err, /hidden/)
   })
 
   t.test('SIGTERM finishes what is under way and exits with 0', async (t) => {

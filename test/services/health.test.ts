@@ -30,9 +30,11 @@ t.test('parts', async (t) => {
   now = 1000
   t.strictSame(await Promise.all([health.healthy(), health.healthy()]), [false, false])
   t.equal(checks, 2, 'those who ask together share a check')
-  t.equal((await health.readiness()).status, 'unhealthy')
+  t.equal((await health.readiness()).status, 'degraded')
+  t.equal(health.known.isReady, true, 'what is cached is served on')
   health.stopping()
   t.equal((await health.readiness()).status, 'stopping')
+  t.equal(health.known.isReady, false)
   health.started()
   t.equal((await health.readiness()).status, 'stopping', 'there is no way back')
 })
@@ -59,14 +61,17 @@ t.test('the routes tell a probe what to do', async (t) => {
   t.equal((await app.inject('/health/')).statusCode, 200)
   await app.close()
 
-  up = false
   const broken = await bare()
-  broken.health.add('postgres', () => { throw new Error('down') })
+  broken.health.add('postgres', () => { if (!up) throw new Error('down') })
+  await broken.ready()
+  up = false
   const unhealthy = await broken.inject('/health')
   t.equal(unhealthy.statusCode, 503)
   t.same(unhealthy.json(), { status: 'unhealthy' })
   t.equal(unhealthy.headers['retry-after'], '1')
-  t.equal((await broken.inject('/health/ready')).statusCode, 503)
+  const degraded = await broken.inject('/health/ready')
+  t.equal(degraded.statusCode, 200, 'a balancer goes on sending what is served without it')
+  t.match(degraded.json(), { status: 'degraded', parts: { postgres: { status: 'down', required: true } } })
   t.equal((await broken.inject('/health/live')).statusCode, 200, 'a restart would not help')
   await broken.close()
 })

@@ -96,7 +96,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether requests should be sent here, part by part */
+        /**
+         * Whether requests should be sent here, and how each part is
+         * @description Not while the service starts, and not from the moment on when it is told to end. While a required part is down it is `degraded`, and answers 200: what is cached is served on. Whoever wants to know whether everything works asks `/health`.
+         */
         get: operations["getReadiness"];
         put?: never;
         post?: never;
@@ -1817,10 +1820,28 @@ export interface components {
          *         }
          *       }
          *     }
+         * @example {
+         *       "status": "degraded",
+         *       "parts": {
+         *         "postgres": {
+         *           "status": "down",
+         *           "required": true,
+         *           "latency": 1.0004
+         *         },
+         *         "cache": {
+         *           "status": "up",
+         *           "required": true,
+         *           "latency": 0
+         *         }
+         *       }
+         *     }
          */
         ReadinessReply: {
-            /** @enum {string} */
-            status: "ready" | "starting" | "stopping" | "unhealthy";
+            /**
+             * @description `degraded`: a required part is down, and what goes without it is served on
+             * @enum {string}
+             */
+            status: "ready" | "degraded" | "starting" | "stopping";
             /** @description The parts by name: postgres, redis, memcached, cache, file, journal, events, and coherence: down while other processes serve from the same database and each keeps a cache of its own */
             parts: {
                 [key: string]: components["schemas"]["PartHealth"];
@@ -1840,7 +1861,7 @@ export interface components {
              * @enum {string}
              */
             status: "up" | "down" | "disabled";
-            /** @description Whether the service is unhealthy without it */
+            /** @description Whether the service is unhealthy without it at `/health`, and degraded at `/health/ready` */
             required: boolean;
             /** @description Seconds that its last check took */
             latency?: number;
@@ -7882,7 +7903,7 @@ export interface operations {
             400: components["responses"]["Answer400Of2"];
             401: components["responses"]["Answer401Of2"];
             500: components["responses"]["Answer500Of2"];
-            /** @description Starting, stopping, or a required part is down */
+            /** @description Starting or stopping */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
