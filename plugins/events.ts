@@ -45,6 +45,8 @@ const PRUNING = 3_600_000
 const PRUNED = 1000
 /** Milliseconds between looks at how late events are. */
 const MEASURING = 5000
+/** Characters of what is no event that are logged. */
+const SHOWN = 100
 /** Begins the names of keys in Redis. */
 const PREFIX = 'larder:'
 
@@ -68,16 +70,21 @@ export default fp<EventsOptions>(async function events (app, { worker = true, cl
 
   const deadStream = 'larder:{events}:dead'
   const counts = { dead: 0, waiting: 0 }
+  const die = async (...what: string[]): Promise<void> => {
+    counts.dead++
+    // For whoever watches the stream; the table is what counts.
+    await redis?.xadd(deadStream, 'MAXLEN', '~', 10_000, '*', ...what)
+      .catch((err: unknown) => { app.log.debug({ err }, 'a dead letter could not be put into its stream') })
+  }
+  const onForeign = async (consumer: string, fields: readonly string[]): Promise<void> => {
+    app.log.warn({ consumer, stream: eventStream(PREFIX), fields: fields.map((field) => field.slice(0, SHOWN)) }, 'something in the stream of events is no event: it is set aside')
+    await die('consumer', consumer, 'error', 'This is no event', ...fields)
+  }
   const delivery = new Delivery({
     database,
     ...(tracing && { around: aroundDelivery(tracing) }),
     log: app.log,
-    onDead: async (consumer, event, error) => {
-      counts.dead++
-      // For whoever watches the stream; the table is what counts.
-      await redis?.xadd(deadStream, 'MAXLEN', '~', 10_000, '*', 'consumer', consumer, 'error', error, 'event', JSON.stringify(event))
-        .catch((err: unknown) => { app.log.debug({ err }, 'a dead letter could not be put into its stream') })
-    }
+    onDead: async (consumer, event, error) => { await die('consumer', consumer, 'error', error, 'event', JSON.stringify(event)) }
   })
   const readerOf = (name: string): Reader => new Reader(database, outbox, name)
   const relay = readerOf('relay')
@@ -104,9 +111,9 @@ export default fp<EventsOptions>(async function events (app, { worker = true, cl
       tasks.push(redis === undefined
         ? new LocalWorker({ consumers, delivery, outbox, reader: (consumer) => readerOf(`consumer:${consumer}`), onFault })
         : new StreamWorker({
-          consumers, delivery, outbox, relay, redis, prefix: PREFIX, worker: `${hostname()}:${process.pid}`, onFault, ...(claimAfter === undefined ? {} : { claimAfter })
+          consumers, delivery, outbox, relay, redis, prefix: PREFIX, worker: `${hostname()}:${process.pid}`, onFault, onForeign, ...(claimAfter === undefined ? {} : { claimAfter })
         }))
-      tasks.push(new Loop(async () => await outbox.prune(new Date(Date.now() - retention * DAY), PRUNED) === PRUNED, { idle: PRUNING, onFault }))
+      tasks.push(new Loop(async () => await outbox.prune(new Date(Date.now() - retention * DAY), PRUNED, consumers.map(({ name }) => name)) === PRUNED, { idle: PRUNING, onFault }))
     }
     // Also where others do the work: that is where it matters whether they do.
     if (app.metrics.enabled) {

@@ -44,7 +44,8 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     if (types !== undefined && types.split(',').length > MAX_TYPE_PATTERNS) throw new InvalidInputError(`types takes up to ${MAX_TYPE_PATTERNS} patterns: name fewer, or wider ones.`)
     const isWanted = typeFilter(types)
     const { principal } = request
-    const given = request.headers['last-event-id']
+    // Some clients send it empty as long as they have had none.
+    const given = request.headers['last-event-id'] || undefined
     const known = typeof given === 'string' && UUID.test(given) ? await eventFeed.positionOf(given) : undefined
     const from = known ?? await eventFeed.newest()
     await reply.sendEvents(async function * (ended) {

@@ -21,7 +21,8 @@ export interface Consumer {
   handle (event: Event, transaction: Queryable): Promise<void>
 }
 
-export type Outcome = 'done' | 'done before' | 'failed' | 'dead'
+/** `unknown`: the outbox has no such event, or none any more. */
+export type Outcome = 'done' | 'done before' | 'failed' | 'dead' | 'unknown'
 
 /** Runs one attempt. Default: just that. */
 export type Around = (consumer: string, event: Event, run: () => Promise<Outcome>) => Promise<Outcome>
@@ -75,8 +76,8 @@ export class Delivery {
       return await this.#options.database.transaction(async (transaction) => {
         fault = undefined // of an attempt that the database had to have again
         const { rowCount } = await transaction.query(SQL`
-          INSERT INTO event_inbox (consumer, event_id) VALUES (${consumer.name}, ${event.id}) ON CONFLICT DO NOTHING`)
-        if (rowCount === 0) return 'done before'
+          INSERT INTO event_inbox (consumer, event_id) SELECT ${consumer.name}::text, id FROM events WHERE id = ${event.id} ON CONFLICT DO NOTHING`)
+        if (rowCount === 0) return await this.#doneOrUnknown(consumer.name, event, transaction)
         if (consumer.handles(event.type)) {
           await consumer.handle(event, transaction).catch((error: unknown) => {
             fault = error
@@ -93,6 +94,17 @@ export class Delivery {
     }
   }
 
+  async #doneOrUnknown (consumer: string, event: Event, transaction: Queryable): Promise<Outcome> {
+    const { rowCount } = await transaction.query(SQL`SELECT FROM event_inbox WHERE consumer = ${consumer} AND event_id = ${event.id}`)
+    return rowCount === 0 ? this.#unknown(consumer, event) : 'done before'
+  }
+
+  /** A stream may outlive the database that it was filled from: nothing can be noted of such an event, so it would come for ever. */
+  #unknown (consumer: string, event: Event): Outcome {
+    this.#options.log.warn({ consumer, event: event.id, type: event.type }, 'an event is passed over: the database does not have it')
+    return 'unknown'
+  }
+
   /**
    * Notes an attempt that failed. `isFinal` makes it a dead letter whatever the count; `attempts` is that count where it is known
    * otherwise than from the failures before.
@@ -105,13 +117,14 @@ export class Delivery {
     // In one statement: without a next attempt it is a dead letter, for whoever looks and after a crash.
     const { rows: [row] } = await database.query<{ attempts: number }>(SQL`
       INSERT INTO event_failures AS failure (consumer, event_id, attempts, error, next_attempt_at)
-      VALUES (${consumer}, ${event.id}, ${first}, ${words}, now() + make_interval(secs => ${pause}::float8))
+      SELECT ${consumer}::text, id, ${first}::int, ${words}::text, now() + make_interval(secs => ${pause}::float8) FROM events WHERE id = ${event.id}
       ON CONFLICT (consumer, event_id) DO UPDATE SET (attempts, error, failed_at, next_attempt_at) = (
         SELECT tried, excluded.error, now(), CASE WHEN NOT ${isFinal}::boolean AND tried < ${maxAttempts}::int
           THEN now() + make_interval(secs => random() * least(${LONGEST_PAUSE}::float8, ${backOff}::float8 * 2 ^ least(tried - 1, 30)) / 1000) END
         FROM (SELECT coalesce(${known ?? null}::int, failure.attempts + 1) AS tried) AS this)
       RETURNING attempts`)
-    const attempts = row?.attempts ?? first
+    if (row === undefined) return this.#unknown(consumer, event)
+    const { attempts } = row
     if (isFinal || attempts >= maxAttempts) {
       log.warn({ consumer, event: event.id, type: event.type, attempts, err: error }, 'an event is set aside: GET /events/dead-letters lists those that are')
       await onDead(consumer, event, words)

@@ -37,6 +37,21 @@ export function isBefore (one: EventPosition, other: EventPosition): boolean {
   return one.xid === other.xid ? BigInt(one.position) < BigInt(other.position) : BigInt(one.xid) < BigInt(other.xid)
 }
 
+const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i
+
+/** The event of which this is the JSON; undefined where it is that of none. */
+export function eventIn (text: string | undefined): Event | undefined {
+  let value: Partial<Record<keyof Event, unknown>> | null
+  try {
+    value = JSON.parse(text ?? 'null') as typeof value
+  } catch {
+    return undefined
+  }
+  const { id, type, subject, time } = value ?? {}
+  const isEvent = typeof id === 'string' && UUID.test(id) && typeof type === 'string' && typeof subject === 'string' && !Number.isNaN(Date.parse(String(time)))
+  return isEvent ? value as Event : undefined
+}
+
 /** A UUID of version 7 (RFC 9562): 48 bits of milliseconds, then random ones. */
 export function eventId (now = Date.now()): string {
   const bytes = randomBytes(16)

@@ -104,22 +104,24 @@ export class Outbox {
     return row && eventOf(row)
   }
 
-  /** Those after a position that a consumer has neither done nor failed at, recorded since and until these times; in order. */
-  async unhandled (consumer: string, { xid, position }: EventPosition, since: Date, until: Date, limit: number): Promise<RecordedEvent[]> {
+  /** Those after a position that a consumer has neither done nor failed at, recorded until then; in order. */
+  async unhandled (consumer: string, { xid, position }: EventPosition, until: Date, limit: number): Promise<RecordedEvent[]> {
     const { rows } = await this.#options.database.query<Row>(SQL`
       SELECT id, type, subject, sequence::text AS sequence, data, traceparent, time, xid::text AS xid, position::text AS position FROM events event
-      WHERE time >= ${since} AND time < ${until} AND (event.xid, event.position) > (${xid}::xid8, ${position}::bigint)
+      WHERE time < ${until} AND (event.xid, event.position) > (${xid}::xid8, ${position}::bigint)
         AND NOT EXISTS (SELECT FROM event_inbox WHERE consumer = ${consumer} AND event_id = event.id)
         AND NOT EXISTS (SELECT FROM event_failures WHERE consumer = ${consumer} AND event_id = event.id)
       ORDER BY event.xid, event.position LIMIT ${limit}`)
     return rows.map(recordedOf)
   }
 
-  /** Removes events that were recorded before, but for those that somebody has still to do. Answers how many. */
-  async prune (before: Date, limit: number): Promise<number> {
+  /** Removes events that were recorded before, but for those that one of the consumers has still to do, or to do again. Answers how many. */
+  async prune (before: Date, limit: number, consumers: readonly string[]): Promise<number> {
     const { rowCount } = await this.#options.database.query(SQL`
       DELETE FROM events WHERE id IN (
         SELECT id FROM events event WHERE time < ${before} AND NOT EXISTS (SELECT FROM event_failures WHERE event_id = event.id)
+          AND NOT EXISTS (SELECT FROM unnest(${[...consumers]}::text[]) AS consumer (name)
+            WHERE NOT EXISTS (SELECT FROM event_inbox WHERE consumer = consumer.name AND event_id = event.id))
         ORDER BY time LIMIT ${limit})`)
     const pruned = rowCount ?? 0
     // A subject is counted on while one of its events is kept. None is as late as `before`: `at` is the time of the last. Those that are

@@ -1,6 +1,6 @@
 import type { Cluster, Redis } from 'ioredis'
 import type { Consumer, Delivery } from './consumer.js'
-import type { Event } from './event.js'
+import { type Event, eventIn } from './event.js'
 
 export interface StreamGroupOptions {
   redis: Redis | Cluster
@@ -13,6 +13,8 @@ export interface StreamGroupOptions {
   claimAfter: number
   /** Told when the group was not there: neither is what the stream had in it. */
   onFounded: () => void
+  /** Told of a message that is no event, which is done with then. */
+  onForeign: (consumer: string, fields: readonly string[]) => Promise<void> | void
 }
 
 const TAKEN = 50
@@ -47,9 +49,10 @@ export class StreamGroup {
       return true
     }
     const messages = messagesIn((found as [string, Message[]][] | null)?.[0]?.[1])
-    for (const { id, event } of messages) {
+    for (const { id, event, fields } of messages) {
       if (signal.aborted) return false
       if (event !== undefined) await delivery.deliver(consumer, event, signal)
+      else await this.#setAside(fields)
       await redis.xack(stream, consumer.name, id)
     }
     this.#isDisturbed = false
@@ -104,8 +107,15 @@ export class StreamGroup {
         await redis.call('XCLAIM', stream, consumer.name, worker, 0, id, 'IDLE', 0, 'RETRYCOUNT', begun, 'JUSTID').catch(() => {})
         throw error
       }
+    } else {
+      await this.#setAside(message.fields)
     }
     await redis.xack(stream, consumer.name, id)
+  }
+
+  /** Anybody who reaches Redis can write to the stream: what is no event of ours keeps none from being done. */
+  async #setAside (fields: readonly string[]): Promise<void> {
+    if (fields.length > 0) await this.#options.onForeign(this.#options.consumer.name, fields)
   }
 
   async #pending (from: string, minIdle: number, by?: string): Promise<{ id: string, count: number }[]> {
@@ -145,6 +155,6 @@ function isGone (error: unknown): boolean {
 type Message = [id: string, fields: string[] | null]
 
 /** A message that was trimmed has no fields. */
-function messagesIn (messages: readonly Message[] | undefined): { id: string, event: Event | undefined }[] {
-  return (messages ?? []).map(([id, fields]) => ({ id, event: fields?.[1] === undefined ? undefined : JSON.parse(fields[1]) as Event }))
+function messagesIn (messages: readonly Message[] | undefined): { id: string, event: Event | undefined, fields: readonly string[] }[] {
+  return (messages ?? []).map(([id, fields]) => ({ id, event: eventIn(fields?.[1]), fields: fields ?? [] }))
 }

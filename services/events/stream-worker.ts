@@ -19,6 +19,8 @@ export interface StreamWorkerOptions {
   /** The name of this process among those that share the work. */
   worker: string
   onFault: (error: unknown) => void
+  /** Told by each consumer of a message in the stream that is no event, and is passed over. */
+  onForeign: (consumer: string, fields: readonly string[]) => Promise<void> | void
   /** Milliseconds after which what a worker has taken and not finished goes to another. Default 30 000. */
   claimAfter?: number
   /** Milliseconds that the events in the stream may take to be done before they are looked after. Default 60 000. */
@@ -35,8 +37,6 @@ const RELAYED = 200
 const KEPT = 24 * 3_600_000
 /** Milliseconds that a worker has to put into a new stream what was lost with the one before; then another does. */
 const FILLING = 60_000
-/** Milliseconds for which what was lost with the stream is looked for in the outbox. */
-const LOOKED_BACK = 6 * 24 * 3_600_000
 
 /**
  * Gives events to consumers over a Redis stream: a relay copies the outbox into it, and each consumer is a group whose workers share the
@@ -57,10 +57,10 @@ export class StreamWorker {
     this.#options = { claimAfter: 30_000, settleWithin: 60_000, ...options }
     this.#stream = eventStream(options.prefix)
     this.#marker = `${this.#stream}:filled`
-    const { onFault, redis, delivery, worker } = options
+    const { onFault, onForeign, redis, delivery, worker } = options
     const { claimAfter, settleWithin } = this.#options
     this.#groups = options.consumers.map((consumer) => new StreamGroup({
-      redis, stream: this.#stream, consumer, delivery, worker, claimAfter, onFounded: () => { this.#looking.wake() }
+      redis, stream: this.#stream, consumer, delivery, worker, claimAfter, onForeign, onFounded: () => { this.#looking.wake() }
     }))
     this.#looking = new Loop(async () => await this.#lookAfter(), { idle: settleWithin / 2, onFault })
     this.#relaying = new Loop(async () => await this.#relay(), { idle: IDLE, onFault })
@@ -119,7 +119,7 @@ export class StreamWorker {
     for (const { name } of consumers) {
       const until = new Date(isNew ? now : now - settleWithin)
       for (let from: EventPosition = BEGINNING; ;) {
-        const lost = await outbox.unhandled(name, from, new Date(now - LOOKED_BACK), until, RELAYED)
+        const lost = await outbox.unhandled(name, from, until, RELAYED)
         await this.#publish(lost.map(({ event }) => event))
         if (lost.length > 0) this.#wakeTakers()
         const last = lost.at(-1)

@@ -9,9 +9,10 @@ import { Database } from '../../services/database.js'
 import { migrate } from '../../services/database/migrations.js'
 import { Delivery, type Consumer } from '../../services/events/consumer.js'
 import { DeadLetters } from '../../services/events/dead-letters.js'
+import { eventId } from '../../services/events/event.js'
 import { Outbox } from '../../services/events/outbox.js'
 import { Reader } from '../../services/events/reader.js'
-import { StreamWorker } from '../../services/events/stream-worker.js'
+import { eventStream, StreamWorker, type StreamWorkerOptions } from '../../services/events/stream-worker.js'
 import { eventually } from '../support/caches.js'
 import { databaseUrl, redisUrl, startPostgres, startRedis } from '../support/servers.js'
 
@@ -58,10 +59,10 @@ const effects = (poison: (type: string) => boolean = () => false): Consumer => (
   }
 })
 
-interface Working { database: Database, outbox: Outbox, consumer?: Consumer, worker?: string, claimAfter?: number }
+interface Working { database: Database, outbox: Outbox, consumer?: Consumer, worker?: string, claimAfter?: number, onForeign?: StreamWorkerOptions['onForeign'] }
 
 /** A worker in this process. */
-async function work (t: Test, redis: Redis, { database, outbox, consumer = effects(), worker = 'here', claimAfter = 1000 }: Working): Promise<StreamWorker> {
+async function work (t: Test, redis: Redis, { database, outbox, consumer = effects(), worker = 'here', claimAfter = 1000, onForeign = () => {} }: Working): Promise<StreamWorker> {
   const running = new StreamWorker({
     consumers: [consumer],
     delivery: new Delivery({ database, log: { warn: () => {} }, backOff: 10 }),
@@ -71,6 +72,7 @@ async function work (t: Test, redis: Redis, { database, outbox, consumer = effec
     prefix: 'test:',
     worker,
     onFault: () => {},
+    onForeign,
     claimAfter,
     settleWithin: 4000
   })
@@ -129,17 +131,27 @@ t.test('a process that is killed at any step loses no event and does none twice'
   })
 })
 
-t.test('a poisonous event among a thousand', async (t) => {
+t.test('a poisonous event among a thousand, and what is no event of this database', async (t) => {
   const opened = await open(t, await databaseUrl(t))
   const { database, outbox, record, settled } = opened
   const redis = connect(t, await redisUrl(t))
   await once(redis, 'ready')
   let isCured = false
-  await work(t, redis, { database, outbox, consumer: effects((type) => type === 'poison' && !isCured) })
+  const foreign: string[] = []
+  await work(t, redis, {
+    database, outbox, consumer: effects((type) => type === 'poison' && !isCured), onForeign: (_consumer, fields) => { foreign.push(fields.join(' ')) }
+  })
   for (let i = 0; i < 500; i++) await record()
+  const put = async (...fields: [string, string]) => { await redis.xadd(eventStream('test:'), '*', ...fields) }
+  await put('event', 'no JSON')
+  await put('event', 'null')
+  await put('event', '{"id":"1"}')
+  await put('other', '1')
+  await put('event', JSON.stringify({ ...await record(), id: eventId() }))
   const poison = await record('poison')
   for (let i = 0; i < 499; i++) await record()
   await settled()
+  t.strictSame(foreign.sort(), ['event no JSON', 'event null', 'event {"id":"1"}', 'other 1'])
   const letters = new DeadLetters(database)
   const list = async () => (await letters.list({})).letters
   await eventually(async () => (await list()).length === 1, 'the dead letter', 20_000)

@@ -103,6 +103,17 @@ t.test('events', async (t) => {
     t.equal(one.attempts, 1)
   })
 
+  await t.test('that the database does not have are passed over, and told of', async (t) => {
+    const warnings: object[] = []
+    const delivery = new Delivery({ database, log: { warn: (detail) => { warnings.push(detail) } } })
+    const consumer = new Counter('one')
+    const lost = { ...await record('lost'), id: eventId() }
+    t.equal(await delivery.deliver(consumer, lost), 'unknown')
+    t.equal(await delivery.fail('one', lost, new Error('Whoever began this never finished it'), { isFinal: true, attempts: 5 }), 'unknown')
+    t.equal(consumer.attempts, 0)
+    t.match(warnings, [{ consumer: 'one', event: lost.id }, { consumer: 'one', event: lost.id }])
+  })
+
   await t.test('that fail are tried again without their effects, and set aside in the end', async (t) => {
     const dead: string[] = []
     const delivery = new Delivery({ database, log, backOff: 1, maxAttempts: 3, onDead: (_, { id }) => { dead.push(id) } })
@@ -213,10 +224,24 @@ t.test('events', async (t) => {
     const failed = await record('old and failed')
     await new Delivery({ database, log }).deliver(new Counter('last', () => true), failed)
     await record('old')
-    await outbox.prune(new Date(Date.now() + 60_000), 10_000)
+    await outbox.prune(new Date(Date.now() + 60_000), 10_000, [])
     const { rows } = await database.query<{ type: string }>('SELECT type FROM events')
     t.ok(rows.some(({ type }) => type === 'old and failed'))
     t.notOk(rows.some(({ type }) => type === 'old'))
+  })
+
+  await t.test('old ones stay until each consumer has done them', async (t) => {
+    const delivery = new Delivery({ database, log })
+    const late = await record('late')
+    const kept = async () => {
+      await outbox.prune(new Date(Date.now() + 60_000), 10_000, ['one', 'other'])
+      return await outbox.get(late.id) !== undefined
+    }
+    t.ok(await kept())
+    await delivery.deliver(new Counter('one'), late)
+    t.ok(await kept())
+    await delivery.deliver(new Counter('other'), late)
+    t.notOk(await kept())
   })
 
   await t.test('a subject is counted on while one of its events is kept, and begins anew after that', async (t) => {
@@ -225,9 +250,9 @@ t.test('events', async (t) => {
     await record('old', null, 'pruned/2')
     await record('old', null, 'pruned/3')
     const soon = () => new Date(Date.now() + 60_000)
-    t.equal(await outbox.prune(soon(), 1), 1, 'more than one is too old')
+    t.equal(await outbox.prune(soon(), 1, []), 1, 'more than one is too old')
     t.equal((await record('young', null, 'pruned/3')).sequence, 2, 'what could not be removed at once counts')
-    await outbox.prune(soon(), 10_000)
+    await outbox.prune(soon(), 10_000, [])
     t.equal((await record('young', null, 'pruned/1')).sequence, 2, 'what has failed counts')
     t.equal((await record('young', null, 'pruned/2')).sequence, 1)
   })
