@@ -109,6 +109,9 @@ export function graceOf ({ expiresAt, goneAt }: { expiresAt: number, goneAt: num
   return goneAt === Infinity ? 0 : goneAt - NEVER
 }
 
+/** What {@link goneAfter} tells, on a clock that is so many milliseconds ahead: the end of time is the same on all. */
+export function goneBy (goneAt: number, ahead: number): number { return goneAt >= NEVER ? goneAt : goneAt + ahead }
+
 /** When an entry is gone that falls to a soft invalidation now. */
 export function goneAfterSoft (entry: { expiresAt: number, goneAt: number }, now: number): number {
   return entry.expiresAt === Infinity ? now + graceOf(entry) : entry.goneAt

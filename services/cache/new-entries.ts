@@ -48,7 +48,7 @@ export class NewEntries {
 
   /** The next version of an entry, with another value, and another TTL where one is given. */
   next (entry: StoredEntry, value: NewEntry['value'], ttl: number | undefined): StoredEntry {
-    const next = { ...entry, value, version: this.#version() }
+    const next = { ...entry, value, accessedAt: this.#now(), version: this.#version() }
     if (ttl === undefined) return next
     const expiresAt = this.expiry(ttl)
     return { ...next, expiresAt, goneAt: goneAfter(expiresAt, graceOf(entry) / 1000) }

@@ -1,4 +1,4 @@
-import { DATA_TYPES, NO_TAGS, STRATEGIES, type StoredEntry } from './entry.js'
+import { DATA_TYPES, goneBy, NO_TAGS, STRATEGIES, type StoredEntry } from './entry.js'
 
 /**
  * How an entry is stored outside the process: a fixed header, its tags and metadata as JSON, then the value's bytes; `RecordFormat`
@@ -52,7 +52,7 @@ export function writeHeader (record: Buffer, entry: StoredEntry, applied: Applie
   record.writeDoubleLE(entry.version, 16)
   record.writeDoubleLE(entry.createdAt + skew, 24)
   record.writeDoubleLE(entry.expiresAt + skew, 32)
-  record.writeDoubleLE(entry.goneAt + skew, 40)
+  record.writeDoubleLE(goneBy(entry.goneAt, skew), 40)
   record.writeDoubleLE(entry.accessedAt + skew, 48)
   record.writeUInt32LE(entry.accessCount, 56)
   record.writeUInt32LE(extrasLength, 60)
@@ -102,7 +102,7 @@ export function readHeader (namespace: string, key: string, record: Buffer, skew
     version: record.readDoubleLE(16),
     createdAt: record.readDoubleLE(24) - skew,
     expiresAt: record.readDoubleLE(32) - skew,
-    goneAt: record.readDoubleLE(40) - skew,
+    goneAt: goneBy(record.readDoubleLE(40), -skew),
     accessedAt: record.readDoubleLE(48) - skew,
     accessCount: record.readUInt32LE(56)
   }

@@ -4,7 +4,7 @@ import { randomBytes, randomInt } from 'node:crypto'
 import { deflateRawSync } from 'node:zlib'
 import t from 'tap'
 import { COMPRESSION_THRESHOLD } from '../../../services/cache/codec/compression.js'
-import { DATA_TYPES, type StoredEntry } from '../../../services/cache/entry.js'
+import { DATA_TYPES, goneAfter, graceOf, type StoredEntry } from '../../../services/cache/entry.js'
 import { HEADER_LENGTH, prefixLength } from '../../../services/cache/record.js'
 import { RecordFormat, type UnreadableReport } from '../../../services/cache/record-format.js'
 import { entryWith, packed, readBack, ringOf } from './codec/records.js'
@@ -81,6 +81,14 @@ void t.test('a header whose numbers make no sense is a miss', async (t) => {
     const { record } = await packed(format, entryWith('1'))
     record.writeDoubleLE(1e300, at)
     t.equal(await readBack(format, record), undefined, 'no date')
+  }
+})
+
+void t.test('what never expires keeps its grace, whichever clocks write and read it', async (t) => {
+  const format = new RecordFormat()
+  for (const [written, read] of [[0, 0], [0.3, -0.4], [5000, -3000], [-86_400_000, 86_400_000]] as const) {
+    const { record } = await format.pack({ ...entryWith('1'), expiresAt: Infinity, goneAt: goneAfter(Infinity, 7) }, written)
+    t.equal(graceOf((await format.unpack('n', 'k', record, read))!), 7000)
   }
 })
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Now } from '../../clock.js'
 import { DeadlineError, withDeadline } from '../../deadline.js'
-import type { StoredEntry } from '../../entry.js'
+import { goneBy, type StoredEntry } from '../../entry.js'
 import { BackendFullError, EntryTooLargeError } from '../../errors.js'
 import { isOutage as isAway, type OnFault, warnOfFault } from '../../faults.js'
 import { nameOf } from '../../in-flight.js'
@@ -38,6 +38,8 @@ const PULSE_DEADLINE = 300
 const READS_WAIT = 200
 /** A difference between two measurements of a clock, in milliseconds, that only a clock that was set explains. */
 const CLOCKS_SET = 100
+/** Milliseconds between two uses of the same moment: as little as a time of today still tells apart. */
+const USE_STEP = 2 ** -11
 /** Rows that one statement of a sweep removes: see the migration. */
 const SWEPT = 1000
 /** How often an only process looks at the database's clock, in milliseconds. */
@@ -87,6 +89,8 @@ export class DatabaseBackend implements SharedBackend {
   #skew = 0
   /** The same for times of use, which have to keep their order: follows only where clocks were set. */
   #useSkew: number | undefined
+  /** Of this process, by our clock. */
+  #lastUse = 0
   #firstPulse: Promise<unknown> | undefined
   #clock: NodeJS.Timeout | undefined
   #reads = new ReadReports(async (reads) => { await this.#reportReads(reads) })
@@ -155,7 +159,7 @@ export class DatabaseBackend implements SharedBackend {
   async expire (namespace: string, key: string, version: number, expiresAt: number, goneAt: number): Promise<WriteOutcome> {
     return await this.#inOrder(namespace, key, async () => {
       await this.#knowClock()
-      return outcome(await this.#change<OutcomeRow>('expire', namespace, columnOf(key), version, expiresAt + this.#skew, goneAt + this.#skew))
+      return outcome(await this.#change<OutcomeRow>('expire', namespace, columnOf(key), version, expiresAt + this.#skew, goneBy(goneAt, this.#skew)))
     })
   }
 
@@ -203,7 +207,7 @@ export class DatabaseBackend implements SharedBackend {
   }
 
   recordAccess (namespace: string, key: string, version: number, reads: number, at: number): void {
-    this.#reads.note(namespace, key, version, reads, at)
+    this.#reads.note(namespace, key, version, reads, this.#used(at))
   }
 
   evictions (namespace?: string): number { return this.#evictions.read(namespace).evictions }
@@ -287,7 +291,7 @@ export class DatabaseBackend implements SharedBackend {
     if (size > most) return await refuse(new EntryTooLargeError(size, most))
     await this.#readsReported()
     const row = await this.#change<WriteRow>('write', mode, entry.stamp, ...conditionValues(condition), maxItems, maxMemory, TOMBSTONE_LIFETIME,
-      namespace, columnOf(key), entry.version, entry.expiresAt + skew, entry.goneAt + skew, entry.accessedAt + (this.#useSkew ?? skew), entry.accessCount, size, strategy,
+      namespace, columnOf(key), entry.version, entry.expiresAt + skew, goneBy(entry.goneAt, skew), this.#used(entry.accessedAt) + (this.#useSkew ?? skew), entry.accessCount, size, strategy,
       record.subarray(0, headLength), record.subarray(headLength))
     if (row.stamp === TOO_LARGE) return await refuse(new EntryTooLargeError(size, Number(row.evicted[0])))
     if (row.stamp === ALL_RESERVED) return await refuse(new BackendFullError(this.name))
@@ -329,6 +333,13 @@ export class DatabaseBackend implements SharedBackend {
     const message = JSON.stringify({ v: 1, s: this.#source ?? '', n: namespace, r: key } satisfies Announcement)
     // PostgreSQL takes no longer ones. Who waits does so until the lease is over then.
     if (Buffer.byteLength(message) < LONGEST_MESSAGE) await this.#tables.ask('tell', `0 ${message}`)
+  }
+
+  /** Our clock tells whole milliseconds, and several entries may be used in one: then the order in which they were decides. */
+  #used (at: number): number {
+    if (at < Math.floor(this.#lastUse)) return at
+    this.#lastUse = Math.max(at, this.#lastUse + USE_STEP)
+    return this.#lastUse
   }
 
   /** A database that hangs is for the write itself to find out. */
@@ -397,7 +408,7 @@ export class DatabaseBackend implements SharedBackend {
   /** The header has the facts that never change; the columns have those that do. */
   #current<F extends Facts> (facts: F, { version, stamp, expires, gone, accessed, reads }: EntryRow): F {
     const skew = this.#skew
-    return { ...facts, version, stamp, expiresAt: expires - skew, goneAt: gone - skew, accessedAt: accessed - (this.#useSkew ?? skew), accessCount: reads }
+    return { ...facts, version, stamp, expiresAt: expires - skew, goneAt: goneBy(gone, -skew), accessedAt: accessed - (this.#useSkew ?? skew), accessCount: reads }
   }
 }
 

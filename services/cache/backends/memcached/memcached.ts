@@ -1,5 +1,5 @@
 import type { Now } from '../../clock.js'
-import type { StoredEntry } from '../../entry.js'
+import { goneBy, type StoredEntry } from '../../entry.js'
 import { UnsupportedOperationError } from '../../errors.js'
 import { type OnFault, warnOfFault } from '../../faults.js'
 import type { Invalidation } from '../../ledger.js'
@@ -176,7 +176,7 @@ export class MemcachedBackend implements SharedBackend {
       if (live?.facts.version !== version) return 'precondition'
       const record = Buffer.from(live.record)
       record.writeDoubleLE(expiresAt + place.skew, EXPIRES_AT)
-      record.writeDoubleLE(goneAt + place.skew, GONE_AT)
+      record.writeDoubleLE(goneBy(goneAt, place.skew), GONE_AT)
       const act = { ...frame(name, key, record), expiry: this.#client.expiry(goneAt - this.#now()) }
       return { act, outcome: { stamp: place.stamp, existed: true } }
     })

@@ -1,7 +1,7 @@
 import type { Cluster, Redis } from 'ioredis'
 import { randomBytes } from 'node:crypto'
 import type { Now } from '../../clock.js'
-import type { StoredEntry } from '../../entry.js'
+import { goneBy, type StoredEntry } from '../../entry.js'
 import { BackendFullError, EntryTooLargeError } from '../../errors.js'
 import { nameOf } from '../../in-flight.js'
 import type { Invalidation } from '../../ledger.js'
@@ -174,7 +174,7 @@ export class RedisBackend implements SharedBackend {
   async expire (namespace: string, key: string, version: number, expiresAt: number, goneAt: number): Promise<WriteOutcome> {
     await this.#knowClock()
     const { counter, index, channel } = this.#keys
-    const times = Buffer.concat([double(expiresAt + this.#skew), double(goneAt + this.#skew)])
+    const times = Buffer.concat([double(expiresAt + this.#skew), double(goneBy(goneAt, this.#skew))])
     return outcome(await this.#order.take(nameOf(namespace, key), undefined, async (_, sending) => await this.#run(() => this.#client.larderExpire(
       this.#keys.entry(namespace, key), counter, index, double(version), times, this.#lifetime(goneAt), channel,
       this.#announcement({ n: namespace, k: key })), this.#unless(sending))))

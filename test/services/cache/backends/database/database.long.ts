@@ -90,6 +90,32 @@ t.test('the limits', async (t) => {
     })
   }
 
+  t.test('evict by lru in the order of use, also of what is used within one moment of the clock', async (t) => {
+    const moment = Date.now()
+    const { cache } = await fresh(t, { now: () => moment, limits: { maxItems: 4, strategy: 'lru' } })
+    await cache.clear(NS)
+    // The most recently used is the last.
+    let held: string[] = []
+    for (let step = 0; step < 200; step++) {
+      const key = `k${step * step * 7 % 11 % 6}`
+      const found = step % 5 === 0 ? undefined : await cache.get(NS, key)
+      if (step % 5 !== 0) t.equal(found !== undefined, held.includes(key), `step ${step}, ${key}`)
+      if (found === undefined) await cache.set(NS, key, entry(step, { ttl: 0 }))
+      held = [...held.filter((other) => other !== key), key].slice(-4)
+    }
+    await cache.clear(NS)
+  })
+
+  t.test('take an increment for a use', async (t) => {
+    const { cache } = await fresh(t, { limits: { maxItems: 3, strategy: 'lru' } })
+    await cache.clear(NS)
+    for (const key of ['a', 'b', 'c']) await cache.set(NS, key, entry(1))
+    await cache.increment(NS, 'a', 1)
+    await cache.set(NS, 'd', entry(1))
+    t.strictSame(await keysIn(cache), ['a', 'c', 'd'])
+    await cache.clear(NS)
+  })
+
   t.test('hold at every moment, over all processes, in number and bytes', async (t) => {
     const limits = { maxItems: 40, maxMemory: 40_000 }
     const [a, b] = [await open(t, { limits }), await open(t, { limits })]
