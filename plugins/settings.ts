@@ -85,7 +85,8 @@ function policyFor (changes: SettingChanges): Partial<RetryPolicy> {
     attempts: changes['retry.attempts'],
     baseDelay: inMilliseconds(changes['retry.base_delay']),
     maxDelay: inMilliseconds(changes['retry.max_delay']),
-    deadline: inMilliseconds(changes['retry.deadline'])
+    deadline: inMilliseconds(changes['retry.deadline']),
+    trials: changes['retry.trials']
   }
   return Object.fromEntries(Object.entries(policy).filter(([, value]) => value !== undefined))
 }

@@ -161,6 +161,7 @@ export const RunTimeSettings = Type.Object({
   'retry.base_delay': Type.Number({ minimum: 0.001, maximum: 10, default: 0.05, description: 'Seconds before the second attempt, at most; twice as many before each further one.' }),
   'retry.max_delay': Type.Number({ minimum: 0.001, maximum: 60, default: 2, description: 'Seconds between two attempts, at most.' }),
   'retry.deadline': Type.Number({ minimum: 0.1, maximum: 30, default: 5, description: 'Seconds from the beginning of the first attempt after which none begins, nobody waits for a connection, and the outcome of a commit is not asked for any more.' }),
+  'retry.trials': Type.Integer({ minimum: 1, maximum: 100, default: 3, description: 'How many operations in a row have to be answered before a breaker that opened is closed: the first alone, then as many at once as are still wanted.' }),
   'rate_limits.requests': rates('6000/minute', 'Requests that one caller may make, where its key has no limit of its own'),
   'rate_limits.failed_logins': rates('60/minute', 'Credentials that do not hold which one address may present'),
   'cache.memory.strategy': memory.strategy,

@@ -87,8 +87,8 @@ export class Database implements Queryable {
   constructor (pool: ConnectionPool, { connections = Infinity, waiting = 1000, patience = 3000, retry, findsCommits = false, onBreaker }: DatabaseOptions = {}) {
     this.#pool = pool
     this.#queue = new ConnectionQueue({ connections, waiting, patience })
-    this.#breaker = new Breaker({ isOutage, breakAfter: BREAK_AFTER, leaveAlone: LEAVE_ALONE, ...onBreaker && { onState: onBreaker } })
-    this.#retry = retry ?? new Retry({ dependency: 'postgres' })
+    const trying = this.#retry = retry ?? new Retry({ dependency: 'postgres' })
+    this.#breaker = new Breaker({ isOutage, breakAfter: BREAK_AFTER, leaveAlone: LEAVE_ALONE, trials: () => trying.policy.trials, ...onBreaker && { onState: onBreaker } })
     this.#findsCommits = findsCommits
   }
 
@@ -183,15 +183,16 @@ export class Database implements Queryable {
   }
 
   /**
-   * After the server was left alone, one answer shows whether it is back: not somebody's transaction, which may wait for a lock while all others wait
+   * After the server was left alone, answers to a question show whether it is back: not somebody's transaction, which may wait for a lock while all others wait
    * for it. They do so in their places in the queue, and for no longer than they would for a connection.
    */
   async #seeAgain (until: number, signal: AbortSignal | undefined): Promise<void> {
-    if (this.#breaker.state === 'closed') return
-    const seeing = this.#breaker.run(async () => {
-      if (this.#breaker.state !== 'closed') await whileConnecting(this.#pool.query(LOOK))
-    })
-    await within(seeing, until - performance.now(), signal)
+    while (this.#breaker.state !== 'closed') {
+      const seeing = this.#breaker.run(async () => {
+        if (this.#breaker.state !== 'closed') await whileConnecting(this.#pool.query(LOOK))
+      })
+      await within(seeing, until - performance.now(), signal)
+    }
   }
 
   async #transact<T> (lease: Lease, work: (transaction: Transaction) => Promise<T>, { signal, until }: Call): Promise<T> {

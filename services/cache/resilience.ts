@@ -1,4 +1,4 @@
-import { Breaker, type BreakerOptions, type BreakerState, type BreakerSwitch, isRefusal } from './breaker.js'
+import { Breaker, type BreakerOptions, type BreakerState, type BreakerSwitch, isRefusal, type Trial } from './breaker.js'
 import { withDeadline } from './deadline.js'
 import type { Retry, Verdict } from './retry.js'
 
@@ -52,7 +52,8 @@ export class Resilience {
 
   constructor (options: ResilienceOptions) {
     this.#options = options
-    this.#breaker = new Breaker(options)
+    const { retry } = options
+    this.#breaker = new Breaker({ trials: () => retry?.policy.trials, ...options })
   }
 
   get state (): BreakerState { return this.#breaker.state }
@@ -68,21 +69,21 @@ export class Resilience {
    */
   async run<T> (operation: () => Promise<T>, deadline: number, repeatable?: Repeatable): Promise<T> {
     const { retry, admit } = this.#options
-    let isTrial = false
+    let trial: Trial = 0
     let begun = 0
     const first = async (): Promise<T> => {
-      if (this.#breaker.state !== 'closed') isTrial = await this.#breaker.enter()
+      if (this.#breaker.state !== 'closed') trial = await this.#breaker.enter()
       begun = performance.now()
       return await this.#try(operation, deadline, WHILE_ANSWERING)
     }
     try {
       const result = await (admit === undefined ? first() : admit(first))
-      this.#breaker.succeeded(isTrial)
+      this.#breaker.succeeded(trial)
       retry?.budget.succeeded()
       return result
     } catch (error) {
       if (isRefusal(error)) throw error
-      if (retry === undefined || repeatable === undefined || isTrial) return this.#fail(error, isTrial, begun)
+      if (retry === undefined || repeatable === undefined || trial !== 0) return this.#fail(error, trial, begun)
       return await this.#again(error, begun, operation, deadline, retry, repeatable)
     }
   }
@@ -110,10 +111,10 @@ export class Resilience {
     }
     try {
       const result = await retry.resume(failure, begun, further, { judge: (error) => this.#judge(error, repeatable), deadline })
-      this.#breaker.succeeded(false)
+      this.#breaker.succeeded(0)
       return result
     } catch (error) {
-      return this.#fail(error === NOT_SENT ? failure : error, false, begun)
+      return this.#fail(error === NOT_SENT ? failure : error, 0, begun)
     }
   }
 
@@ -126,10 +127,10 @@ export class Resilience {
     return kind === 'unsent' ? 'unsent' : 'lost'
   }
 
-  #fail (error: unknown, isTrial: boolean, begun: number): never {
+  #fail (error: unknown, trial: Trial, begun: number): never {
     const { isOutage, passing } = this.#options
-    if (isOutage(error)) this.#breaker.failed(isTrial, passing?.(error) === 'lost' ? begun : Infinity)
-    else if (isTrial) this.#breaker.succeeded(true)
+    if (isOutage(error)) this.#breaker.failed(trial, passing?.(error) === 'lost' ? begun : Infinity)
+    else if (trial !== 0) this.#breaker.succeeded(trial)
     throw error
   }
 

@@ -11,9 +11,11 @@ export interface RetryPolicy {
   maxDelay: number
   /** From the beginning of the first attempt: no other begins later. */
   deadline: number
+  /** How many operations in a row have to be answered before a breaker that was open is closed. Default 3. */
+  trials?: number
 }
 
-export const DEFAULT_POLICY: Readonly<RetryPolicy> = Object.freeze({ attempts: 4, baseDelay: 50, maxDelay: 2000, deadline: 5000 })
+export const DEFAULT_POLICY: Readonly<RetryPolicy> = Object.freeze({ attempts: 4, baseDelay: 50, maxDelay: 2000, deadline: 5000, trials: 3 })
 
 /**
  * What an error means for another attempt. `lost`: the other side could not be reached, or was lost, and nothing was done. `unsent`: there

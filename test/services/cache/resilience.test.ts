@@ -1,11 +1,11 @@
-import { setTimeout as delay } from 'node:timers/promises'
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import t from 'tap'
 import { Guard } from '../../../services/cache/backends/guard.js'
 import { Turns } from '../../../services/cache/backends/turns.js'
 import { DeadlineError } from '../../../services/cache/deadline.js'
 import { Breaker, type BreakerState, breakerLevel, isRefusal } from '../../../services/cache/breaker.js'
 import { IDEMPOTENT, ONCE, type Passing, Resilience } from '../../../services/cache/resilience.js'
-import { Retry } from '../../../services/cache/retry.js'
+import { DEFAULT_POLICY, Retry } from '../../../services/cache/retry.js'
 import { eventually } from '../../support/caches.js'
 
 class Outage extends Error { override name = 'Outage' }
@@ -21,9 +21,10 @@ t.test('an operation that hangs ends at its deadline', async (t) => {
 })
 
 t.test('the breaker', async (t) => {
-  t.test('opens after consecutive outages, lets one operation through after its time, and closes when that succeeds', async (t) => {
+  t.test('opens after consecutive outages, lets one operation through after its time, and closes when as many succeed as are wanted', async (t) => {
     const states: BreakerState[] = []
-    const resilience = new Resilience({ isOutage, breakAfter: 3, leaveAlone: 50, onState: (state) => { states.push(state) } })
+    const retry = new Retry({ dependency: 'test', policy: { ...DEFAULT_POLICY, trials: 2 } })
+    const resilience = new Resilience({ isOutage, breakAfter: 3, leaveAlone: 50, retry, onState: (state) => { states.push(state) } })
     for (let at = 0; at < 3; at++) await t.rejects(resilience.run(down, 100), Outage)
     t.equal(resilience.state, 'open')
     let called = false
@@ -31,6 +32,8 @@ t.test('the breaker', async (t) => {
     t.ok(isRefusal(refusal))
     t.notOk(called, 'the other side is not asked')
     await eventually(async () => await resilience.run(async () => true, 100).catch(() => false), 'it is let through')
+    t.equal(resilience.state, 'half-open')
+    await resilience.run(up, 100)
     t.equal(resilience.state, 'closed')
     t.strictSame(states, ['open', 'half-open', 'closed'])
     t.strictSame(states.map(breakerLevel), [2, 1, 0])
@@ -94,6 +97,63 @@ t.test('the breaker', async (t) => {
       t.equal(breaker.isHeld, !fails)
       breaker.close()
     }
+  })
+
+  t.test('half-open, lets one through first, and then as many at once as are still wanted; others wait for what becomes of them', async (t) => {
+    const breaker = new Breaker({ isOutage, breakAfter: 1, leaveAlone: 0 })
+    await t.rejects(breaker.run(down), Outage)
+    const begun: (() => void)[] = []
+    const all = Array.from({ length: 10 }, async () => await breaker.run(async () => { await new Promise<void>((resolve) => { begun.push(resolve) }) }))
+    await eventually(() => begun.length === 1, 'one is let through')
+    await turn()
+    t.equal(begun.length, 1, 'alone, as a server that hangs would cost each of them a deadline')
+    begun[0]!()
+    await eventually(() => begun.length === 3, 'two more, since three are wanted')
+    await turn()
+    t.match(breaker, { state: 'half-open', outages: 0 })
+    t.equal(begun.length, 3)
+    begun[1]!()
+    await turn()
+    t.equal(begun.length, 3, 'no more than are wanted')
+    begun[2]!()
+    await eventually(() => breaker.state === 'closed' && begun.length === 10, 'those who waited begin together')
+    for (const finish of begun) finish()
+    await Promise.all(all)
+  })
+
+  t.test('half-open, opens with the first outage, refuses who waits, and what was let through besides decides nothing later', async (t) => {
+    const breaker = new Breaker({ isOutage, breakAfter: 1, leaveAlone: 0 })
+    await t.rejects(breaker.run(down), Outage)
+    const ends: ((error?: Error) => void)[] = []
+    const run = async () => await breaker.run(async () => { await new Promise<void>((resolve, reject) => { ends.push((error) => { if (error) reject(error); else resolve() }) }) })
+      .catch((error: unknown) => error)
+    t.equal(await breaker.run(up), true)
+    const [slow, failing, waiting] = [run(), run(), run()]
+    await eventually(() => ends.length === 2, 'two are under way')
+    ends[1]!(new Outage())
+    t.ok(await failing instanceof Outage)
+    t.ok(isRefusal(await waiting))
+    t.equal(breaker.state, 'open')
+    t.equal(await breaker.run(up), true, 'another phase begins')
+    ends[0]!()
+    await slow
+    t.equal(await breaker.run(up), true)
+    t.equal(breaker.state, 'half-open', 'the late one is not counted')
+    t.equal(await breaker.run(up), true)
+    t.equal(breaker.state, 'closed')
+    t.equal(ends.length, 2)
+  })
+
+  t.test('half-open, lets every operation through where they come one by one, and heeds how many are wanted by now', async (t) => {
+    let wanted = 50
+    const breaker = new Breaker({ isOutage, breakAfter: 1, leaveAlone: 0, trials: () => wanted })
+    await t.rejects(breaker.run(down), Outage)
+    for (let at = 0; at < 20; at++) t.equal(await breaker.run(up), true)
+    await t.rejects(breaker.run(async () => { throw new Error('no such command') }), /no such command/, 'which is an answer as well')
+    t.equal(breaker.state, 'half-open')
+    wanted = 5
+    t.equal(await breaker.run(up), true)
+    t.equal(breaker.state, 'closed')
   })
 
   t.test('forgets by hand the outages that it has counted', async (t) => {

@@ -38,9 +38,9 @@ export class Tables<Name extends string> {
   #turns: Turns
 
   constructor (options: TablesOptions<Name>) {
-    const { name, away, connections: { concurrency }, concurrency: own = Infinity } = options
+    const { name, away, connections: { concurrency, retry }, concurrency: own = Infinity } = options
     this.#options = options
-    this.#guard = new Guard({ name, away, breakAfter: BREAK_AFTER, isOutage, isFull })
+    this.#guard = new Guard({ name, away, breakAfter: BREAK_AFTER, trials: () => retry?.policy.trials, isOutage, isFull })
     this.#turns = new Turns(Math.min(concurrency, own))
   }
 
