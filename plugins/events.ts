@@ -2,6 +2,7 @@ import { hostname } from 'node:os'
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { AuditConsumer } from '../services/events/audit-consumer.js'
+import { BreakerEvents } from '../services/events/breaker-events.js'
 import { CacheConsumer } from '../services/events/cache-consumer.js'
 import { type Around, Delivery, type Consumer } from '../services/events/consumer.js'
 import { DeadLetters } from '../services/events/dead-letters.js'
@@ -16,6 +17,7 @@ import type { Sample } from '../services/metrics.js'
 import type { Tracing } from '../services/tracing/tracing.js'
 import type {} from './cache.js'
 import type {} from './postgres.js'
+import type {} from './retry.js'
 import type {} from './tracing.js'
 
 declare module 'fastify' {
@@ -105,7 +107,14 @@ export default fp<EventsOptions>(async function events (app, { worker = true, cl
     lag = Math.max(behind, ...inStream)
   }
 
-  const tasks: { start: () => Promise<void> | void, stop: () => Promise<void>, wake?: () => void }[] = [feed]
+  const breakerEvents = new BreakerEvents({
+    breakers: app.breakers,
+    database,
+    outbox,
+    instance: { host: hostname(), pid: process.pid },
+    onFault: (err) => { app.log.warn({ err }, 'events of breakers wait until they can be recorded') }
+  })
+  const tasks: { start: () => Promise<void> | void, stop: () => Promise<void>, wake?: () => void }[] = [feed, breakerEvents]
   app.addHook('onReady', async () => {
     if (worker) {
       tasks.push(redis === undefined
@@ -138,7 +147,7 @@ export default fp<EventsOptions>(async function events (app, { worker = true, cl
     { name: 'larder_event_dead_letters_total', help: 'Events that were set aside after their attempts', type: 'counter', value: counts.dead },
     { name: 'larder_event_dead_letters_waiting', help: 'Dead letters that nobody has tried again', type: 'gauge', value: counts.waiting, across: 'highest' }
   ])
-}, { name: 'events', fastify: '5.x', dependencies: ['postgres', 'cache', 'metrics', 'health'] })
+}, { name: 'events', fastify: '5.x', dependencies: ['postgres', 'cache', 'metrics', 'health', 'retry'] })
 
 /** What is done about an event is a span of the trace in which it was recorded. */
 function aroundDelivery (tracing: Tracing): Around {

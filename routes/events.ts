@@ -33,7 +33,8 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
       operationId: 'streamEvents',
       summary: 'Listen to events',
       description: 'Server-sent events, each named by its type, from now on. `Last-Event-ID` goes on after an event, without a gap and without a repetition; ' +
-        'where that event is not kept any more, the stream begins with one named `gap`. Events of resources that the credential may not read, and what was published in namespaces that it does not reach, are left out.',
+        'where that event is not kept any more, the stream begins with one named `gap`. What happens to items, products, recipes, users and posts is told as `recipe.created`, and what is published by its channel; ' +
+        '`breaker.opened` and `breaker.closed` (for who may read metrics, of everything) tell of breakers: `data` has the members `name`, `state`, `held`, `since`, `opened_at`, `outages`, `missed`, `host` and `pid`. Events of resources that the credential may not read, and what was published in namespaces that it does not reach, are left out.',
       tags,
       querystring: EventQuery,
       headers: lastEventId,

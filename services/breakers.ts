@@ -16,12 +16,26 @@ export interface BreakerStatus {
 /** What is done to one of them by hand. */
 export interface BreakerChange { name: string, to: 'open' | 'closed' }
 
+/** That a breaker has opened or closed; while it looks again and again in vain, it has not. */
+export interface BreakerNews {
+  name: string
+  to: 'opened' | 'closed'
+  /** Whether it is open by hand; one that was open already tells it as well. */
+  isHeld: boolean
+  /** Of the change, and when the breaker had opened, in milliseconds since the epoch. */
+  since: number
+  openedAt: number
+  /** Consecutive outages; none any more where it is closed. */
+  outages: number
+}
+
 export interface BreakersOptions { log: Pick<BaseLogger, 'info' | 'warn'> }
 
-/** The breakers of this process, by name; says in the log when one opens and when it closes. */
+/** The breakers of this process, by name; says in the log, and to whoever wants to know, when one opens and when it closes. */
 export class Breakers {
   readonly #log: BreakersOptions['log']
   readonly #switches = new Map<string, BreakerSwitch>()
+  readonly #listeners = new Set<(news: BreakerNews) => void>()
 
   constructor ({ log }: BreakersOptions) { this.#log = log }
 
@@ -29,17 +43,30 @@ export class Breakers {
   add (name: string, breaker: BreakerSwitch): void {
     this.#switches.set(name, breaker)
     let last = ''
+    let openedAt = 0
     breaker.watch((state) => {
       // While it looks again and again in vain, that is one outage.
       const now = state === 'half-open' ? last : breaker.isHeld ? 'held' : state
       if (now === last || (last === '' && now === 'closed')) return
+      if (now !== 'closed' && (last === '' || last === 'closed')) openedAt = breaker.since
       last = now
       const detail = { breaker: name, outages: breaker.outages }
       if (now === 'held') this.#log.warn(detail, `The breaker of ${name} is held open: it is left alone until somebody closes it`)
       else if (now === 'open') this.#log.warn(detail, `The breaker of ${name} is open: it does not answer, and is left alone for a moment`)
       else this.#log.info(detail, `The breaker of ${name} is closed`)
+      const { isHeld, since, outages } = breaker
+      for (const tell of this.#listeners) tell({ name, to: now === 'closed' ? 'closed' : 'opened', isHeld, since, openedAt, outages })
     })
   }
+
+  /** Is told of changes from now on, which wait for it: it must not throw. Answers how to stop that. */
+  onNews (listener: (news: BreakerNews) => void): () => void {
+    this.#listeners.add(listener)
+    return () => { this.#listeners.delete(listener) }
+  }
+
+  /** Whether it is held open by hand. */
+  isHeld (name: string): boolean { return this.#switches.get(name)?.isHeld === true }
 
   list (): BreakerStatus[] {
     return [...this.#switches].map(([name, { state, isHeld, since, outages }]) => ({ name, state, isHeld, since, outages }))

@@ -1,8 +1,33 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { eventually } from '../support/caches.js'
 import { databaseUrl, startRedis } from '../support/servers.js'
 import { send, startService } from '../support/service.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
+
+interface Heard { type: string, subject: string, data: { state: string, held: boolean, outages: number, missed: number, pid: number } }
+
+/** What the stream says of this breaker from now on. */
+async function listen (t: Test, url: string): Promise<Heard[]> {
+  const gone = new AbortController()
+  const response = await fetch(url, { signal: gone.signal })
+  const heard: Heard[] = []
+  const reading = (async () => {
+    let text = ''
+    for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+      text += Buffer.from(chunk).toString()
+      for (let end; (end = text.indexOf('\n\n')) !== -1; text = text.slice(end + 2)) {
+        const data = /^data: (.*)$/m.exec(text.slice(0, end))?.[1]
+        const told = data === undefined ? undefined : JSON.parse(data) as Heard
+        if (told?.subject === 'breakers/redis') heard.push(told)
+      }
+    }
+  })().catch((error: unknown) => { if (!gone.signal.aborted) throw error as Error })
+  t.teardown(async () => {
+    gone.abort()
+    await reading
+  })
+  return heard
+}
 
 interface Told { name: string, state: string, held: boolean, outages: number }
 
@@ -25,6 +50,7 @@ t.test('the breaker of a Redis that hangs, dies and comes back', async (t) => {
     return last!
   }
 
+  const heard = await listen(t, `${service.url}/events?types=breaker.*`)
   await eventually(async () => await read() === 200, 'Redis is asked')
   t.match(await told(), { state: 'closed', held: false, outages: 0 })
   redis.pause()
@@ -33,6 +59,11 @@ t.test('the breaker of a Redis that hangs, dies and comes back', async (t) => {
   t.match(await comesTo('half-open'), { held: false }, 'one is let through, and waits for an answer')
   redis.resume()
   t.match(await comesTo('closed'), { outages: 0 })
+  await eventually(() => heard.length >= 2, 'both are told', 20_000)
+  t.match(heard, [
+    { type: 'breaker.opened', subject: 'breakers/redis', data: { state: 'open', held: false, outages: 5, missed: 0 } },
+    { type: 'breaker.closed', subject: 'breakers/redis', data: { state: 'closed', held: false, outages: 0, pid: Number } }
+  ], 'and nothing of what it has seen in between')
 
   await redis.kill()
   t.match(await comesTo('open'), { held: false })
@@ -43,5 +74,7 @@ t.test('the breaker of a Redis that hangs, dies and comes back', async (t) => {
   t.match(await told(), { state: 'open', held: true })
   t.match((await send(`${service.url}/admin/breakers/redis/close`, 'POST')).body, { state: 'closed', held: false, outages: 0 })
   await eventually(async () => await read() === 200, 'it is asked again', 20_000)
+  await eventually(() => heard.slice(2).reduce((sum, { data: { missed } }) => sum + 1 + missed, 0) >= 3, 'what was done by hand is told as well', 20_000)
+  t.match(heard.at(-1), { type: 'breaker.closed', data: { held: false } })
   t.match(service.log(), /The breaker of redis is open.*The breaker of redis is closed.*The breaker of redis is held open/s)
 })

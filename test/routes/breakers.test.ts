@@ -1,5 +1,10 @@
+import { hostname } from 'node:os'
 import t from 'tap'
 import type { IssuedApiKey } from '../../schemas/keys.js'
+import type { Principal } from '../../services/access/principal.js'
+import { ScopeSet } from '../../services/access/scopes.js'
+import { mayKnowKind } from '../../services/events/kinds.js'
+import { eventually } from '../support/caches.js'
 import { databaseUrl, redisUrl } from '../support/servers.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
 import { ADMINISTRATOR_KEY, bodyOf, openApp, sender } from './sample-app.js'
@@ -79,5 +84,18 @@ t.test('the breakers', async (t) => {
     t.equal((await as('GET /items?nocache=true')).statusCode, 200)
     const acts = bodyOf<{ events: { action: string }[] }>(await as('GET /audit?limit=100'))
     t.ok(JSON.stringify(acts).includes('breaker.open'), 'and what was done is in the audit log')
+  })
+  await t.test('that open and close are events, which are known to who may read metrics of everything, and in the audit log', async (t) => {
+    const recorded = async () => (await app.pg.query<{ data: string }>("SELECT data FROM events WHERE type LIKE 'breaker.%' ORDER BY position")).rows.map(({ data }) => JSON.parse(data) as object)
+    await eventually(async () => (await recorded()).length >= 4, 'all that was done above', 20_000)
+    const told = await recorded()
+    t.match(told.slice(0, 2), [{ name: 'redis', state: 'open', held: true, pid: process.pid, host: hostname() }, { name: 'redis', state: 'closed', held: false }])
+    t.match(told.at(-1), { name: 'postgres', state: 'closed', missed: Number }, 'that of PostgreSQL is told once it is closed')
+    await eventually(async () => bodyOf<{ entries: object[] }>(await as('GET /audit?action=breaker.closed')).entries.length > 0, 'the audit trail', 20_000)
+    t.equal((await send('POST /events', { channel: 'breaker', event: { type: 'opened' } }, administrator)).statusCode, 422, 'nobody makes believe that one opened')
+    const wide = { kind: 'api_key', scopes: ScopeSet.of(['events:read', 'metrics:read']) } as unknown as Principal
+    t.ok(mayKnowKind(wide, 'breaker'))
+    t.notOk(mayKnowKind({ ...wide, namespaces: new Set(['one']) }, 'breaker'))
+    t.notOk(mayKnowKind({ ...wide, scopes: ScopeSet.of(['events:read']) }, 'breaker'))
   })
 })
