@@ -49,6 +49,8 @@ const PRUNED = 1000
 const MEASURING = 5000
 /** Characters of what is no event that are logged. */
 const SHOWN = 100
+/** Milliseconds for which a fault is not told again: each loop meets an outage by itself. */
+const SAME_FAULT = 10_000
 /** Begins the names of keys in Redis. */
 const PREFIX = 'larder:'
 
@@ -59,7 +61,14 @@ const PREFIX = 'larder:'
 export default fp<EventsOptions>(async function events (app, { worker = true, claimAfter, retention = 7 }) {
   const { database, tracing } = app
   const redis = app.redis as FastifyInstance['redis'] | undefined
-  const onFault = (err: unknown): void => { app.log.warn({ err }, 'events wait: what they need is away') }
+  const told = { fault: '', at: -Infinity }
+  const onFault = (err: unknown): void => {
+    const fault = String(err)
+    const now = performance.now()
+    const isTold = told.fault === fault && now - told.at < SAME_FAULT
+    if (!isTold) Object.assign(told, { fault, at: now })
+    app.log[isTold ? 'debug' : 'warn']({ err }, 'events wait: what they need is away')
+  }
   let wake = (): void => {}
 
   const outbox = new Outbox({ database, onRecorded: () => { wake() }, onFault, ...(tracing && { traceparent: () => tracing.traceparent() }) })

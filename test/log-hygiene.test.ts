@@ -4,6 +4,7 @@ import type { InjectOptions } from 'fastify'
 import t from 'tap'
 import { buildApp } from '../app.js'
 import { loadConfig } from '../config.js'
+import { eventually } from './support/caches.js'
 import { databaseUrl } from './support/servers.js'
 import { temporaryFolder } from './support/temporary-folder.js'
 
@@ -74,4 +75,17 @@ void t.test('whatever is presented as a credential stands in no log, no problem 
       }
     }
   }
+})
+
+void t.test('a start without the Redis that was named says once that events wait', async (t) => {
+  let log = ''
+  // Nothing listens on port 1.
+  const config = loadConfig({ DATABASE_URL: await databaseUrl(t), DATA_DIR: temporaryFolder(t), REDIS_URL: 'redis://127.0.0.1:1' })
+  const app = await buildApp(config, { logger: { stream: { write: (text: string) => { log += text } } } })
+  t.teardown(async () => app.close())
+  await app.ready()
+  await eventually(() => log.includes('events wait'), 'a line about events')
+  await app.close()
+  t.equal(log.match(/events wait/g)?.length, 1)
+  t.equal(log.match(/Redis is away/g)?.length, 1)
 })

@@ -40,7 +40,7 @@ t.test('a route of one’s own is cached as the documentation says', async (t) =
 })
 
 t.test('its types are there for a strict consumer', async (t) => {
-  writeFileSync(join(project, 'with-redis.ts'), `import { createCache } from 'larder/cache'\n${withRedis}\nawait cache.close()\nredis.disconnect()\n`)
+  writeFileSync(join(project, 'with-redis.ts'), `${withRedis}\nawait cache.close()\nredis.disconnect()\n`)
   writeFileSync(join(project, 'wrong.ts'), 'import { createCache } from \'larder/cache\'\nconst cache = await createCache({ limits: { maxItems: \'many\' } })\nconst text: string = await cache.getOrSet(\'k\', () => 1)\nconsole.log(text)\n')
   const compiler = join(root, 'node_modules/typescript/bin/tsc')
   const options = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--module', 'nodenext', '--target', 'es2023', '--types', 'node']
@@ -53,4 +53,14 @@ t.test('its types are there for a strict consumer', async (t) => {
 t.test('what is not exported cannot be reached', async (t) => {
   writeFileSync(join(project, 'inside.mjs'), 'await import(\'larder/dist/server.js\')\n')
   await t.rejects(run(process.execPath, ['inside.mjs'], { cwd: project }), /ERR_PACKAGE_PATH_NOT_EXPORTED/)
+})
+
+t.test('what is packed has what it exports, the service, and nothing that users have no need of', async (t) => {
+  const { stdout } = await run('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: root, timeout: 60_000 })
+  const [{ files } = { files: [] }] = JSON.parse(stdout) as { files: { path: string }[] }[]
+  const paths = files.map(({ path }) => path)
+  const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { exports: Record<string, string | Record<string, string>> }
+  const named = Object.values(exports).flatMap((one) => typeof one === 'string' ? [one] : Object.values(one)).map((path) => path.replace(/^\.\//, ''))
+  for (const path of [...named, 'dist/server.js', 'README.md', 'LICENSE']) t.ok(paths.includes(path), path)
+  t.strictSame(paths.filter((path) => /^(?:test|bench|demos|dashboard|node_modules|data)\//.test(path)), [])
 })

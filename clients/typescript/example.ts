@@ -6,7 +6,7 @@ import { createLarderClient, LarderProblem, messages, ok, type StreamedEvent } f
 
 const url = process.env['LARDER_URL'] ?? 'http://127.0.0.1:8000'
 const apiKey = process.env['LARDER_API_KEY']
-const larder = createLarderClient(apiKey === undefined ? { url } : { url, apiKey })
+const larder = createLarderClient({ url, apiKey })
 
 // An entry, with tags to invalidate it by. Its value is any JSON.
 const { version } = await ok(larder.POST('/api/cache/set', {

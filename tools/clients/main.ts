@@ -56,7 +56,7 @@ async function check (document: object): Promise<void> {
     step('openapi-generator makes a client in Python', () => generatePython(document, scratch, join(folder, 'python')))
   ])
   await step('larder-client is packed and installed', () => installClient(folder))
-  await step('the example and the clients in TypeScript compile strictly', () => run(program('tsc'), ['-p', folder]))
+  await step('the example, the program of its README and the clients in TypeScript compile strictly', () => run(program('tsc'), ['-p', folder]))
   const python = await step('the client in Python compiles', async () => {
     const python = await findPython()
     await run(python, ['-W', 'ignore', '-m', 'compileall', '-q', '-f', join(folder, 'python')])
@@ -71,6 +71,8 @@ function prepareProject (): string {
   mkdirSync(join(folder, 'src'), { recursive: true })
   for (const name of ['openapi-fetch.ts', 'hey-api.ts']) cpSync(join(CLIENTS, 'exercises', name), join(folder, 'src', name))
   cpSync(join(CLIENTS, 'typescript', 'example.ts'), join(folder, 'src', 'example.ts'))
+  const [, readme = ''] = /```ts\n(.*?)```/s.exec(readFileSync(join(CLIENTS, 'typescript', 'README.md'), 'utf8')) ?? []
+  writeFileSync(join(folder, 'src', 'readme.ts'), readme)
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'project', private: true, type: 'module' }))
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({
     extends: join(CLIENTS, 'tsconfig.json'),

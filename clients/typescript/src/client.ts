@@ -15,9 +15,8 @@ interface Where {
 
 /** With an API key, with a valet key, or with neither where the service lets everybody in. */
 export type LarderClientOptions = Where & (
-  | { apiKey: string, token?: never }
-  | { token: string, apiKey?: never }
-  | { apiKey?: never, token?: never }
+  | { apiKey?: string | undefined, token?: undefined }
+  | { token?: string | undefined, apiKey?: undefined }
 )
 
 /**
