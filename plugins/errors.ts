@@ -1,13 +1,13 @@
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import fp from 'fastify-plugin'
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler, preHandlerHookHandler } from 'fastify'
 import { PROBLEM_BY_STATUS, PROBLEMS, type ProblemSlug } from '../schemas/problems.js'
 import type { Problem, ValidationIssue } from '../schemas/common.js'
 import { setAnswerLines } from '../services/header-lines.js'
 import type {} from './rate-limit.js'
 import { requestId } from './requests.js'
-import { leaveUnread } from './unread-body.js'
+import { isAnswered, leaveUnread } from './unread-body.js'
 
 /** What an error may carry beyond Fastify's own members. */
 export interface ReportedError extends Partial<FastifyError> {
@@ -59,23 +59,26 @@ const FRAMEWORK_DETAILS: Record<string, string> = {
 const CLIENT_FAULTS: Record<string, [slug: ProblemSlug, detail: string]> = {
   HPE_HEADER_OVERFLOW: ['header-fields-too-large', 'The address and headers together are too large: send fewer or shorter ones.'],
   ERR_HTTP_REQUEST_TIMEOUT: ['request-timeout', 'The request did not arrive in time: send it again, faster.'],
+  ERR_TUNNEL: ['malformed-request', 'CONNECT asks a proxy for a tunnel, and this is none: use GET, POST, PUT or DELETE.'],
   HPE_INVALID_METHOD: ['malformed-request', 'The method is not one of HTTP: use GET, POST, PUT or DELETE.']
 }
 
 /** Turns every error into an RFC 9457 problem, and what no route takes into 404 or 405. */
 export default fp(async function errors (app) {
   app.setErrorHandler(sendProblem)
-  app.setNotFoundHandler(function (request, reply) {
-    this.observeUnrouted?.(request, reply)
-    limited(request, reply, undefined, () => {
-      const allowed = allowedMethods(this, request)
-      if (allowed.length === 0) {
-        send(request, reply, 404, 'not-found', 'There is nothing at this path: /docs lists what there is.')
-        return
-      }
-      reply.header('allow', allowed.join(', '))
-      send(request, reply, 405, 'method-not-allowed', `This path does not take ${request.method}: use ${allowed.join(' or ')}.`)
-    })
+  // Answered behind the last hook that comes before the body: what the body is matters to nobody where nothing takes it. Fastify
+  // runs what it finds here of any hook, though its types name two. A route that says that there is nothing comes to the handler alone.
+  const unrouted: { onRequest: onRequestHookHandler, preHandler?: preHandlerHookHandler } = {
+    onRequest: (request, reply) => {
+      leaveUnread(request, reply)
+      answerUnrouted(app, request, reply)
+    }
+  }
+  app.setNotFoundHandler(unrouted, (request, reply) => { answerUnrouted(app, request, reply) })
+  // Unheard, Node closes the connection without a word.
+  app.server.on('connect', (_request: IncomingMessage, socket: Socket) => {
+    socket.on('error', () => { socket.destroy() })
+    clientErrorHandler.call(app, Object.assign(new Error('CONNECT'), { code: 'ERR_TUNNEL' }), socket)
   })
   // Node answers an expectation that it does not know by itself, with nothing but the status.
   app.server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
@@ -92,6 +95,20 @@ export default fp(async function errors (app) {
     }).end(body)
   })
 }, { name: 'errors', fastify: '5.x', dependencies: ['requests'] })
+
+/** What no route takes: 405 where the path takes other methods, else 404. */
+function answerUnrouted (app: FastifyInstance, request: FastifyRequest, reply: FastifyReply): void {
+  app.observeUnrouted?.(request, reply)
+  limited(request, reply, undefined, () => {
+    const allowed = allowedMethods(app, request)
+    if (allowed.length === 0) {
+      send(request, reply, 404, 'not-found', 'There is nothing at this path: /docs lists what there is.')
+      return
+    }
+    reply.header('allow', allowed.join(', '))
+    send(request, reply, 405, 'method-not-allowed', `This path does not take ${request.method}: use ${allowed.join(' or ')}.`)
+  })
+}
 
 /** Fastify's `frameworkErrors` option: addresses that cannot be decoded or matched. */
 export function frameworkErrors (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
@@ -116,7 +133,7 @@ export function clientErrorHandler (this: FastifyInstance, error: Error & { code
   if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && this.uploads.has(socket)) return
   // An answer that is already on its way must not be followed by another; Node keeps the one in progress there.
   const current = (socket as Socket & { _httpMessage?: ServerResponse | null })._httpMessage
-  if (error.code === 'ECONNRESET' || !socket.writable || current?.headersSent === true) {
+  if (error.code === 'ECONNRESET' || !socket.writable || current?.headersSent === true || isAnswered(socket)) {
     socket.destroy()
     return
   }

@@ -1,5 +1,5 @@
 import { connect, type AddressInfo } from 'node:net'
-import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { METHODS, request as httpRequest, type IncomingMessage } from 'node:http'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import t, { type Test } from 'tap'
 import { buildApp } from '../app.js'
@@ -13,7 +13,7 @@ import { UNLIMITED } from './support/unlimited.js'
 const url = await databaseUrl(t)
 const app = await buildApp(loadConfig({ DATABASE_URL: url, DATA_DIR: temporaryFolder(t), SAMPLE_DATA: 'true', LOG_LEVEL: 'silent', CACHE_ACCESS_LOG_ENABLED: 'false', ...UNLIMITED }))
 // Repeats what it got, as a route without a schema might: recursion, if any, happens here.
-app.post('/echo', { config: { scope: 'public' } }, async (request, reply) => reply.send({ body: request.body ?? null }))
+app.post('/echo', { config: { scope: 'public' }, schema: { body: {} } }, async (request, reply) => reply.send({ body: request.body ?? null }))
 const address = await app.listen({ host: '127.0.0.1', port: 0 })
 t.teardown(() => app.close())
 
@@ -138,6 +138,47 @@ for (const [way, ask] of both) {
     t.equal(head.body, '')
   })
 
+  t.test(`methods that nothing takes over ${way}`, async (t) => {
+    const taken = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'CONNECT'])
+    const bodies: [what: string, body: string | undefined, headers: Record<string, string>][] = [
+      ['nothing', undefined, {}], ['a type alone', undefined, JSON_TYPE], ['JSON', '{"a":1}', JSON_TYPE], ['JSON that is cut off', '{', JSON_TYPE],
+      ['text', 'hello', { 'content-type': 'text/plain' }], ['a body without a type', 'hello', {}], ['no type at all', undefined, { 'content-type': '?' }]
+    ]
+    const paths: [path: string, allow: string | undefined][] = [
+      ['/', 'GET, HEAD'], [SET, 'POST'], ['/api/cache/get/a?namespace=b', 'GET, HEAD'], ['/products/1/', 'DELETE, GET, HEAD, PUT'], ['/nothing', undefined], ['/api/cache', undefined]
+    ]
+    for (const [path, allow] of paths) {
+      for (const [what, body, headers] of bodies) {
+        const answers = await Promise.all(METHODS.filter((method) => !taken.has(method)).map(async (method) => {
+          const { statusCode, headers: { allow, 'content-type': type } } = await ask(method, path, body, headers)
+          return [method, statusCode, String(allow).split(', ').sort().join(', '), type]
+        }))
+        const expected = answers.map(([method]) => [method, allow === undefined ? 404 : 405, String(allow), 'application/problem+json; charset=utf-8'])
+        t.strictSame(answers, expected, `${path} with ${what}`)
+      }
+    }
+    isProblem(t, await ask('POST', '/api/cache/stats', '{'), 405, 'a method that another path takes, with a body that nobody reads')
+    isProblem(t, await ask('POST', '/nothing', 'x'.repeat(2_000_000)), 404, 'nor is one read that is too large for any path')
+  })
+
+  t.test(`a body where none is taken over ${way}`, async (t) => {
+    for (const [method, path] of [['DELETE', '/api/cache/delete/none'], ['DELETE', '/items/6c84fb90-12c4-11e1-840d-7b25c5ee775a'], ['POST', '/api/cache/clear'], ['POST', '/cache/clear']] as const) {
+      const refused = await ask(method, path, '{"namespace":"other","pattern":"x*"}')
+      isProblem(t, refused, 400, `${method} ${path}`)
+      t.match(JSON.parse(refused.body), { detail: /^body\/namespace is not taken here: .*query/, errors: [{ path: 'body/namespace' }, { path: 'body/pattern' }] })
+      for (const body of ['"x"', '[1]', '7', 'false']) isProblem(t, await ask(method, path, body), 400, `${method} ${path} ${body}`)
+      isProblem(t, await ask(method, path, 'x', { 'content-type': 'text/plain' }), 415, 'text')
+      const { statusCode } = await ask(method, path)
+      for (const [body, type] of [['', 'application/json'], [undefined, 'application/json; charset=utf-8'], ['', 'application/x-www-form-urlencoded'], [undefined, 'text/plain'], ['{}', 'application/json'], ['null', 'application/json']] as const) {
+        t.equal((await ask(method, path, body, { 'content-type': type })).statusCode, statusCode, `${method} ${path} with ${body ?? 'nothing'} of ${type} is as without`)
+      }
+    }
+    isProblem(t, await ask('GET', '/api/cache/get/none', '{"namespace":"other"}'), 400, 'GET')
+    isProblem(t, await ask('GET', '/health', 'x', { 'content-type': 'text/plain' }), 400, 'whatever it is')
+    t.equal((await ask('GET', '/api/cache/get/none', '', JSON_TYPE)).statusCode, 200)
+    t.equal((await ask('GET', '/api/cache/get/none', undefined, { ...JSON_TYPE })).statusCode, 200)
+  })
+
   t.test(`names that JavaScript knows over ${way}`, async (t) => {
     for (const name of ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty']) {
       t.equal((await ask('GET', `/user/${name}`, undefined, {})).body, JSON.stringify({ message: `Hello, ${name}!` }))
@@ -216,6 +257,7 @@ t.test('what is not HTTP gets a problem all the same', async (t) => {
   for (const [status, what, text] of [
     [400, 'nonsense', 'hello\r\n\r\n'],
     [400, 'a method that is none', 'FOO / HTTP/1.1\r\nHost: a\r\n\r\n'],
+    [400, 'a method of proxies', 'CONNECT larder:443 HTTP/1.1\r\nHost: larder:443\r\n\r\n'],
     [400, 'two Hosts', 'GET /health/live HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n'],
     [400, 'two credentials', 'GET /health/live HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a\r\nauthorization: Bearer b\r\nConnection: close\r\n\r\n'],
     [400, 'two lengths', 'POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}'],
@@ -256,9 +298,11 @@ t.test('a request of HTTP/1.1 names its host', async (t) => {
 
 t.test('who sends too slowly is told so', async (t) => {
   const impatient = await bare()
+  impatient.post('/echo', { config: { scope: 'public' }, schema: { body: {} } }, async ({ body }) => ({ body }))
   await impatient.listen({ host: '127.0.0.1', port: 0 })
   isProblem(t, parse(await raw(impatient, 'GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ')), 408, 'headers')
   isProblem(t, parse(await raw(impatient, 'POST /echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{')), 408, 'body')
+  isProblem(t, parse(await raw(impatient, 'POST /nothing HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{')), 404, 'once: what has its answer gets no other')
   await impatient.close()
 })
 

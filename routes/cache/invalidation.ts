@@ -32,8 +32,7 @@ const invalidation: FastifyPluginAsyncTypebox = async (app) => {
       querystring: ClearQuery,
       response: { 200: ref(CacheClearReply), ...problems(400, 422, 503, 507) }
     }
-  }, async ({ query: { pattern, backend, namespace = DEFAULT_NAMESPACE, dry_run: isDry = false }, body, principal }) => {
-    refuseFields(body)
+  }, async ({ query: { pattern, backend, namespace = DEFAULT_NAMESPACE, dry_run: isDry = false }, principal }) => {
     if (pattern !== undefined) checkPattern(pattern)
     const meant = cachesOf(caches, backend)
     if (pattern === undefined) checkNamespaceAccess(principal, namespace)
@@ -92,12 +91,6 @@ const invalidation: FastifyPluginAsyncTypebox = async (app) => {
       ...(soft && { stale_count: stale })
     }
   })
-}
-
-/** Everything about clear is said in its query: a body that says something would be ignored. */
-function refuseFields (body: unknown): void {
-  const empty = body === undefined || body === null || (typeof body === 'object' && Object.keys(body).length === 0)
-  if (!empty) throw new InvalidInputError('clear takes no body: give pattern, backend and namespace in the query.')
 }
 
 async function previewIn (caches: readonly Cache[], namespace: string, what: Invalidation): Promise<CachePreview> {

@@ -22,7 +22,7 @@ async function open (owner: Owner, env: NodeJS.ProcessEnv) {
   owner.teardown(() => app.close())
   app.get('/guarded', { config: { scope: 'recipes:read' } }, async () => ({ ok: true }))
   app.delete('/guarded', { config: { scope: 'recipes:delete' } }, async () => ({ ok: true }))
-  app.post('/guarded', { config: { scope: 'recipes:write' } }, async ({ body }) => ({ body }))
+  app.post('/guarded', { config: { scope: 'recipes:write' }, schema: { body: {} } }, async ({ body }) => ({ body }))
   app.get('/streamed', { config: { scope: 'recipes:read' } }, async () => Readable.from((async function * () {
     for (const part of ['x'.repeat(60), 'y'.repeat(60)]) {
       yield part
