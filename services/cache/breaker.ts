@@ -148,10 +148,14 @@ export class Breaker {
     this.#underWay--
     this.#answered++
     if (this.#answered >= this.#wanted) return this.#become('closed')
-    while (this.#waiting.length > 0 && this.#mayTry()) {
-      this.#underWay++
-      this.#waiting.shift()!(this.#phase)
-    }
+    this.#letThrough()
+  }
+
+  /** What was let through has not begun, since its caller has gone: another one may in its place. */
+  withdraw (trial: Trial): void {
+    if (!this.#isDecisive(trial)) return
+    this.#underWay--
+    this.#letThrough()
   }
 
   /**
@@ -173,6 +177,13 @@ export class Breaker {
   get #wanted (): number { return this.#trials() ?? TRIALS }
 
   #mayTry (): boolean { return this.#underWay < (this.#answered === 0 ? 1 : Math.max(1, this.#wanted - this.#answered)) }
+
+  #letThrough (): void {
+    while (this.#waiting.length > 0 && this.#mayTry()) {
+      this.#underWay++
+      this.#waiting.shift()!(this.#phase)
+    }
+  }
 
   #isDecisive (trial: Trial): boolean { return trial === this.#phase && this.#state === 'half-open' }
 

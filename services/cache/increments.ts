@@ -1,7 +1,9 @@
+import { Sequences } from './backends/sequences.js'
 import type { Now } from './clock.js'
 import { decode, encode } from './encoding.js'
 import type { StoredEntry } from './entry.js'
 import { PreconditionFailedError, WrongTypeError } from './errors.js'
+import { isOutage } from './faults.js'
 import { nameOf } from './in-flight.js'
 import type { NewEntries } from './new-entries.js'
 import type { Store, WriteOutcome } from './stores/store.js'
@@ -18,18 +20,14 @@ export interface IncrementsOptions {
 /** Additions to numbers. Those to one key wait for each other, so that they contend with other processes only. */
 export class Increments {
   #options: IncrementsOptions
-  #last = new Map<string, Promise<unknown>>()
+  #sequences = new Sequences()
 
   constructor (options: IncrementsOptions) { this.#options = options }
 
   /** See `Cache.increment`. Answers the entry as it was stored, and how that went. */
   async add (namespace: string, key: string, by: number, ttl: number | undefined): Promise<{ entry: StoredEntry, outcome: WriteOutcome }> {
-    const name = nameOf(namespace, key)
-    const before = this.#last.get(name) ?? Promise.resolve()
-    const mine = before.then(async () => await this.#addOnce(namespace, key, by, ttl))
-    const settled = mine.catch(() => {}).then(() => { if (this.#last.get(name) === settled) this.#last.delete(name) })
-    this.#last.set(name, settled)
-    return await mine
+    // Else each would find out by itself, one after the other, that nobody answers.
+    return await this.#sequences.take(nameOf(namespace, key), async () => await this.#addOnce(namespace, key, by, ttl), isOutage)
   }
 
   async #addOnce (namespace: string, key: string, by: number, ttl: number | undefined): Promise<{ entry: StoredEntry, outcome: WriteOutcome }> {

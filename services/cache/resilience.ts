@@ -1,14 +1,13 @@
 import { Breaker, type BreakerOptions, type BreakerState, type BreakerSwitch, isRefusal, type Trial } from './breaker.js'
 import { withDeadline } from './deadline.js'
 import type { Retry, Verdict } from './retry.js'
+import { NoTurnError, type Place, type Turns } from './turns.js'
 
 /**
  * How many deadlines an operation may take while the other side answers others: it is behind with its work then, and not gone. Only one
  * that says nothing at all is given up after a single one.
  */
-const WHILE_ANSWERING = 4
-/** Milliseconds. */
-const A_MOMENT = 10
+export const WHILE_ANSWERING = 4
 
 /**
  * What became of an operation that failed for a passing reason. `unsent`: it never left, as there was no connection. `undone`: the other
@@ -36,8 +35,24 @@ export interface ResilienceOptions extends BreakerOptions {
   passing?: (error: unknown) => Passing | undefined
   /** Whether there is a connection to try again over: until then nothing is. Default: always. */
   isConnected?: () => boolean
-  /** Has each try wait for its turn: nobody has one while it pauses. Default: there are no turns. */
-  admit?: <T>(work: () => Promise<T>) => Promise<T>
+  /** Each try waits for one: nobody has one while it pauses. Default: all are made at once. */
+  turns?: Turns
+}
+
+/** An operation, on the clock of `performance`. */
+interface Run {
+  readonly askedAt: number
+  /** When its first try began; Infinity before. */
+  begunAt: number
+  /** From when on it may be tried again for a deadline: from when it was asked for, or the other side last answered before it began. */
+  from: number
+  place: Place | undefined
+  hasTurn: boolean
+  trial: Trial
+  /** Its time was over before there was an answer. */
+  isLate: boolean
+  /** Nobody waits for its first try any more. */
+  isOver: boolean
 }
 
 /**
@@ -47,7 +62,7 @@ export interface ResilienceOptions extends BreakerOptions {
 export class Resilience {
   readonly #breaker: Breaker
   readonly #options: ResilienceOptions
-  /** When the other side last answered anything, on the clock of `performance`. */
+  /** When the other side last answered anything in time, on the clock of `performance`. */
   #answeredAt = -Infinity
 
   constructor (options: ResilienceOptions) {
@@ -61,60 +76,124 @@ export class Resilience {
   /** The breaker, for operators. */
   get switch (): BreakerSwitch { return this.#breaker }
 
+  /** When the other side last answered anything in time, on the clock of `performance`; -Infinity where it has not yet. */
+  get answeredAt (): number { return this.#answeredAt }
+
   /**
-   * @param deadline milliseconds for the operation with all its tries, from when its turn came; those of the first try are counted from the last answer to any
-   * operation: a server that works through a thousand of them is not hung. At most four times as many in all.
+   * @param deadline milliseconds for the operation with all its tries, from when it is asked for, the wait for its turn included; those of the first try are counted
+   * from the last answer to any operation: a server that works through a thousand of them is not hung. At most four times as many in all.
    * @param repeatable default: the operation is not tried again
-   * @throws DeadlineError when it passed, an error for which `isRefusal` holds when the breaker was open, and what the operation throws
+   * @param isUrgent whether it waits for no turn: for what is asked now and then, and tells whether anything can be relied on
+   * @throws DeadlineError when it passed; NoTurnError when too many wait, or it passed while the other side answered others, and nothing has begun then; an error for
+   * which `isRefusal` holds when the breaker was open, and what the operation throws
    */
-  async run<T> (operation: () => Promise<T>, deadline: number, repeatable?: Repeatable): Promise<T> {
-    const { retry, admit } = this.#options
-    let trial: Trial = 0
-    let begun = 0
-    const first = async (): Promise<T> => {
-      if (this.#breaker.state !== 'closed') trial = await this.#breaker.enter()
-      begun = performance.now()
-      return await this.#try(operation, deadline, WHILE_ANSWERING)
-    }
+  async run<T> (operation: () => Promise<T>, deadline: number, repeatable?: Repeatable, isUrgent = false): Promise<T> {
+    const { retry } = this.#options
+    const turns = isUrgent ? undefined : this.#options.turns
+    const run: Run = { askedAt: performance.now(), begunAt: Infinity, from: 0, place: undefined, hasTurn: false, trial: 0, isLate: false, isOver: false }
+    const first = turns === undefined ? this.#begin(operation, run) : this.#inTurn(turns, operation, run, deadline)
     try {
-      const result = await (admit === undefined ? first() : admit(first))
-      this.#breaker.succeeded(trial)
+      const result = await withDeadline(first, deadline, () => this.#left(run, deadline))
+      this.#breaker.succeeded(run.trial)
+      if (run.hasTurn) turns?.pass()
       retry?.budget.succeeded()
       return result
     } catch (error) {
-      if (isRefusal(error)) throw error
-      if (retry === undefined || repeatable === undefined || trial !== 0) return this.#fail(error, trial, begun)
-      return await this.#again(error, begun, operation, deadline, retry, repeatable)
+      run.isOver = true
+      const isAgain = retry !== undefined && repeatable !== undefined && run.trial === 0 && run.begunAt !== Infinity
+      if (!isAgain) this.#count(error, run, deadline)
+      // What is counted is counted before the next one begins.
+      if (run.hasTurn) turns?.pass()
+      else if (run.place !== undefined) turns?.leave(run.place)
+      if (isAgain) return await this.#again(error, run, operation, deadline, retry, repeatable, turns)
+      throw run.isLate && run.begunAt === Infinity && this.#hasAnswered(deadline) ? new NoTurnError('No turn has come in time') : error
     }
   }
 
+  /** Begins in its turn, before it gives control back where there is one. */
+  #inTurn<T> (turns: Turns, operation: () => Promise<T>, run: Run, deadline: number): Promise<T> {
+    if (turns.begin()) {
+      run.hasTurn = true
+      return this.#begin(operation, run)
+    }
+    // Who would be refused then need not wait for it.
+    this.#breaker.check()
+    return new Promise<T>((resolve) => {
+      run.place = turns.queue(() => {
+        // It is about to be given up, and would be sent in vain.
+        if (this.#left(run, deadline) <= 0) return false
+        run.hasTurn = true
+        resolve(this.#begin(operation, run))
+        return true
+      })
+    })
+  }
+
+  async #begin<T> (operation: () => Promise<T>, run: Run): Promise<T> {
+    if (this.#breaker.state !== 'closed') {
+      run.trial = await this.#breaker.enter()
+      // It has waited for what became of others, and longer than it may.
+      if (run.isOver) {
+        this.#breaker.withdraw(run.trial)
+        throw NOT_SENT
+      }
+    }
+    run.begunAt = performance.now()
+    run.from = Math.max(run.askedAt, this.#answeredAt)
+    try {
+      const result = await operation()
+      if (!run.isOver) this.#answeredAt = performance.now()
+      return result
+    } catch (error) {
+      if (!run.isOver && !this.#options.isOutage(error)) this.#answeredAt = performance.now()
+      throw error
+    }
+  }
+
+  /** Milliseconds that the first try still has. */
+  #left (run: Run, deadline: number): number {
+    const end = Math.min(Math.max(run.askedAt, this.#answeredAt) + deadline, run.askedAt + WHILE_ANSWERING * deadline)
+    const left = end - performance.now()
+    run.isLate = left <= 0
+    return left
+  }
+
   /** Goes on after a first try that failed. */
-  async #again<T> (failure: unknown, begun: number, operation: () => Promise<T>, deadline: number, retry: Retry, repeatable: Repeatable): Promise<T> {
-    const { admit = atOnce, isConnected = () => true } = this.#options
-    const end = begun + deadline
+  async #again<T> (
+    failure: unknown, run: Run, operation: () => Promise<T>, deadline: number, retry: Retry, repeatable: Repeatable, turns: Turns | undefined
+  ): Promise<T> {
+    const { isConnected = () => true } = this.#options
+    const end = Math.min(run.from + deadline, run.askedAt + WHILE_ANSWERING * deadline)
     const further = async (): Promise<T> => {
-      if (!isConnected()) throw NOT_SENT
-      let isItsTurn = false
-      const turn = admit(async () => {
-        isItsTurn = true
+      if (!isConnected() || (turns !== undefined && !await turns.wait(end - performance.now()))) throw NOT_SENT
+      try {
         const left = end - performance.now()
         // It may have waited for its turn meanwhile.
         if (this.#breaker.state !== 'closed' || repeatable.isOvertaken?.() === true || left <= 0) throw NOT_SENT
-        return await this.#try(operation, left, 1)
-      })
-      try {
-        // Those before it may take longer than it has. Its own try ends by itself.
-        return await withDeadline(turn, end - performance.now(), () => isItsTurn ? A_MOMENT : 0)
-      } catch (error) {
-        throw isItsTurn ? error : NOT_SENT
+        return await this.#try(operation, left)
+      } finally {
+        turns?.pass()
       }
     }
     try {
-      const result = await retry.resume(failure, begun, further, { judge: (error) => this.#judge(error, repeatable), deadline })
+      const result = await retry.resume(failure, run.from, further, { judge: (error) => this.#judge(error, repeatable), deadline: end - run.from })
       this.#breaker.succeeded(0)
       return result
     } catch (error) {
-      return this.#fail(error === NOT_SENT ? failure : error, 0, begun)
+      const last = error === NOT_SENT ? failure : error
+      this.#count(last, run, deadline)
+      throw last
+    }
+  }
+
+  async #try<T> (operation: () => Promise<T>, milliseconds: number): Promise<T> {
+    try {
+      const result = await withDeadline(operation(), milliseconds)
+      this.#answeredAt = performance.now()
+      return result
+    } catch (error) {
+      if (!this.#options.isOutage(error)) this.#answeredAt = performance.now()
+      throw error
     }
   }
 
@@ -127,30 +206,29 @@ export class Resilience {
     return kind === 'unsent' ? 'unsent' : 'lost'
   }
 
-  #fail (error: unknown, trial: Trial, begun: number): never {
+  /** Tells the breaker of an operation that has failed. */
+  #count (error: unknown, run: Run, deadline: number): void {
     const { isOutage, passing } = this.#options
-    if (isOutage(error)) this.#breaker.failed(trial, passing?.(error) === 'lost' ? begun : Infinity)
-    else if (trial !== 0) this.#breaker.succeeded(trial)
-    throw error
-  }
-
-  async #try<T> (operation: () => Promise<T>, deadline: number, whileAnswering: number): Promise<T> {
-    const begun = performance.now()
-    try {
-      const result = await withDeadline(operation(), deadline, () => {
-        const end = Math.min(Math.max(begun, this.#answeredAt) + deadline, begun + whileAnswering * deadline)
-        return end - performance.now()
-      })
-      this.#answeredAt = performance.now()
-      return result
-    } catch (error) {
-      if (!this.#options.isOutage(error)) this.#answeredAt = performance.now()
-      throw error
+    if (isRefusal(error) || error instanceof NoTurnError) return
+    if (!isOutage(error)) {
+      if (run.trial !== 0) this.#breaker.succeeded(run.trial)
+    } else if (!run.isLate || run.trial !== 0 || this.#isOutOfOrder(run, deadline)) {
+      this.#breaker.failed(run.trial, passing?.(error) === 'lost' ? run.begunAt : Infinity)
     }
   }
+
+  /**
+   * Whether it says something about the other side that an operation was late. Not where that has answered others meanwhile, and only the queue was too long. Those
+   * that wait while it is left alone do not wait for it.
+   */
+  #isOutOfOrder ({ begunAt }: Run, deadline: number): boolean {
+    if (begunAt === Infinity) return this.#breaker.state === 'closed' && !this.#hasAnswered(deadline)
+    return !this.#hasAnswered(deadline) || performance.now() - begunAt >= WHILE_ANSWERING * deadline
+  }
+
+  /** Whether the other side has said something within the last so many milliseconds. */
+  #hasAnswered (milliseconds: number): boolean { return performance.now() - this.#answeredAt < milliseconds }
 }
 
 /** Nothing is sent without a connection, or once it is too late. */
 const NOT_SENT = new Error('Nothing was sent')
-
-const atOnce = async <T>(work: () => Promise<T>): Promise<T> => await work()

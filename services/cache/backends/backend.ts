@@ -6,6 +6,7 @@ import type { LeaseGiver } from '../leases.js'
 import type { Limits } from '../limits.js'
 import type { Facts, RecordFormat } from '../record-format.js'
 import type { BreakerState, BreakerSwitch } from '../breaker.js'
+import type { QueueState } from '../turns.js'
 import type { SharedBackendName } from './names.js'
 
 export interface ListQuery {
@@ -169,6 +170,8 @@ export interface SharedBackend {
   readonly breaker?: BreakerState
   /** The breaker in front of it, for operators. Absent: there is none. */
   readonly switch?: BreakerSwitch
+  /** What waits in this process for the server. Absent: nothing does. */
+  readonly queues?: readonly QueueState[]
 
   close (): Promise<void>
 }

@@ -1,6 +1,7 @@
 import { BackendFullError, BackendUnavailableError } from '../errors.js'
 import { type BreakerState, type BreakerSwitch, isRefusal } from '../breaker.js'
 import { type Repeatable, Resilience, type ResilienceOptions } from '../resilience.js'
+import { NoTurnError } from '../turns.js'
 
 export interface GuardOptions extends ResilienceOptions {
   /** Of the backend. */
@@ -27,18 +28,28 @@ export class Guard {
   /** The breaker, for operators. */
   get switch (): BreakerSwitch { return this.#resilience.switch }
 
+  /** When the server last answered anything in time, on the clock of `performance`. */
+  get answeredAt (): number { return this.#resilience.answeredAt }
+
   /**
+   * @param deadline milliseconds from when it is asked for, at most four times as many while the server answers others
    * @param repeatable whether it may be tried again within the deadline; default: it may not
+   * @param isUrgent whether it waits for no turn; default: it does
    * @throws BackendUnavailableError · BackendFullError, and what else the operation throws
    */
-  async run<T> (operation: () => Promise<T>, deadline: number, repeatable?: Repeatable): Promise<T> {
+  async run<T> (operation: () => Promise<T>, deadline: number, repeatable?: Repeatable, isUrgent = false): Promise<T> {
     const { name, away, isOutage, isFull } = this.#options
     try {
-      return await this.#resilience.run(operation, deadline, repeatable)
+      return await this.#resilience.run(operation, deadline, repeatable, isUrgent)
     } catch (error) {
       if (error instanceof Error && isFull(error)) throw new BackendFullError(name)
+      if (error instanceof NoTurnError) throw busy(name)
       if (isRefusal(error) || isOutage(error)) throw new BackendUnavailableError(away)
       throw error
     }
   }
 }
+
+/** More is asked of a backend at once than it can answer in time. */
+export const busy = (name: string): Error =>
+  new BackendUnavailableError(`More is asked of ${name} at once than it can answer in time: try again in a moment.`)

@@ -5,6 +5,7 @@ import type { Invalidation } from '../../ledger.js'
 import type { BreakerState } from '../../breaker.js'
 import { ONCE, IDEMPOTENT, type Repeatable } from '../../resilience.js'
 import type { Retry } from '../../retry.js'
+import { Turns } from '../../turns.js'
 import type { ChangeListener, InForce } from '../backend.js'
 import type { Announcement } from '../follower.js'
 import { Guard } from '../guard.js'
@@ -18,6 +19,8 @@ import { orderScripts, type OrderScripted } from './redis-scripts.js'
 
 /** How long an operation may take, in milliseconds. */
 const DEADLINE = 200
+/** Commands on their way at once. More wait, within their deadline. */
+const AT_ONCE = 100
 
 export interface RedisCoordinationOptions {
   /** As for `RedisBackend`. Not closed here. */
@@ -61,7 +64,7 @@ export class RedisCoordination implements Coordination {
     this.#now = now
     this.#deadline = deadline
     this.#following = new ChannelFollower(client, this.#channel)
-    this.#guard = new Guard({ name, away: AWAY, isOutage, isFull, retry, passing, isConnected: () => client.status === 'ready' })
+    this.#guard = new Guard({ name, away: AWAY, isOutage, isFull, retry, passing, isConnected: () => client.status === 'ready', turns: new Turns(AT_ONCE) })
     // What answers over the next connection may be another server: it has to be asked for its epoch before anything else.
     client.on('close', this.#forget)
     this.leases = new RedisLeases({
@@ -127,9 +130,9 @@ export class RedisCoordination implements Coordination {
     })
   }
 
-  async inForce (): Promise<InForce[]> {
+  async inForce (isUrgent = false): Promise<InForce[]> {
     await this.place()
-    const fields = await this.#run(() => this.#client.hgetall(this.#ledger), IDEMPOTENT)
+    const fields = await this.#run(() => this.#client.hgetall(this.#ledger), IDEMPOTENT, isUrgent)
     return Object.entries(fields).flatMap(([field, stamp]) => invalidationOf(field, Number(stamp)) ?? [])
   }
 
@@ -141,8 +144,9 @@ export class RedisCoordination implements Coordination {
     await this.#following.follow({
       isOwn: (source) => source === this.#source,
       listener,
-      pulse: async (heard) => await this.#pulse(heard),
-      inForce: async () => await this.inForce()
+      // As in `RedisBackend`, not behind a long queue.
+      pulse: async (heard) => await this.#pulse(heard, undefined, true),
+      inForce: async () => await this.inForce(true)
     })
   }
 
@@ -151,8 +155,8 @@ export class RedisCoordination implements Coordination {
     this.#client.off('close', this.#forget)
   }
 
-  async #pulse (heard: number, repeatable?: Repeatable): Promise<Place> {
-    return await this.#ask(() => this.#client.larderOrderPlace(this.#counter, this.#ledger, heard), repeatable)
+  async #pulse (heard: number, repeatable?: Repeatable, isUrgent = false): Promise<Place> {
+    return await this.#ask(() => this.#client.larderOrderPlace(this.#counter, this.#ledger, heard), repeatable, Infinity, isUrgent)
   }
 
   async #announce (source: string, namespace: string, key: string, id: string): Promise<number> {
@@ -162,13 +166,13 @@ export class RedisCoordination implements Coordination {
       this.#counter, this.#ledger, this.#begun, this.#lease(namespace, key), id, this.#channel, announcement(source, { n: namespace, k: key })), IDEMPOTENT)
   }
 
-  async #ask (question: () => Promise<[string, string, string]>, repeatable?: Repeatable, losses = Infinity): Promise<Place> {
+  async #ask (question: () => Promise<[string, string, string]>, repeatable?: Repeatable, losses = Infinity, isUrgent = false): Promise<Place> {
     let asked = this.#now()
     const [stamp, epoch, time] = await this.#run(() => {
       asked = this.#now()
       this.#placeAgain(losses)
       return question()
-    }, repeatable)
+    }, repeatable, isUrgent)
     // The answer was made about half way between question and answer.
     const place = { stamp: Number(stamp), epoch, skew: Number(time) - (asked + this.#now()) / 2 }
     if (this.#client.status === 'ready') this.#place = place
@@ -189,7 +193,9 @@ export class RedisCoordination implements Coordination {
     if (this.#losses > losses) this.#client.larderOrderPlace(this.#counter, this.#ledger, 0).catch(() => {}) // what follows tells of the fault
   }
 
-  async #run<T> (command: () => Promise<T>, repeatable?: Repeatable): Promise<T> { return await this.#guard.run(command, this.#deadline, repeatable) }
+  async #run<T> (command: () => Promise<T>, repeatable?: Repeatable, isUrgent = false): Promise<T> {
+    return await this.#guard.run(command, this.#deadline, repeatable, isUrgent)
+  }
 
   get #counter (): string { return `${this.#prefix}:counter` }
   get #ledger (): string { return `${this.#prefix}:ledger` }

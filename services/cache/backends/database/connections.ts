@@ -22,7 +22,7 @@ export interface NotifyingConnection extends Queries {
 export interface Connections {
   /** Each statement runs on any of its connections, as a transaction of its own. */
   pool: Queries
-  /** Statements that may run at once; more wait here, with their deadline still ahead of them. */
+  /** Statements that may run at once; more wait, within their deadline. */
   concurrency: number
   /** Tries statements again that only read, once their connection was lost. Absent: nothing is tried again. */
   retry?: Retry

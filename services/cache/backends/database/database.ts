@@ -12,20 +12,22 @@ import { checkQuotas, unreserved } from '../../quotas.js'
 import { type Facts, RecordFormat } from '../../record-format.js'
 import type { BreakerState, BreakerSwitch } from '../../breaker.js'
 import { CountersByNamespace } from '../../statistics.js'
+import type { QueueState } from '../../turns.js'
 import type { ChangeListener, Drawn, InForce, ScannedEntry, SharedBackend, Usage, WriteCondition, WriteOutcome } from '../backend.js'
 import { checkStrategy } from '../capabilities.js'
 import { type Announcement, Follower, type Pulse } from '../follower.js'
 import { fieldsOf, invalidationOf } from '../invalidation-fields.js'
 import { ReadReports, type Reads } from '../reads.js'
 import { Settlement } from '../settlement.js'
-import { Sequences } from '../turns.js'
+import { Patience } from '../patience.js'
+import { Sequences } from '../sequences.js'
 import type { Connections, Queries } from './connections.js'
 import { DatabaseLeases } from './leases.js'
 import { Notifications } from './notifications.js'
 import {
   READS, TEXTS, type EntryRow, type OutcomeRow, type PulseRow, type SampledRow, type ScannedRow, type ValueRow, type WriteRow
 } from './statements.js'
-import { columnOf, keyIn, Tables } from './tables.js'
+import { columnOf, DEADLINE, keyIn, Tables } from './tables.js'
 
 /** How long a deletion is remembered, in milliseconds: longer than any load may take. */
 const TOMBSTONE_LIFETIME = 120_000
@@ -95,6 +97,7 @@ export class DatabaseBackend implements SharedBackend {
   #clock: NodeJS.Timeout | undefined
   #reads = new ReadReports(async (reads) => { await this.#reportReads(reads) })
   #sequences = new Sequences()
+  #patience: Patience
   #evictions = new CountersByNamespace(() => ({ evictions: 0 }))
 
   constructor ({ connections, cache, now, limits, format = new RecordFormat(), leases, onFault = warnOfFault }: DatabaseOptions) {
@@ -105,6 +108,7 @@ export class DatabaseBackend implements SharedBackend {
     this.format = format
     this.#source = connections.connect === undefined ? null : newSource()
     this.#tables = new Tables({ connections, prefix: 'larder_cache', texts: TEXTS, reads: READS, owner: cache, name: this.name, away: AWAY })
+    this.#patience = new Patience({ name: this.name, away: AWAY, deadline: DEADLINE, answeredAt: () => this.#tables.answeredAt })
     this.#onFault = onFault
     // An only process has nobody to share them with.
     if (leases === undefined || this.#source === null) return
@@ -120,6 +124,7 @@ export class DatabaseBackend implements SharedBackend {
 
   get breaker (): BreakerState { return this.#tables.breaker }
   get switch (): BreakerSwitch { return this.#tables.switch }
+  get queues (): QueueState[] { return [this.#tables.queue, this.#patience] }
 
   async get (namespace: string, key: string): Promise<StoredEntry | undefined> {
     await this.#knowClock()
@@ -264,7 +269,7 @@ export class DatabaseBackend implements SharedBackend {
 
   /** Changes of one key come in the order in which they were asked for, whichever connections they run on. */
   async #inOrder (namespace: string, key: string, change: () => Promise<WriteOutcome>): Promise<WriteOutcome> {
-    return await this.#sequences.take(nameOf(namespace, key), change, isAway)
+    return await this.#patience.take(change, async (begin) => await this.#sequences.take(nameOf(namespace, key), begin, isAway))
   }
 
   async #delete (namespace: string, key: string, condition?: WriteCondition): Promise<WriteOutcome> {
@@ -371,6 +376,7 @@ export class DatabaseBackend implements SharedBackend {
     // A server that crashed has lost the quotas with the entries.
     if (this.#epoch !== undefined && this.#epoch !== epoch && (this.#limits.quotas?.size ?? 0) > 0) this.#settlement.begin()
     this.#epoch = epoch
+    this.#firstPulse ??= Promise.resolve()
     return { stamp, epoch, skew: this.#skew }
   }
 

@@ -1,6 +1,6 @@
 import type { BreakerState, BreakerSwitch } from '../../breaker.js'
+import { type QueueState, Turns } from '../../turns.js'
 import { Guard } from '../guard.js'
-import { Turns } from '../turns.js'
 import type { Connections, Queries } from './connections.js'
 import { isFull, isOutage, isPassing } from './faults.js'
 
@@ -8,7 +8,7 @@ import { isFull, isOutage, isPassing } from './faults.js'
  * How long a statement may take, in milliseconds. A checkpoint or a burst of writes holds a healthy database up for some hundred,
  * where Redis answers from memory.
  */
-const DEADLINE = 1000
+export const DEADLINE = 1000
 /** Consecutive outages after which the database is left alone; no more than run at once, so that those who wait learn of it together. */
 const BREAK_AFTER = 3
 /** Rows in a portion of a scan. */
@@ -20,7 +20,7 @@ export interface TablesOptions<Name extends string> {
   prefix: string
   /** Each takes the owner as its first value. */
   texts: Readonly<Record<Name, string>>
-  /** Those that only read: they may be asked twice. Default: none. */
+  /** Those that only read: they may be asked twice, within the deadline. Default: none. */
   reads?: ReadonlySet<Name>
   /** Tells its rows from those of others: letters and digits. */
   owner: string
@@ -40,28 +40,32 @@ export class Tables<Name extends string> {
   constructor (options: TablesOptions<Name>) {
     const { name, away, connections: { concurrency, retry }, concurrency: own = Infinity } = options
     this.#options = options
-    this.#guard = new Guard({ name, away, breakAfter: BREAK_AFTER, trials: () => retry?.policy.trials, isOutage, isFull })
     this.#turns = new Turns(Math.min(concurrency, own))
+    this.#guard = new Guard({ name, away, breakAfter: BREAK_AFTER, trials: () => retry?.policy.trials, isOutage, isFull, turns: this.#turns })
   }
 
   get breaker (): BreakerState { return this.#guard.state }
   get switch (): BreakerSwitch { return this.#guard.switch }
+  get queue (): QueueState { return this.#turns }
+  /** When the database last answered anything in time, on the clock of `performance`. */
+  get answeredAt (): number { return this.#guard.answeredAt }
 
   /** @throws BackendUnavailableError · BackendFullError */
   async ask<Row> (name: Name, ...values: unknown[]): Promise<Row[]> {
     const { connections: { pool, retry }, reads } = this.#options
     if (retry === undefined || reads?.has(name) !== true) {
-      return await this.#turns.take(async () => await this.#guard.run(async () => await this.over<Row>(pool, name, ...values), DEADLINE))
+      return await this.#guard.run(async () => await this.over<Row>(pool, name, ...values), DEADLINE)
     }
+    const end = performance.now() + DEADLINE
     let fault: unknown
-    // Whoever waits for another try leaves the turn to others.
+    // Whoever pauses before another try leaves the turn to others.
     return await retry.run(async () => {
       fault = undefined
-      return await this.#turns.take(async () => await this.#guard.run(async () => await this.over<Row>(pool, name, ...values).catch((error: unknown) => {
+      return await this.#guard.run(async () => await this.over<Row>(pool, name, ...values).catch((error: unknown) => {
         fault = error
         throw error
-      }), DEADLINE))
-    }, { judge: () => isPassing(fault) ? 'lost' : 'final' })
+      }), Math.max(1, end - performance.now()))
+    }, { judge: () => isPassing(fault) ? 'lost' : 'final', deadline: DEADLINE })
   }
 
   /** The same over a connection of one's own, without a deadline. */

@@ -4,16 +4,18 @@ import { BackendUnavailableError } from '../../errors.js'
 import { isOutage as isAway, type OnFault } from '../../faults.js'
 import { nameOf } from '../../in-flight.js'
 import { ONCE, IDEMPOTENT } from '../../resilience.js'
+import { type QueueState, Turns } from '../../turns.js'
 import type { WriteOutcome } from '../backend.js'
 import type { BegunChange, Place } from '../coordination/coordination.js'
-import { Sequences, Turns } from '../turns.js'
+import { Patience } from '../patience.js'
+import { Sequences } from '../sequences.js'
 import type { Item, Stored } from './client.js'
-import type { ItemAccess } from './item-access.js'
+import { AWAY, type ItemAccess } from './item-access.js'
 import type { ItemName } from './names.js'
 
 /** Seconds for which a load's claim is kept: longer than any load may take. */
 export const CLAIM_TIME = 120
-/** Changes that are made at once; more wait, with their deadlines still ahead of them. */
+/** Changes that are made at once. More wait, as long as for one operation. */
 const AT_ONCE = 64
 /** How often and for how many milliseconds a change is tried again that others came before. */
 export const TRIES = 100
@@ -41,18 +43,24 @@ export class Changes {
   #source = randomBytes(6).toString('hex')
   #count = 0
   #sequences = new Sequences()
-  #turns = new Turns(AT_ONCE)
+  #turns = new Turns(AT_ONCE, Infinity)
+  #patience: Patience
   #settling: NodeJS.Timeout | undefined
   #isSettling = false
 
   constructor (items: ItemAccess, onFault: OnFault) {
     this.#items = items
     this.#onFault = onFault
+    this.#patience = new Patience({ name: 'memcached', away: AWAY, deadline: items.deadline, answeredAt: () => items.answeredAt })
   }
+
+  /** What waits for its turn, or for another change of its key. */
+  get queue (): QueueState { return this.#patience }
 
   /** @param decide called again whenever another change came before */
   async make (namespace: string, key: string, decide: Decide): Promise<WriteOutcome> {
-    return await this.#sequences.take(nameOf(namespace, key), async () => await this.#turns.take(async () => await this.#make(namespace, key, decide)), isAway)
+    return await this.#patience.take(async () => await this.#make(namespace, key, decide),
+      async (begin) => await this.#sequences.take(nameOf(namespace, key), async () => await this.#turns.take(begin), isAway))
   }
 
   /** From now on, ends what was begun and never announced, here or in a process that is gone. */

@@ -4,6 +4,7 @@ import type { Facts, RecordFormat } from '../../record-format.js'
 import type { BreakerState, BreakerSwitch } from '../../breaker.js'
 import { IDEMPOTENT, type Repeatable } from '../../resilience.js'
 import type { Retry } from '../../retry.js'
+import { type QueueState, Turns } from '../../turns.js'
 import type { Coordination, Place } from '../coordination/coordination.js'
 import { Guard } from '../guard.js'
 import type { Item, MemcachedClient } from './client.js'
@@ -12,6 +13,8 @@ import { ItemTooLargeError } from './item-too-large.js'
 import { unframe } from './items.js'
 import { type ItemName, ItemNames } from './names.js'
 
+/** Requests on their way at once. More wait, within their deadline. */
+const AT_ONCE = 256
 /** How many times as long as an operation a step of a pass over everything may take. */
 export const SCAN_FACTOR = 5
 export const AWAY = 'memcached does not answer: try again in a moment; if it stays so, check MEMCACHED_URL and the server.'
@@ -38,9 +41,11 @@ export class ItemAccess {
   readonly coordination: Coordination
   readonly format: RecordFormat
   readonly now: Now
+  /** Milliseconds that an operation may take. */
+  readonly deadline: number
   #prefix: string
-  #deadline: number
   #named: { epoch: string, names: ItemNames } | undefined
+  #turns = new Turns(AT_ONCE)
   #guard: Guard
 
   constructor ({ client, coordination, now, prefix, format, deadline, retry }: ItemAccessOptions) {
@@ -49,14 +54,18 @@ export class ItemAccess {
     this.now = now
     this.format = format
     this.#prefix = prefix
-    this.#deadline = deadline
-    this.#guard = new Guard({ name: 'memcached', away: AWAY, isOutage, isFull, retry, passing, isConnected: () => client.isReady })
+    this.deadline = deadline
+    this.#guard = new Guard({ name: 'memcached', away: AWAY, isOutage, isFull, retry, passing, isConnected: () => client.isReady, turns: this.#turns })
   }
 
   /** Of memcached, or of the coordinator when that is in the worse state. */
   get breaker (): BreakerState { return this.#guard.state === 'closed' ? this.coordination.breaker : this.#guard.state }
   /** Of memcached itself. */
   get switch (): BreakerSwitch { return this.#guard.switch }
+  /** What waits for memcached itself. */
+  get queue (): QueueState { return this.#turns }
+  /** When memcached last answered anything in time, on the clock of `performance`. */
+  get answeredAt (): number { return this.#guard.answeredAt }
 
   names ({ epoch }: Place): ItemNames {
     if (this.#named?.epoch !== epoch) this.#named = { epoch, names: new ItemNames(this.#prefix, Number(epoch).toString(36)) }
@@ -69,7 +78,7 @@ export class ItemAccess {
    */
   async run<T> (operation: () => Promise<T>, repeatable?: Repeatable, factor = 1): Promise<T> {
     try {
-      return await this.#guard.run(operation, factor * this.#deadline, repeatable)
+      return await this.#guard.run(operation, factor * this.deadline, repeatable)
     } catch (error) {
       // Larger than the server said that it takes.
       throw isTooLarge(error) ? new ItemTooLargeError(this.client.itemSize, this.client.itemSize) : error

@@ -8,6 +8,7 @@ import { type Facts, type PackedRecord, RecordFormat } from '../../record-format
 import type { BreakerState, BreakerSwitch } from '../../breaker.js'
 import { IDEMPOTENT } from '../../resilience.js'
 import type { Retry } from '../../retry.js'
+import type { QueueState } from '../../turns.js'
 import type { ChangeListener, Claim, InForce, ScannedEntry, SharedBackend, WriteCondition, WriteOutcome } from '../backend.js'
 import type { Coordination, Place } from '../coordination/coordination.js'
 import { Changes, CLAIM_TIME } from './changes.js'
@@ -94,6 +95,7 @@ export class MemcachedBackend implements SharedBackend {
 
   get breaker (): BreakerState { return this.#items.breaker }
   get switch (): BreakerSwitch { return this.#items.switch }
+  get queues (): QueueState[] { return [this.#items.queue, this.#changes.queue] }
 
   async get (namespace: string, key: string): Promise<StoredEntry | undefined> {
     const [entry] = await this.getMany(namespace, [key])

@@ -1,6 +1,7 @@
 import type { Cluster, Redis } from 'ioredis'
 import { isOutage as isAway } from '../../faults.js'
 import { type Grant, type LeaseKeeper, LeasesAwayError, newToken, type Order } from '../../leases.js'
+import { Turns } from '../../turns.js'
 import { Guard } from '../guard.js'
 import { isFull, isOutage } from './faults.js'
 import { type LeaseScripted, leaseScripts } from './lease-scripts.js'
@@ -8,6 +9,8 @@ import { grantOf } from './leases.js'
 
 /** How long an operation may take, in milliseconds. */
 const DEADLINE = 200
+/** Commands on their way at once. More wait, within their deadline. */
+const AT_ONCE = 100
 
 export interface RedisLeaseKeeperOptions {
   /** As for `RedisBackend`. Not closed here. */
@@ -23,7 +26,7 @@ export class RedisLeaseKeeper implements LeaseKeeper {
   #client: Redis & LeaseScripted
   #prefix: string
   #deadline: number
-  #guard = new Guard({ name: 'leases', away: 'Redis, which keeps the leases, does not answer.', isOutage, isFull })
+  #guard = new Guard({ name: 'leases', away: 'Redis, which keeps the leases, does not answer.', isOutage, isFull, turns: new Turns(AT_ONCE) })
 
   constructor ({ client, prefix, deadline = DEADLINE }: RedisLeaseKeeperOptions) {
     for (const [name, script] of Object.entries(leaseScripts)) if (!(name in client)) client.defineCommand(name, script)

@@ -13,11 +13,11 @@ import type { BreakerState, BreakerSwitch } from '../../breaker.js'
 import { ONCE, IDEMPOTENT, type Repeatable } from '../../resilience.js'
 import type { Retry } from '../../retry.js'
 import { CountersByNamespace } from '../../statistics.js'
+import { type QueueState, Turns } from '../../turns.js'
 import type { ChangeListener, InForce, ScannedEntry, SharedBackend, Usage, WriteCondition, WriteOutcome } from '../backend.js'
 import { checkStrategy } from '../capabilities.js'
 import type { Announcement, Pulse } from '../follower.js'
 import { Guard } from '../guard.js'
-import { Turns } from '../turns.js'
 import { fieldsOf, invalidationOf } from '../invalidation-fields.js'
 import { ReadReports, type Reads } from '../reads.js'
 import { type Sending, SendingOrder } from '../sending-order.js'
@@ -37,7 +37,7 @@ const SCAN_FACTOR = 5
 /** Consecutive outages after which Redis is left alone. */
 const BREAK_AFTER = 5
 
-/** Commands on their way at once. What waits here has not begun: a thousand scripts in one pipeline would be answered together, and late. */
+/** Commands on their way at once. What waits here has not begun, though its deadline has: a thousand scripts in one pipeline would be answered together, and late. */
 const AT_ONCE = 100
 /** Reads among them: thousands that are reported together would have every request wait behind them. */
 const REPORTED_AT_ONCE = 50
@@ -111,7 +111,7 @@ export class RedisBackend implements SharedBackend {
       retry,
       passing,
       isConnected: () => client.status === 'ready',
-      admit: (work) => this.#turns.take(work)
+      turns: this.#turns
     })
     const steps = { client: this.#client, keys: this.#keys, run: async <T>(command: () => Promise<T>) => await this.#timed(command, undefined, SCAN_FACTOR) }
     const reads = { ...steps, run: async <T>(command: () => Promise<T>) => await this.#timed(command, IDEMPOTENT, SCAN_FACTOR) }
@@ -137,6 +137,7 @@ export class RedisBackend implements SharedBackend {
   /** `closed` is the good state; `open` leaves Redis alone for a second. */
   get breaker (): BreakerState { return this.#guard.state }
   get switch (): BreakerSwitch { return this.#guard.switch }
+  get queues (): QueueState[] { return [this.#turns] }
 
   async get (namespace: string, key: string): Promise<StoredEntry | undefined> {
     const record = await this.#timed(() => this.#client.getBuffer(this.#keys.entry(namespace, key)), IDEMPOTENT)
@@ -192,8 +193,8 @@ export class RedisBackend implements SharedBackend {
     await this.#run(() => Promise.all(fieldsOf(namespace, what).map((field) => this.#client.larderWithdraw(this.#keys.ledger, field, stamp))))
   }
 
-  async inForce (): Promise<InForce[]> {
-    const [floor, ...fields] = await this.#run(() => this.#client.larderInForce(this.#keys.counter, this.#keys.ledger), IDEMPOTENT)
+  async inForce (isUrgent = false): Promise<InForce[]> {
+    const [floor, ...fields] = await this.#run(() => this.#client.larderInForce(this.#keys.counter, this.#keys.ledger), IDEMPOTENT, 1, isUrgent)
     this.#floor = Number(floor)
     const found: InForce[] = []
     for (let at = 0; at < fields.length; at += 2) {
@@ -253,8 +254,9 @@ export class RedisBackend implements SharedBackend {
     await this.#following.follow({
       isOwn: (source) => source === this.#source,
       listener,
-      pulse: async (heard) => await this.#pulse(heard),
-      inForce: async () => await this.inForce()
+      // Behind a long queue they would be late, memory would be trusted no more, and the queue be longer still.
+      pulse: async (heard) => await this.#pulse(heard, undefined, true),
+      inForce: async () => await this.inForce(true)
     })
   }
 
@@ -265,7 +267,7 @@ export class RedisBackend implements SharedBackend {
   }
 
   /** @throws BackendUnavailableError when Redis does not answer within the deadline */
-  async ping (): Promise<void> { await this.#run(() => this.#client.ping()) }
+  async ping (): Promise<void> { await this.#run(() => this.#client.ping(), undefined, 1, true) }
 
   async #delete (namespace: string, key: string, repeatable: Repeatable, condition?: WriteCondition): Promise<WriteOutcome> {
     const { counter, index, channel } = this.#keys
@@ -319,15 +321,16 @@ export class RedisBackend implements SharedBackend {
     }
   }
 
-  async #pulse (heard = 0, repeatable?: Repeatable): Promise<Pulse> {
+  async #pulse (heard = 0, repeatable?: Repeatable, isUrgent = false): Promise<Pulse> {
     let asked = this.#now()
     const [stamp, epoch, time, floor] = await this.#run(() => {
       asked = this.#now()
       return this.#client.larderPulse(this.#keys.counter, this.#keys.ledger, heard)
-    }, repeatable)
+    }, repeatable, 1, isUrgent)
     // The answer was made about half way between question and answer.
     this.#skew = Number(time) - (asked + this.#now()) / 2
     this.#floor = Number(floor)
+    this.#firstPulse ??= Promise.resolve()
     return { stamp: Number(stamp), epoch, skew: this.#skew }
   }
 
@@ -356,8 +359,8 @@ export class RedisBackend implements SharedBackend {
     await this.#firstPulse
   }
 
-  async #run<T> (command: () => Promise<T>, repeatable?: Repeatable, factor = 1): Promise<T> {
-    return await this.#guard.run(command, factor * this.#deadline, repeatable)
+  async #run<T> (command: () => Promise<T>, repeatable?: Repeatable, factor = 1, isUrgent = false): Promise<T> {
+    return await this.#guard.run(command, factor * this.#deadline, repeatable, isUrgent)
   }
 
   /**

@@ -1,12 +1,14 @@
 import t from 'tap'
 import { rmSync } from 'node:fs'
 import { RedisBackend } from '../../../../services/cache/backends/redis/redis.js'
+import type { BreakerState } from '../../../../services/cache/breaker.js'
 import { Cache } from '../../../../services/cache/cache.js'
 import { monotonicNow } from '../../../../services/cache/clock.js'
 import { BackendUnavailableError } from '../../../../services/cache/errors.js'
 import type { Invalidation } from '../../../../services/cache/ledger.js'
 import { DEFAULT_LIMITS } from '../../../../services/cache/limits.js'
 import { SharedStore } from '../../../../services/cache/stores/shared-store.js'
+import type { QueueState } from '../../../../services/cache/turns.js'
 import { eventually, openSharedCache, type SharedCache } from '../../../support/caches.js'
 import { heldMemory } from '../../../support/heap.js'
 import { Proxy } from '../../../support/proxy.js'
@@ -111,6 +113,70 @@ t.test('Redis in trouble', async (t) => {
     t.equal(await valueIn(a.cache, 'k'), undefined)
     await a.cache.set(NS, 'k', entry('after'))
     await eventually(async () => await valueIn(b.cache, 'k') === 'after', 'life goes on')
+  })
+
+  t.test('hung under thousands of operations: each is answered within one deadline, and the breaker opens once', async (t) => {
+    // Each deadline more would be seen; a busy machine takes a while for thousands of them.
+    const [DEADLINE, SLACK] = [2000, 4000]
+    const server = await startRedis(t)
+    const { cache, backend, store } = await openSharedCache(t, server.url, { deadline: DEADLINE })
+    const states: BreakerState[] = []
+    backend.switch.watch((state) => { states.push(state) })
+    server.pause()
+    const began = performance.now()
+    const keys = Array.from({ length: 2000 }, (_, at) => `k${at}`)
+    const read = await Promise.all(keys.map(async (key) => await cache.read(key, () => key)))
+    t.ok(performance.now() - began < DEADLINE + SLACK, `the reads took ${performance.now() - began} ms`)
+    t.strictSame(read.map(({ value }) => value), keys, 'each has its value from the origin')
+    t.strictSame(states, ['open'])
+    const [{ waiting, refused }] = backend.queues as [QueueState]
+    t.strictSame({ waiting, refused }, { waiting: 0, refused: 0 })
+    const refusing = performance.now()
+    const written = await Promise.allSettled(keys.map(async (key) => await cache.set(NS, key, entry(1))))
+    t.ok(performance.now() - refusing < DEADLINE + SLACK)
+    t.ok(written.every((each) => each.status === 'rejected' && each.reason instanceof BackendUnavailableError))
+    server.resume()
+    await eventually(() => store.isTrusted, 'it is followed again')
+    await eventually(async () => await backend.ping().then(() => true, () => false), 'it is asked again')
+    await Promise.all(keys.map(async (key) => await cache.set(NS, key, entry(key))))
+    t.strictSame(await Promise.all(keys.map(async (key) => await valueIn(cache, key))), keys, 'and does all of it')
+    t.equal(backend.breaker, 'closed')
+  })
+
+  t.test('slow: who waits longer than a deadline is answered while others are, and no breaker opens', async (t) => {
+    const [DEADLINE, LATENCY] = [1000, 200]
+    const url = await redisUrl(t)
+    const proxy = await Proxy.start(t, Number(new URL(url).port), 'redis')
+    const { backend, client } = await openSharedCache(t, proxy.through(url), { deadline: DEADLINE })
+    const states: BreakerState[] = []
+    backend.switch.watch((state) => { states.push(state) })
+    await client.set('larder:test:entry:default:other', 'unreadable')
+    proxy.latency(LATENCY)
+    const began = performance.now()
+    // A hundred at once: the last of them have their turn after more than a deadline.
+    const found = await Promise.all(Array.from({ length: 800 }, async (_, at) => await backend.get(NS, `k${at}`)))
+    t.ok(performance.now() - began > DEADLINE, 'it took longer than that')
+    t.ok(found.every((each) => each === undefined))
+    t.strictSame(states, [])
+    t.match(backend.queues, [{ waiting: 0, refused: 0, late: 0 }])
+  })
+
+  t.test('a hundred are under way and twenty thousand wait, more are refused at once', async (t) => {
+    const server = await startRedis(t)
+    const { backend } = await openSharedCache(t, server.url, { deadline: 10_000 })
+    server.pause()
+    const reads = Array.from({ length: 20_107 }, async (_, at) => await backend.get(NS, `k${at}`).then(() => 'answered', (error: unknown) => {
+      const { statusCode, message } = error as Error & { statusCode: number }
+      return `${statusCode} ${message}`
+    }))
+    await eventually(() => backend.queues[0]?.refused === 7, 'those are refused while nothing is answered')
+    t.match(backend.queues, [{ waiting: 20_000, refused: 7 }])
+    server.resume()
+    const answers = await Promise.all(reads)
+    const busy = '503 More is asked of redis at once than it can answer in time: try again in a moment.'
+    t.strictSame([answers.filter((answer) => answer === busy).length, answers.filter((answer) => answer === 'answered').length], [7, 20_100])
+    t.match(backend.queues, [{ waiting: 0, late: 0 }])
+    t.equal(backend.breaker, 'closed')
   })
 
   t.test('hung: a stale value is served when the loader fails too', async (t) => {

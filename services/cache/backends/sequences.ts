@@ -1,25 +1,3 @@
-/** Lets so many run at once; the others wait in the order in which they came. */
-export class Turns {
-  #free: number
-  #waiting: (() => void)[] = []
-
-  constructor (atOnce: number) {
-    this.#free = atOnce
-  }
-
-  async take<T> (work: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free--
-    else await new Promise<void>((resolve) => { this.#waiting.push(resolve) })
-    try {
-      return await work()
-    } finally {
-      const next = this.#waiting.shift()
-      if (next === undefined) this.#free++
-      else next()
-    }
-  }
-}
-
 /** Lets what has the same name run one after the other, in the order in which it came. */
 export class Sequences {
   #last = new Map<string, Promise<unknown>>()
