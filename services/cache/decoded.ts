@@ -1,7 +1,7 @@
 import { deepFreeze, isContainer, weightOf } from './copy.js'
 import { decode } from './encoding.js'
 import type { EncodedValue } from './entry.js'
-import { MOST_SHAPES, Shapes } from './shapes.js'
+import { Shape, Shapes } from './shapes.js'
 
 /** Places, a power of two. */
 const PLACES = 16_384
@@ -14,19 +14,28 @@ const LARGEST = 1 / 64
 /** A longer text takes too long to be decoded for a mere guess that it is asked for again. */
 const LONGEST = 2 ** 18
 
-/** The words of a place, in one line of the processor's cache: what a hit takes time for is to fetch such lines. */
+/** The words of a place. A hit reads none of them: what it takes time for is to fetch lines of memory. */
 const SHIFT = 2
 /** The slot whose value has the place, and one more: zero is none. */
 const SLOT = 0
 /** The same of the slot that asked for it last. */
 const NOTE = 1
-/** The number of the value's shape, above a bit that says whether it was asked for since another last wanted the place. */
-const SHAPE = 2
-const USED = 1
+/** The reads of the entry when another last wanted the place: it was used since if there are others now. */
+const READS = 2
 const WEIGHT = 3
 
-/** In place of a shape's number: nobody can change the value, so what is held is the promise of it, which every caller gets. */
-const UNCHANGING = MOST_SHAPES
+/** Nobody can change the value, so what is held is the promise of it, which every caller gets. */
+const UNCHANGING = new Shape('value', -1)
+UNCHANGING.copy = (promise) => promise as Promise<unknown>
+
+/** What is kept with an entry, where a hit reads anyway. */
+export interface SlotMarks {
+  /** Whether the value at the slot has a place here. */
+  isDecoded (slot: number): boolean
+  setDecoded (slot: number, isDecoded: boolean): void
+  /** Reads of the entry since it was written. */
+  accessCount (slot: number): number
+}
 
 /**
  * The decoded form of entries in memory that are asked for again and again, because copying it takes a tenth of the time of parsing
@@ -38,30 +47,31 @@ const UNCHANGING = MOST_SHAPES
  */
 export class DecodedValues {
   #places = new Int32Array(0)
-  #values: unknown[] = []
+  /** By place a value's shape, and beside it the value. */
+  #held: unknown[] = []
   /** What callers share; made for the first of them. A promise, because that is what each of them gets. */
   #shared: (Promise<unknown> | undefined)[] = []
   #shapes = new Shapes()
+  #marks: SlotMarks
   #budget: number
   #bytes = 0
   #hand = 0
 
   /** @param maxMemory the cache's limit */
-  constructor (maxMemory: number) { this.#budget = budgetOf(maxMemory) }
+  constructor (maxMemory: number, marks: SlotMarks) {
+    this.#budget = budgetOf(maxMemory)
+    this.#marks = marks
+  }
 
   /** What they take, by `weightOf`. */
   get bytes (): number { return this.#bytes }
 
   /** A copy of the value at a slot, which its caller may change; undefined when it has no place. */
   copy (slot: number): Promise<unknown> | undefined {
-    const places = this.#places
-    const at = (slot & (PLACES - 1)) << SHIFT
-    if (places[at + SLOT] !== slot + 1) return undefined
-    const shape = places[at + SHAPE] as number
-    // What is written anew has to leave the processor's cache again.
-    if ((shape & USED) === 0) places[at + SHAPE] = shape | USED
-    const value = this.#values[slot & (PLACES - 1)]
-    return shape >>> 1 === UNCHANGING ? value as Promise<unknown> : this.#shapes.at(shape >>> 1).copy(value)
+    if (!this.#marks.isDecoded(slot)) return undefined
+    const held = this.#held
+    const at = (slot & (PLACES - 1)) << 1
+    return (held[at] as Shape).copy(held[at + 1])
   }
 
   /** The same from the entry's text: the second time, the value gets a place. */
@@ -77,24 +87,19 @@ export class DecodedValues {
 
   /** The value at a slot, frozen, and the same for all who ask; undefined when it has no place, or nobody asked for it so. */
   shared (slot: number): Promise<unknown> | undefined {
-    const places = this.#places
-    const at = (slot & (PLACES - 1)) << SHIFT
-    if (places[at + SLOT] !== slot + 1) return undefined
-    const shape = places[at + SHAPE] as number
-    if ((shape & USED) === 0) places[at + SHAPE] = shape | USED
-    return this.#shared[slot & (PLACES - 1)]
+    return this.#marks.isDecoded(slot) ? this.#shared[slot & (PLACES - 1)] : undefined
   }
 
   /** The same from the entry's text; it is kept if there is room. */
   share (slot: number, encoded: EncodedValue): Promise<unknown> {
     if (this.#places.length === 0) this.#open()
     const shared = Promise.resolve(deepFreeze(decode(encoded)))
-    if (encoded.length > LONGEST || !(this.#has(slot) || this.#admit(slot, decode(encoded)))) return shared
+    if (encoded.length > LONGEST || !(this.#marks.isDecoded(slot) || this.#admit(slot, decode(encoded)))) return shared
     const at = placeOf(slot) << SHIFT
     const weight = this.#places[at + WEIGHT] as number
-    this.#places[at + SHAPE]! |= USED
+    this.#setUsed(placeOf(slot))
     this.#makeRoom(weight)
-    if (this.#has(slot)) {
+    if (this.#marks.isDecoded(slot)) {
       this.#shared[placeOf(slot)] = shared
       this.#bytes += weight
       this.#places[at + WEIGHT] = 2 * weight
@@ -105,7 +110,7 @@ export class DecodedValues {
   /** The entry at a slot went, or another took its place. */
   drop (slot: number): void {
     if (this.#places.length === 0) return
-    if (this.#has(slot)) this.#empty(placeOf(slot))
+    if (this.#places[(placeOf(slot) << SHIFT) + SLOT] === slot + 1) this.#empty(placeOf(slot))
     const note = (placeOf(slot) << SHIFT) + NOTE
     if (this.#places[note] === slot + 1) this.#places[note] = 0
   }
@@ -115,8 +120,6 @@ export class DecodedValues {
     this.#budget = budgetOf(maxMemory)
     this.#makeRoom(0)
   }
-
-  #has (slot: number): boolean { return this.#places[(placeOf(slot) << SHIFT) + SLOT] === slot + 1 }
 
   /** Whether there is room for the value now. */
   #admit (slot: number, value: unknown): boolean {
@@ -128,21 +131,29 @@ export class DecodedValues {
     this.#makeRoom(weight)
     this.#bytes += weight
     const isUnchanging = !isContainer(value)
-    this.#values[place] = isUnchanging ? Promise.resolve(value) : value
-    const at = place << SHIFT
-    this.#places[at + SLOT] = slot + 1
-    this.#places[at + SHAPE] = (isUnchanging ? UNCHANGING : this.#shapes.hold(value)) << 1
-    this.#places[at + WEIGHT] = weight
+    this.#held[place << 1] = isUnchanging ? UNCHANGING : this.#shapes.at(this.#shapes.hold(value))
+    this.#held[(place << 1) + 1] = isUnchanging ? Promise.resolve(value) : value
+    this.#places[(place << SHIFT) + SLOT] = slot + 1
+    this.#places[(place << SHIFT) + WEIGHT] = weight
+    this.#setUsed(place)
+    this.#marks.setDecoded(slot, true)
     return true
   }
 
   /** Whether the value in a place was used since it was last asked: it stays for another round. */
   #spares (place: number): boolean {
-    const at = (place << SHIFT) + SHAPE
-    const isUsed = ((this.#places[at] as number) & USED) !== 0
-    if (isUsed) this.#places[at]! -= USED
+    const at = place << SHIFT
+    if (this.#places[at + SLOT] === 0) return false
+    const reads = this.#reads(place)
+    const isUsed = this.#places[at + READS] !== reads
+    this.#places[at + READS] = reads
     return isUsed
   }
+
+  #setUsed (place: number): void { this.#places[(place << SHIFT) + READS] = this.#reads(place) - 1 }
+
+  /** As a place keeps them. */
+  #reads (place: number): number { return this.#marks.accessCount(this.#places[(place << SHIFT) + SLOT] as number - 1) | 0 }
 
   /** By a clock's hand. */
   #makeRoom (weight: number): void {
@@ -154,20 +165,22 @@ export class DecodedValues {
 
   #empty (place: number): void {
     const at = place << SHIFT
-    if (this.#places[at + SLOT] === 0) return
+    const slot = this.#places[at + SLOT] as number - 1
+    if (slot === -1) return
     this.#bytes -= this.#places[at + WEIGHT] as number
-    const shape = (this.#places[at + SHAPE] as number) >>> 1
-    if (shape !== UNCHANGING) this.#shapes.release(shape)
+    const shape = this.#held[place << 1] as Shape
+    if (shape !== UNCHANGING) this.#shapes.release(shape.number)
+    this.#marks.setDecoded(slot, false)
     this.#places[at + SLOT] = 0
-    this.#places[at + SHAPE] = 0
     this.#places[at + WEIGHT] = 0
-    this.#values[place] = undefined
+    this.#held[place << 1] = undefined
+    this.#held[(place << 1) + 1] = undefined
     this.#shared[place] = undefined
   }
 
   #open (): void {
     this.#places = new Int32Array(PLACES << SHIFT)
-    this.#values = new Array<unknown>(PLACES).fill(undefined)
+    this.#held = new Array<unknown>(2 * PLACES).fill(undefined)
     this.#shared = new Array<Promise<unknown> | undefined>(PLACES).fill(undefined)
   }
 }

@@ -57,7 +57,7 @@ export class Shapes {
    */
   hold (value: unknown): number {
     const code = codeFor(value, 'value', DEEPEST, { members: MOST_MEMBERS })
-    const shape = this.#byCode.get(code) ?? this.#learn(code)
+    const shape = this.#byCode.get(code) ?? this.#learn(code, value)
     shape.values++
     return shape.number
   }
@@ -70,9 +70,10 @@ export class Shapes {
     this.#free.push(number)
   }
 
-  #learn (code: string): Shape {
+  #learn (code: string, value: unknown): Shape {
     const number = this.#free.pop() ?? this.#byNumber.length
     if (number === MOST_SHAPES) return this.at(ANY)
+    meetNulls(value)
     const shape = new Shape(code, number)
     this.#byNumber[number] = shape
     this.#byCode.set(code, shape)
@@ -82,6 +83,15 @@ export class Shapes {
 
 const compiled = (code: string): Copier =>
   (compileFunction(`return (value) => Promise.resolve(${code})`, ['copyOf']) as (copy: typeof copyOf) => Copier)(copyOf)
+
+/**
+ * The engine keeps a number that is not small and whole in a box beside its object, one for each object, as long as it has seen nothing
+ * but numbers in that member: a copy would have to fetch the box, which lies in another line of memory, and to make another. Once the member
+ * has been null in an object of the same shape, copies take over a reference to the box, and never look at it.
+ */
+function meetNulls (value: unknown): void {
+  JSON.parse(JSON.stringify(value, (_name, member: unknown) => typeof member === 'number' ? null : member))
+}
 
 /** An expression that copies what is at `path`. */
 function codeFor (value: unknown, path: string, depth: number, budget: { members: number }): string {

@@ -1,11 +1,26 @@
 import t from 'tap'
 import fc from 'fast-check'
 import { copyOf, deepFreeze, isFlat, weightOf } from '../../../services/cache/copy.js'
-import { DECODED_BYTES, DECODED_SHARE, DecodedValues } from '../../../services/cache/decoded.js'
+import { DECODED_BYTES, DECODED_SHARE, DecodedValues, type SlotMarks } from '../../../services/cache/decoded.js'
 import { encode } from '../../../services/cache/encoding.js'
 import { localCache } from './setup.js'
 
 const json = (text: string): unknown => JSON.parse(text)
+
+/** Slots by themselves, whose reads are counted when they are told. */
+class Marks implements SlotMarks {
+  readonly decoded = new Set<number>()
+  #reads = new Map<number, number>()
+
+  isDecoded (slot: number): boolean { return this.decoded.has(slot) }
+  accessCount (slot: number): number { return this.#reads.get(slot) ?? 0 }
+  read (slot: number): void { this.#reads.set(slot, this.accessCount(slot) + 1) }
+
+  setDecoded (slot: number, isDecoded: boolean): void {
+    if (isDecoded) this.decoded.add(slot)
+    else this.decoded.delete(slot)
+  }
+}
 
 t.test('a copy is equal and shares nothing that can be changed', async (t) => {
   const shares = (a: unknown, b: unknown): boolean => typeof a === 'object' && a !== null &&
@@ -37,7 +52,7 @@ t.test('flat, frozen, weighed', async (t) => {
 })
 
 t.test('a value takes its place when it is asked for again', async (t) => {
-  const decoded = new DecodedValues(2 ** 30)
+  const decoded = new DecodedValues(2 ** 30, new Marks())
   const text = encode({ n: 1, list: [1] })
   t.equal(decoded.copy(7), undefined)
   t.same(await decoded.decode(7, text), { n: 1, list: [1] })
@@ -59,19 +74,24 @@ t.test('a value takes its place when it is asked for again', async (t) => {
 })
 
 t.test('who was used keeps its place for one more try of another', async (t) => {
-  const decoded = new DecodedValues(2 ** 30)
-  const ask = (slot: number): Promise<unknown> => decoded.copy(slot) ?? decoded.decode(slot, encode(slot))
+  const marks = new Marks()
+  const decoded = new DecodedValues(2 ** 30, marks)
+  const ask = (slot: number): Promise<unknown> => {
+    marks.read(slot)
+    return decoded.copy(slot) ?? decoded.decode(slot, encode(slot))
+  }
   for (let times = 0; times < 3; times++) void ask(1)
   for (let times = 0; times < 2; times++) void ask(16_385)
   t.equal(decoded.copy(16_385), undefined)
   void ask(16_385)
   t.equal(await decoded.copy(16_385), 16_385)
   t.equal(decoded.copy(1), undefined)
+  t.strictSame([...marks.decoded], [16_385])
 })
 
 t.test('their bytes stay within their bound', async (t) => {
   const maxMemory = 2 ** 20
-  const decoded = new DecodedValues(maxMemory)
+  const decoded = new DecodedValues(maxMemory, new Marks())
   const text = encode({ text: 'x'.repeat(100) })
   for (let slot = 0; slot < 5000; slot++) {
     for (let times = 0; times < 2; times++) void decoded.decode(slot, text)
@@ -87,7 +107,7 @@ t.test('their bytes stay within their bound', async (t) => {
 })
 
 t.test('what nobody can change is not copied, and its place is free for others afterwards', async (t) => {
-  const decoded = new DecodedValues(2 ** 20)
+  const decoded = new DecodedValues(2 ** 20, new Marks())
   for (const value of [7, 'text', null, false]) {
     const text = JSON.stringify(value)
     for (let times = 0; times < 2; times++) t.equal(await decoded.decode(1, text), value)

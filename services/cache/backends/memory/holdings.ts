@@ -50,7 +50,7 @@ export class Holdings {
     this.slots = slots
     this.lookup = new Lookup(slots, ledger)
     this.pools = new Pools((quota) => new Pool(state, quota), limits)
-    this.decoded = new DecodedValues(limits.maxMemory)
+    this.decoded = new DecodedValues(limits.maxMemory, slots)
     this.#now = now
     this.#limits = limits
     this.#removals = removals

@@ -13,7 +13,7 @@ const ACCESSED_LOW = 0
 const EXPIRES_LOW = 1
 /** The upper 16 bits of two numbers of 48. */
 const ACCESSED_AND_EXPIRES = 2
-/** 21 bits of the version; above them strategy (4), data type (3), and the three below. */
+/** 21 bits of the version; above them strategy (4), data type (3), and the four below. */
 const VERSION_HIGH = 3
 const SPACE = 4
 const ACCESS_COUNT = 5
@@ -34,6 +34,8 @@ const VERSION_MASK = (1 << VERSION_BITS) - 1
 const HAS_EXTRAS = 1 << 28
 const HAS_GRACE = 1 << 29
 const IN_OWN_POOL = 1 << 30
+/** The highest bit: what has it is negative. */
+const IS_DECODED = 1 << 31
 
 const HALF = 2 ** 32
 /** The largest number in 48 bits; as a time, never. */
@@ -156,6 +158,10 @@ export class Slots {
   /** Whether the entry counts against the pool of its namespace, not against that of all others. */
   isInOwnPool (slot: number): boolean { return (this.#word(slot, VERSION_HIGH) & IN_OWN_POOL) !== 0 }
   setInOwnPool (slot: number, isInOwn: boolean): void { this.#flag(slot, IN_OWN_POOL, isInOwn) }
+
+  /** Whether the value is held decoded. Writing over it takes that back. */
+  isDecoded (slot: number): boolean { return this.#word(slot, VERSION_HIGH) < 0 }
+  setDecoded (slot: number, isDecoded: boolean): void { this.#flag(slot, IS_DECODED, isDecoded) }
 
   /** Whether the entry expires after that time. */
   isFresh (slot: number, now: number): boolean {

@@ -29,12 +29,16 @@ t.test('every fact of an entry comes back, and none touches another', async () =
       const stored = { ...entry, namespace: 'n', key: `k${at}`, goneAt: entry.expiresAt + grace }
       slots.setInOwnPool(slot, at % 2 === 0)
       slots.write(slot, stored, 2 ** 32 - 1 - at)
+      slots.setDecoded(slot, at % 3 === 0)
       return { slot, stored, at }
     })
     for (const { slot, stored: { version, stamp, ...stored }, at } of written) {
       const { version: _, ...entry } = slots.entry(slot, 'n')
       t.strictSame(entry, { ...stored, size: 2 ** 32 - 1 - at })
       t.strictSame([slots.version(slot), slots.stamp(slot), slots.isInOwnPool(slot), slots.checked(slot)], [version, stamp, at % 2 === 0, 0])
+      t.equal(slots.isDecoded(slot), at % 3 === 0)
+      slots.write(slot, { ...stored, version, stamp }, 1)
+      t.strictSame([slots.isDecoded(slot), slots.isInOwnPool(slot)], [false, at % 2 === 0], 'what is written over is not decoded')
     }
   }), { numRuns: 50 })
 })
