@@ -29,7 +29,7 @@ const UnknownRevisionError = createError<[revision: number]>(
   'ERR_GONE', 'There is no going on from revision %d: it is older than the history, or the database was restored or replaced. Read GET /config anew, and watch from its revision.', 410)
 
 /** Limits for everybody that are too low must not stand in the way of whoever corrects them. */
-const OWN_LIMIT = { limits: '600/minute', groupId: 'config' }
+const OWN_LIMIT = { limits: '6000/minute', groupId: 'config' }
 const tags = ['Configuration']
 const NO_CACHE = 'no-cache'
 /** A namespace that nobody can name: what of another's namespace is asked for is as it is there. */

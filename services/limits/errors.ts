@@ -11,7 +11,7 @@ export function tooManyRequests (quota: Quota, decision: Decision, what = 'Too m
   const violated = quota.policies.filter((_, at) => decision.violations[at]).map(({ name }) => name)
   const retryAfter = Math.max(1, Math.ceil(decision.retryAfter / 1000))
   const { quota: most, name } = quota.policies[decision.violated]!
-  return Object.assign(new TooManyRequests(`${what}: ${most} ${name.replaceAll('-', ' ')} are permitted. Wait ${retryAfter} s, then go on more slowly.`), {
+  return Object.assign(new TooManyRequests(`${what}: ${most} ${name.replace(/^route-/, '').replaceAll('-', ' ')} are permitted. Wait ${retryAfter} s, then go on more slowly.`), {
     retryAfter,
     members: { 'violated-policies': violated },
     headers: { 'ratelimit-policy': quota.policyHeader, ratelimit: quota.header(decision) }

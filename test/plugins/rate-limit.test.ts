@@ -143,7 +143,9 @@ t.test('refusals are counted on, however many different limits credentials have'
 t.test('routes have what their config says', async (t) => {
   const app = await start(t)
   t.strictSame(await statuses(app, 3, '/own'), [200, 200, 429])
-  t.match((await app.inject('/own')).headers, { 'ratelimit-policy': '"route-per-minute";q=2;w=60' })
+  const refused = await app.inject('/own')
+  t.match(refused.headers, { 'ratelimit-policy': '"route-per-minute";q=2;w=60' })
+  t.match(refused.json(), { detail: /^Too many requests: 2 per minute are permitted\. Wait/ })
   t.strictSame(await statuses(app, 1, { url: '/own', method: 'HEAD' }), [429], 'HEAD is the same route')
   t.strictSame(await statuses(app, 2, '/max'), [200, 429])
   t.match((await app.inject('/max')).headers, { 'ratelimit-policy': '"route-per-60-seconds";q=1;w=60' })

@@ -82,7 +82,7 @@ t.test('one process, without Redis', async (t) => {
   })
 
   await t.test('a listener names the types that it wants, and is told of a gap', async (t) => {
-    const { heard } = await listen(t, app, '?types=user.*,kitchen.opened')
+    const { heard } = await listen(t, app, '?types=user.*,kitchen.opened', { 'last-event-id': '' })
     await send('POST /api/posts/', { title: 'Not this' })
     await send('PUT /api/users/1', { name: 'Carol' })
     t.match((await send('POST /events', { channel: 'kitchen', event: { type: 'opened', by: 'Alice' } })).json(), { type: 'kitchen.opened', subject: 'kitchen', data: { by: 'Alice' } })
