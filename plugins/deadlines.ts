@@ -15,6 +15,11 @@ declare module 'fastify' {
      * more to take the answer, or the time is over that the caller gave.
      */
     readonly call: Call
+    /**
+     * The signal of `call`, which makes of the reply a caller of the cache: `cache.get(namespace, key, reply)`. Made when it is looked at, which an answer from memory
+     * never does.
+     */
+    readonly signal: AbortSignal
   }
 }
 
@@ -68,6 +73,7 @@ export default fp(async function deadlines (app) {
   }
 
   app.decorateReply('call', { getter () { return callOf(this).call } })
+  app.decorateReply('signal', { getter () { return callOf(this).end.signal } })
 
   app.decorate('beginDeadline', function beginDeadline (request: FastifyRequest, reply: FastifyReply) {
     const text = request.headers['request-timeout']
@@ -83,7 +89,8 @@ export default fp(async function deadlines (app) {
     // A little later than the signal: what gives up by the clock alone would say that something else is at fault.
     made.call.until = performance.now() + seconds * 1000 + MANNERS / 2
     const timer = setTimeout(() => {
-      if (made.isAnswered) return
+      const isStreaming = reply.raw.headersSent && !reply.raw.writableEnded
+      if (made.isAnswered && !isStreaming) return
       made.end.abort(new DeadlinePassedError(request))
       setTimeout(expire, MANNERS).unref()
     }, seconds * 1000)

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type {} from '../plugins/cache.js'
+import type {} from '../plugins/deadlines.js'
 import type {} from '../plugins/together.js'
 import { CacheAsideStatistics, CacheClearedReply, CachePerformance } from '../schemas/cache-aside.js'
 import { problems, ref } from '../schemas/common.js'
@@ -24,7 +25,7 @@ const cacheAside: FastifyPluginAsyncTypebox = async (app) => {
       response: { 200: ref(CacheAsideStatistics), ...problems(503) }
     }
   }, async (_request, reply) => {
-    const { statistics: { hits, misses, stale, coalesced, items, bytes } } = await together.statistics(cache, [cache.namespace])
+    const { statistics: { hits, misses, stale, coalesced, items, bytes } } = await together.statistics(cache, [cache.namespace], reply)
     const total = hits + misses
     reply.header('cache-control', 'no-store')
     return {
@@ -47,8 +48,8 @@ const cacheAside: FastifyPluginAsyncTypebox = async (app) => {
       tags,
       response: { 200: ref(CacheClearedReply), ...problems(503, 507) }
     }
-  }, async () => {
-    const cleared = await cache.clear(cache.namespace)
+  }, async (_request, reply) => {
+    const cleared = await cache.clear(cache.namespace, undefined, reply)
     return { ok: true as const, message: 'Cache cleared successfully', cleared }
   })
 

@@ -1,3 +1,4 @@
+import { type Caller, throwIfGone } from './cache/caller.js'
 import type { Condition } from './cache/entry.js'
 import { PreconditionFailedError } from './cache/errors.js'
 import { ChangedSinceError, InvalidInputError } from './errors.js'
@@ -47,20 +48,23 @@ export function matchesTag (noneMatch: string, tag: string): boolean {
  * version that is there and insisting on it, again when another write came between.
  *
  * @param read the current version, undefined when there is none
+ * @param caller once it has gone nothing more is read or written
  * @throws PreconditionFailedError
  */
 export async function writeIf<T> (
-  preconditions: Preconditions, key: string, read: () => Promise<string | undefined>, write: (condition: Condition) => Promise<T>
+  preconditions: Preconditions, key: string, read: () => Promise<string | undefined>, write: (condition: Condition) => Promise<T>, caller?: Caller
 ): Promise<T> {
   const single = singleCondition(preconditions)
   if (single !== undefined) return write(single)
   for (let attempt = 1; ; attempt++) {
     const version = await read()
     if (!holds(preconditions, version === undefined ? undefined : entityTag(version))) throw new PreconditionFailedError(key)
+    throwIfGone(caller)
     try {
       return await write(version === undefined ? { absent: true } : { version })
     } catch (error) {
       if (!(error instanceof PreconditionFailedError) || attempt === ATTEMPTS) throw error
+      throwIfGone(caller)
     }
   }
 }

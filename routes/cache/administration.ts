@@ -19,6 +19,7 @@ import { checkPattern } from '../../services/names.js'
 import { builtStrategy } from '../../services/new-entry.js'
 import { quotaChange, type QuotaChanges } from '../../services/quotas.js'
 import type {} from '../../plugins/config-store.js'
+import type {} from '../../plugins/deadlines.js'
 import type {} from '../../plugins/together.js'
 import { NO_CACHE } from './answers.js'
 import { OPEN, SealedCursors } from '../../services/access/sealed-cursors.js'
@@ -49,7 +50,7 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
     // A place in memory tells how much there is besides; elsewhere it is a key that the caller has been told of, and good in every process.
     const cursors = seesAll(principal) || cache.backend !== 'memory' ? OPEN : sealed.of(principal.id)
     const asked = { limit, offset, pattern, cursor: cursor === undefined ? undefined : cursors.open(cursor), within: keysWithin(principal, namespace) }
-    const { total, entries, cursor: place } = await cache.list(seesNamespace(principal, namespace) ? namespace : EMPTY_NAMESPACE, asked)
+    const { total, entries, cursor: place } = await cache.list(seesNamespace(principal, namespace) ? namespace : EMPTY_NAMESPACE, asked, reply)
     const next = place === undefined ? undefined : cursors.seal(place)
     void reply.header('cache-control', NO_CACHE)
     if (next !== undefined) {
@@ -85,7 +86,7 @@ const administration: FastifyPluginAsyncTypebox = async (app) => {
     }
   }, async ({ query: { backend, namespace }, principal }, reply) => {
     const cache = cacheOf(caches, backend)
-    const { statistics: raw, breaker } = await together.statistics(cache, namespacesFor(principal, namespace))
+    const { statistics: raw, breaker } = await together.statistics(cache, namespacesFor(principal, namespace), reply)
     void reply.header('cache-control', NO_CACHE)
     return {
       success: true as const,

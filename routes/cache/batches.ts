@@ -1,6 +1,7 @@
 import createError from '@fastify/error'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
+import type {} from '../../plugins/deadlines.js'
 import type {} from '../../plugins/gatekeeper.js'
 import { CacheQuery, type CacheSetReply, type NewCacheEntry } from '../../schemas/cache.js'
 import {
@@ -11,7 +12,9 @@ import { checkKeyAccess, checkNamespaceReach } from '../../services/access/acces
 import { type Principal, seesAll, seesKey } from '../../services/access/principal.js'
 import { cacheItemText, joinText, quoted } from '../../services/cache-item.js'
 import type { Cache } from '../../services/cache/cache.js'
+import { type Caller, isLeaving } from '../../services/cache/caller.js'
 import type { EncodedValue, Entry } from '../../services/cache/entry.js'
+import { inOrder } from '../../services/cache/in-order.js'
 import { checkKey } from '../../services/names.js'
 import { toNewEntry } from '../../services/new-entry.js'
 import type { CacheRoutesOptions } from '../cache.js'
@@ -48,10 +51,10 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
       body: ref(NewCacheEntries),
       response: { 200: ref(CacheSetBatchReply), ...problems(400, 503) }
     }
-  }, async (request) => {
+  }, async (request, reply) => {
     const { query, body } = request
     const check = accessCheck(request)
-    const settled = await Promise.allSettled(body.map(async (entry: unknown) => store(query, checkedEntry(entry), check)))
+    const settled = await settledInOrder(body, async (entry: unknown) => await store(query, checkedEntry(entry), check, reply), reply)
     return setBatchReply(body.map(keyIn), settled)
   })
 
@@ -71,7 +74,7 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
   }, async ({ query: { backend, namespace = DEFAULT_NAMESPACE }, body, principal }, reply) => {
     const cache = cacheOf(caches, backend)
     const { valid, faults } = sortKeys(body, maxKeyLength)
-    const entries = await seenOf(principal, cache, namespace, valid)
+    const entries = await seenOf(principal, cache, namespace, valid, reply)
     if (entries.reduce((bytes, entry) => bytes + (entry?.size ?? 0), 0) > MAX_ANSWER) throw new AnswerTooLargeError()
     const pieces: EncodedValue[] = []
     let next = 0
@@ -109,13 +112,13 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
       body: ref(CacheKeys),
       response: { 200: ref(CacheDeleteBatchReply), ...problems(400, 422, 503, 507) }
     }
-  }, async (request) => {
+  }, async (request, reply) => {
     const { query: { backend, namespace = DEFAULT_NAMESPACE }, body, principal } = request
     const cache = cacheOf(caches, backend)
     checkNamespaceReach(principal, namespace)
     const check = accessCheck(request)
     const { valid, faults } = sortKeys(body, maxKeyLength, (key) => { check(namespace, key) })
-    const deleted = await cache.deleteMany(namespace, valid)
+    const deleted = await cache.deleteMany(namespace, valid, reply)
     let next = 0
     const results = body.map((key, index) =>
       faults.get(index) ?? { key, success: true as const, result: { found: deleted[next++] === true } })
@@ -142,7 +145,7 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
       body: ref(WarmCacheEntries),
       response: { 200: ref(CacheSetBatchReply), ...problems(400, 422, 503) }
     }
-  }, async (request) => {
+  }, async (request, reply) => {
     const { query: { backend, namespace, ttl }, body } = request
     const place: PlaceNames<CacheQuery['backend']> = {}
     if (backend !== undefined) place.backend = backend
@@ -151,29 +154,45 @@ const batches: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
     checkNamespaceReach(request.principal, namespace ?? DEFAULT_NAMESPACE)
     const check = accessCheck(request)
     const given = Object.entries(body)
-    const settled = await Promise.allSettled(given.map(async ([key, value]) =>
-      store(place, ttl === undefined ? { key, value } : { key, value, ttl }, check)))
+    const settled = await settledInOrder(given, async ([key, value]) =>
+      await store(place, ttl === undefined ? { key, value } : { key, value, ttl }, check, reply), reply)
     return setBatchReply(given.map(([key]) => key), settled)
   })
 
-  async function store (query: PlaceNames<CacheQuery['backend']>, given: NewCacheEntry, check: AccessCheck): Promise<CacheSetReply> {
+  async function store (query: PlaceNames<CacheQuery['backend']>, given: NewCacheEntry, check: AccessCheck, caller: Caller): Promise<CacheSetReply> {
     const { backend, namespace = DEFAULT_NAMESPACE } = agree(query, given)
     checkKey(given.key, maxKeyLength)
     const cache = cacheOf(caches, backend)
     check(namespace, given.key)
     return setReply(given.lease === undefined
-      ? await cache.set(namespace, given.key, toNewEntry(given, cache.backend))
-      : await cache.fill(namespace, given.key, toNewEntry(given, cache.backend), given.lease), cache.backend)
+      ? await cache.set(namespace, given.key, toNewEntry(given, cache.backend), undefined, caller)
+      : await cache.fill(namespace, given.key, toNewEntry(given, cache.backend), given.lease, caller), cache.backend)
   }
 }
 
 /** The entries that exist for the principal, in the order of the keys. */
-async function seenOf (principal: Principal, cache: Cache, namespace: string, keys: readonly string[]): Promise<(Entry | undefined)[]> {
-  if (seesAll(principal)) return await cache.getMany(namespace, keys)
+async function seenOf (principal: Principal, cache: Cache, namespace: string, keys: readonly string[], caller: Caller): Promise<(Entry | undefined)[]> {
+  if (seesAll(principal)) return await cache.getMany(namespace, keys, caller)
   const isSeen = keys.map((key) => seesKey(principal, namespace, key))
-  const entries = await cache.getMany(namespace, keys.filter((_, at) => isSeen[at]))
+  const entries = await cache.getMany(namespace, keys.filter((_, at) => isSeen[at]), caller)
   let next = 0
   return isSeen.map((seen) => seen ? entries[next++] : undefined)
+}
+
+/** What became of each, those that were begun in their order. @throws the reason why the caller has gone */
+async function settledInOrder<T> (
+  entries: readonly T[], store: (entry: T) => Promise<CacheSetReply>, caller: Caller
+): Promise<PromiseSettledResult<CacheSetReply>[]> {
+  const settled: PromiseSettledResult<CacheSetReply>[] = []
+  await inOrder(entries, async (entry, at) => {
+    try {
+      settled[at] = { status: 'fulfilled', value: await store(entry) }
+    } catch (reason) {
+      if (isLeaving(reason, caller)) throw reason
+      settled[at] = { status: 'rejected', reason }
+    }
+  }, caller)
+  return settled
 }
 
 /** @throws ForbiddenError */

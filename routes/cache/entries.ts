@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply } from 'fastify'
+import type {} from '../../plugins/deadlines.js'
 import {
   CacheDeleteReply, CacheExistsReply, CacheGetReply, CacheIncrement, CacheIncrementReply, CacheKeyParams, CacheQuery,
   CacheReadQuery, CacheSetReply, CacheTouch, CacheTouchReply, NewCacheEntry, ReadConditions, WriteConditions
@@ -47,10 +48,10 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
     const cache = cacheOf(caches, backend)
     checkKeyAccess(request.principal, namespace, key)
     const given = toNewEntry(body, cache.backend)
-    const entry = await conditionally(request, key, () => cache.peek(namespace, key), (condition) => {
-      if (body.lease === undefined) return cache.set(namespace, key, given, condition)
+    const entry = await conditionally(reply, key, () => cache.peek(namespace, key, false, reply), (condition) => {
+      if (body.lease === undefined) return cache.set(namespace, key, given, condition, reply)
       if (condition !== undefined) throw new InvalidInputError('A lease is a condition already: leave out If-Match and If-None-Match.')
-      return cache.fill(namespace, key, given, body.lease)
+      return cache.fill(namespace, key, given, body.lease, reply)
     })
     void reply.header('etag', entityTag(entry.version))
     return setReply(entry, cache.backend)
@@ -89,10 +90,10 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
       return undefined
     }
     if (query.lease !== undefined) {
-      const leased = cache.getOrLease(namespace, key, query.lease * 1000, goneSignal(reply))
+      const leased = cache.getOrLease(namespace, key, query.lease * 1000, reply)
       return leased.then((outcome) => sendLeased(request, reply, key, outcome, cache.backend))
     }
-    const found = cache.get(namespace, key)
+    const found = cache.get(namespace, key, reply)
     if (!(found instanceof Promise)) {
       sendEntry(request, reply, key, found, cache.backend)
       return undefined
@@ -112,13 +113,13 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
       headers: WriteConditions,
       response: { 200: ref(CacheDeleteReply), ...problems(400, 412, 422, 503, 507) }
     }
-  }, async (request) => {
+  }, async (request, reply) => {
     const { params: { key }, query: { backend, namespace = DEFAULT_NAMESPACE } } = request
     checkKey(key, maxKeyLength)
     const cache = cacheOf(caches, backend)
     checkKeyAccess(request.principal, namespace, key)
-    const found = await conditionally(request, key,
-      () => cache.peek(namespace, key), (condition) => cache.delete(namespace, key, condition))
+    const found = await conditionally(reply, key,
+      () => cache.peek(namespace, key, false, reply), (condition) => cache.delete(namespace, key, condition, reply))
     return { success: true as const, found, message: found ? 'Entry deleted' : 'No such entry', key }
   })
 
@@ -137,7 +138,7 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
     const { params: { key }, query: { backend, namespace = DEFAULT_NAMESPACE } } = request
     checkKey(key, maxKeyLength)
     const cache = cacheOf(caches, backend)
-    const entry = isHidden(request.principal, namespace, key) ? undefined : await cache.peek(namespace, key)
+    const entry = isHidden(request.principal, namespace, key) ? undefined : await cache.peek(namespace, key, false, reply)
     void reply.header('cache-control', NO_CACHE)
     return { success: true as const, exists: entry !== undefined, key }
   })
@@ -153,13 +154,13 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
       body: ref(CacheTouch),
       response: { 200: ref(CacheTouchReply), ...problems(400, 422, 503, 507) }
     }
-  }, async ({ query, body, principal }) => {
+  }, async ({ query, body, principal }, reply) => {
     const { backend, namespace = DEFAULT_NAMESPACE } = agree(query, body)
     const { key, ttl } = body
     checkKey(key, maxKeyLength)
     const cache = cacheOf(caches, backend)
     checkKeyAccess(principal, namespace, key)
-    const found = await cache.touch(namespace, key, ttl) !== undefined
+    const found = await cache.touch(namespace, key, ttl, reply) !== undefined
     return { success: true as const, found, message: found ? 'TTL set' : 'No such entry', key, ttl }
   })
 
@@ -181,7 +182,7 @@ const entries: FastifyPluginAsyncTypebox<CacheRoutesOptions> = async (app, { max
     checkKey(key, maxKeyLength)
     const cache = cacheOf(caches, backend)
     checkKeyAccess(request.principal, namespace, key)
-    const entry = await cache.increment(namespace, key, by, ttl === undefined ? {} : { ttl })
+    const entry = await cache.increment(namespace, key, by, ttl === undefined ? {} : { ttl }, reply)
     void reply.header('etag', entityTag(entry.version))
     return {
       success: true as const,
@@ -199,21 +200,15 @@ function isHidden (principal: Principal, namespace: string, key: string): boolea
   return !seesAll(principal) && !seesKey(principal, namespace, key)
 }
 
-/** Aborted when the answer is over, or nobody is there any more to take it. */
-function goneSignal ({ raw }: FastifyReply): AbortSignal {
-  const gone = new AbortController()
-  raw.once('close', () => { gone.abort() })
-  return gone.signal
-}
-
 /** Writes under the request's If-Match and If-None-Match, or plainly when it has neither. */
 async function conditionally<T> (
-  { headers }: FastifyRequest, key: string,
+  reply: FastifyReply, key: string,
   peek: () => MaybePromise<Entry | undefined>, write: (condition?: Condition) => MaybePromise<T>
 ): Promise<T> {
+  const { headers } = reply.request
   const preconditions = parsePreconditions(headers['if-match'], headers['if-none-match'])
   if (preconditions === undefined) return write()
-  return writeIf(preconditions, key, async () => (await peek())?.version, async (condition) => write(condition))
+  return writeIf(preconditions, key, async () => (await peek())?.version, async (condition) => write(condition), reply)
 }
 
 export default entries

@@ -1,10 +1,12 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type {} from '../../plugins/deadlines.js'
 import {
   CacheClearReply, CacheInvalidateReply, CacheInvalidation, ClearQuery, InvalidateQuery, type CachePreview
 } from '../../schemas/cache-administration.js'
 import { problems, ref } from '../../schemas/common.js'
 import { checkNamespaceAccess, checkPatternAccess } from '../../services/access/access.js'
 import type { Cache } from '../../services/cache/cache.js'
+import type { Caller } from '../../services/cache/caller.js'
 import type { Invalidation } from '../../services/cache/ledger.js'
 import { InvalidInputError } from '../../services/errors.js'
 import { checkPattern, checkTags } from '../../services/names.js'
@@ -32,16 +34,16 @@ const invalidation: FastifyPluginAsyncTypebox = async (app) => {
       querystring: ClearQuery,
       response: { 200: ref(CacheClearReply), ...problems(400, 422, 503, 507) }
     }
-  }, async ({ query: { pattern, backend, namespace = DEFAULT_NAMESPACE, dry_run: isDry = false }, principal }) => {
+  }, async ({ query: { pattern, backend, namespace = DEFAULT_NAMESPACE, dry_run: isDry = false }, principal }, reply) => {
     if (pattern !== undefined) checkPattern(pattern)
     const meant = cachesOf(caches, backend)
     if (pattern === undefined) checkNamespaceAccess(principal, namespace)
     else checkPatternAccess(principal, namespace, pattern)
     if (isDry) {
-      const preview = await previewIn(meant, namespace, pattern === undefined ? { all: true } : { pattern })
+      const preview = await previewIn(meant, namespace, pattern === undefined ? { all: true } : { pattern }, reply)
       return { success: true as const, message: `${said(preview)} would be deleted`, deleted_count: 0, pattern: pattern ?? null, preview }
     }
-    const deleted = sum(await Promise.all(meant.map(async (cache) => cache.clear(namespace, pattern))))
+    const deleted = sum(await Promise.all(meant.map(async (cache) => cache.clear(namespace, pattern, reply))))
     return { success: true as const, message: `${deleted} ${noun(deleted)} deleted`, deleted_count: deleted, pattern: pattern ?? null }
   })
 
@@ -63,7 +65,7 @@ const invalidation: FastifyPluginAsyncTypebox = async (app) => {
       body: ref(CacheInvalidation),
       response: { 200: ref(CacheInvalidateReply), ...problems(400, 422, 503, 507) }
     }
-  }, async ({ query, body, principal }) => {
+  }, async ({ query, body, principal }, reply) => {
     const { backend, namespace = DEFAULT_NAMESPACE } = agree(query, body)
     const { pattern } = body
     const soft = body.mode === 'soft'
@@ -79,10 +81,10 @@ const invalidation: FastifyPluginAsyncTypebox = async (app) => {
     if (pattern !== undefined) checkPatternAccess(principal, namespace, pattern)
     const asked = { success: true as const, tags: body.tags ?? [], pattern: pattern ?? null }
     if (query.dry_run === true) {
-      const preview = await previewIn(meant, namespace, what)
+      const preview = await previewIn(meant, namespace, what, reply)
       return { ...asked, message: `${said(preview)} would be invalidated`, deleted_count: 0, ...(soft && { stale_count: 0 }), preview }
     }
-    const fallen = await Promise.all(meant.map(async (cache) => cache.drop(namespace, what)))
+    const fallen = await Promise.all(meant.map(async (cache) => cache.drop(namespace, what, reply)))
     const [deleted, stale] = [sum(fallen.map(({ removed }) => removed)), sum(fallen.map(({ outdated }) => outdated))]
     return {
       ...asked,
@@ -93,8 +95,8 @@ const invalidation: FastifyPluginAsyncTypebox = async (app) => {
   })
 }
 
-async function previewIn (caches: readonly Cache[], namespace: string, what: Invalidation): Promise<CachePreview> {
-  const previews = await Promise.all(caches.map(async (cache) => ({ backend: cache.backend, ...await cache.preview(namespace, what) })))
+async function previewIn (caches: readonly Cache[], namespace: string, what: Invalidation, caller: Caller): Promise<CachePreview> {
+  const previews = await Promise.all(caches.map(async (cache) => ({ backend: cache.backend, ...await cache.preview(namespace, what, caller) })))
   return {
     would_delete: sum(previews.map(({ removed }) => removed)),
     ...(what.soft === true && { would_be_stale: sum(previews.map(({ outdated }) => outdated)) }),

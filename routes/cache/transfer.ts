@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import createError from '@fastify/error'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
+import type {} from '../../plugins/deadlines.js'
 import { CacheExport, CacheImportReply, ExportedEntry, ExportQuery, ImportQuery } from '../../schemas/cache-transfer.js'
 import { problems, ref } from '../../schemas/common.js'
 import { checkKeyAccess, checkNamespaceReach, keysWithin, namespacesOf, seesCache } from '../../services/access/access.js'
@@ -76,7 +77,7 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
     const { format = 'json', pattern, backend, namespace = DEFAULT_NAMESPACE } = query
     if (pattern !== undefined) checkPattern(pattern)
     const cache = cacheOf(caches, backend)
-    const { contentType, chunks } = exportCache(cache, { format, namespace, pattern, ...visibleTo(principal, namespace) })
+    const { contentType, chunks } = exportCache(cache, { format, namespace, pattern, ...visibleTo(principal, namespace) }, reply)
     // A backend that is down is to be answered with a status, so the first piece is here before the headers go.
     const first = await chunks.next()
     void reply.header('content-type', contentType).header('cache-control', 'no-store')
@@ -104,7 +105,7 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
         body: { content: { 'application/json': { schema: ref(CacheExport) }, 'application/x-ndjson': { schema: { type: 'string' } } } },
         response: { 200: ref(CacheImportReply), ...problems(400, 413, 415, 422, 503, 507) }
       }
-    }, async (request) => {
+    }, async (request, reply) => {
       const { principal } = request
       const { format: said, backend, namespace } = request.query as { format?: ImportFormat, backend?: string, namespace?: string }
       const format = said ?? formatOf(request)
@@ -121,7 +122,7 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
           checkKeyAccess(principal, imported.namespace, imported.key)
           return imported
         }
-        const total = await importInto(cache, spool, { format, check })
+        const total = await importInto(cache, spool, { format, check, caller: reply })
         return {
           success: true as const,
           message: `${total} ${total === 1 ? 'entry' : 'entries'} imported`,

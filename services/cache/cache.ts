@@ -1,5 +1,6 @@
 import type { Observer } from './analytics/observer.js'
 import type { WriteCondition, WriteOutcome } from './backends/backend.js'
+import { type Caller, throwIfGone, whileThere } from './caller.js'
 import type { Now } from './clock.js'
 import { openCursor, sealCursor } from './cursor.js'
 import { type Condition, type Entry, goneAfter, graceOf, type NewEntry, type StoredEntry } from './entry.js'
@@ -8,6 +9,7 @@ import { FillLeases, type LeaseOutcome } from './fill-leases.js'
 import { isOutage, type OnFault, warnOfFault } from './faults.js'
 import { type Matcher, matcherOf } from './glob.js'
 import { type GetOrSetOptions, type Loader, NO_OPTIONS } from './get-or-set.js'
+import { inOrder } from './in-order.js'
 import { Increments } from './increments.js'
 import type { Fallen, Invalidation } from './ledger.js'
 import { DEFAULT_LIMITS, type EntryDefaults, type Limits } from './limits.js'
@@ -53,6 +55,9 @@ export interface CacheStatistics extends Counters, Usage {
 /**
  * One cache: keys in namespaces, over memory or over memory in front of a shared backend. What memory can answer is answered
  * synchronously; everything else is a promise that settles within the backend's deadline.
+ *
+ * A `caller` that leaves waits no longer, and nothing more is begun on its behalf: what was asked fails with the reason of its signal. A command that is
+ * on its way cannot be taken back: whether a change was made is not known then.
  */
 export class Cache {
   readonly namespace: string
@@ -101,51 +106,50 @@ export class Cache {
   get now (): number { return this.#now() }
 
   /** The entry, undefined when there is none. Counts as a hit or a miss, and as a use of the entry. */
-  get (namespace: string, key: string): MaybePromise<Entry | undefined> { return this.#get(namespace, key) }
+  get (namespace: string, key: string, caller?: Caller): MaybePromise<Entry | undefined> { return this.#get(namespace, key, caller) }
 
   /** The same without counting or touching anything. @param isStaleToo whether one that is past its TTL, and within its grace, is told as well */
-  peek (namespace: string, key: string, isStaleToo = false): MaybePromise<Entry | undefined> {
+  peek (namespace: string, key: string, isStaleToo = false, caller?: Caller): MaybePromise<Entry | undefined> {
     const { memory } = this.#store
     const slot = this.#store.isTrusted ? memory.find(namespace, key) : -1
     if (slot !== -1 && (isStaleToo || memory.isFresh(slot))) return memory.entry(slot)
     const told = (entry: StoredEntry | undefined) => isStaleToo && entry !== undefined ? snapshot(entry) : this.#fresh(entry)
-    const fetched = this.#store.fetch(namespace, key)
+    const fetched = this.#store.fetch(namespace, key, caller)
     return fetched instanceof Promise ? fetched.then(told) : told(fetched)
   }
 
   /** In the order asked; one round trip for what is not in memory. */
-  getMany (namespace: string, keys: readonly string[]): MaybePromise<(Entry | undefined)[]> {
+  getMany (namespace: string, keys: readonly string[], caller?: Caller): MaybePromise<(Entry | undefined)[]> {
     if (this.#store.name === 'memory') {
-      const answers = keys.map((key) => this.#get(namespace, key))
+      const answers = keys.map((key) => this.#get(namespace, key, caller))
       return answers.some((answer) => answer instanceof Promise) ? Promise.all(answers.map(async (answer) => await answer)) : answers as (Entry | undefined)[]
     }
-    return this.#getManyShared(namespace, keys)
+    return this.#getManyShared(namespace, keys, caller)
   }
 
   /**
    * Stores an entry under a new version.
    * @throws PreconditionFailedError · EntryTooLargeError · BackendUnavailableError · BackendFullError
    */
-  set (namespace: string, key: string, entry: NewEntry, condition?: Condition): MaybePromise<Entry> {
+  set (namespace: string, key: string, entry: NewEntry, condition?: Condition, caller?: Caller): MaybePromise<Entry> {
     const stored = this.#entries.make(namespace, key, entry)
     if (condition === undefined) {
-      const outcome = this.#store.set(stored)
+      const outcome = this.#store.set(stored, undefined, caller)
       return outcome instanceof Promise ? outcome.then((outcome) => this.#written(stored, outcome)) : this.#written(stored, outcome)
     }
-    return this.#setIf(stored, condition)
+    return this.#setIf(stored, condition, caller)
   }
 
   /**
    * The entry; when there is none, the lease to fill it for the first who asks, while the others wait for the value (or get a stale one
    * that is there). Counts as `get` does.
    * @param milliseconds that the lease lasts, and that a caller waits at most: 'none' then
-   * @param signal aborted when the caller has gone
    * @throws TooManyWaitersError · BackendUnavailableError
    */
-  async getOrLease (namespace: string, key: string, milliseconds: number, signal?: AbortSignal): Promise<LeasedRead> {
-    const entry = await this.#get(namespace, key)
+  async getOrLease (namespace: string, key: string, milliseconds: number, caller?: Caller): Promise<LeasedRead> {
+    const entry = await this.#get(namespace, key, caller)
     if (entry !== undefined) return { kind: 'found', entry }
-    const outcome = await this.#fillLeases.get(namespace, key, milliseconds, signal)
+    const outcome = await this.#fillLeases.get(namespace, key, milliseconds, caller)
     if (!('entry' in outcome)) return outcome
     const counters = this.#statistics.of(namespace)
     if (outcome.kind === 'stale') counters.stale++
@@ -157,41 +161,45 @@ export class Cache {
    * Stores the value that a lease was given for, if nothing has happened to the key since.
    * @throws LeaseLostError, and what `set` throws
    */
-  async fill (namespace: string, key: string, entry: NewEntry, token: string): Promise<Entry> {
+  async fill (namespace: string, key: string, entry: NewEntry, token: string, caller?: Caller): Promise<Entry> {
     const stored = this.#entries.make(namespace, key, entry)
-    await this.#fillLeases.fill(stored, token)
+    await this.#fillLeases.fill(stored, token, caller)
     return this.#written(stored)
   }
 
   /** @returns whether there was an entry */
-  delete (namespace: string, key: string, condition?: Condition): MaybePromise<boolean> {
+  delete (namespace: string, key: string, condition?: Condition, caller?: Caller): MaybePromise<boolean> {
     this.#statistics.of(namespace).deletes++
-    if (condition !== undefined) return this.#deleteIf(namespace, key, condition)
+    if (condition !== undefined) return this.#deleteIf(namespace, key, condition, caller)
     this.#observer?.deleted(namespace, key)
-    const outcome = this.#store.delete(namespace, key)
+    const outcome = this.#store.delete(namespace, key, undefined, caller)
     return outcome instanceof Promise ? outcome.then(existed) : existed(outcome)
   }
 
-  async deleteMany (namespace: string, keys: readonly string[]): Promise<boolean[]> {
-    return await Promise.all(keys.map(async (key) => await this.delete(namespace, key)))
+  async deleteMany (namespace: string, keys: readonly string[], caller?: Caller): Promise<boolean[]> {
+    const deleted: boolean[] = []
+    await inOrder(keys, async (key, at) => { deleted[at] = await this.delete(namespace, key, undefined, caller) }, caller)
+    return deleted
   }
 
   /**
    * Gives the entry another time to live; value and version stay.
    * @param ttl seconds, 0 never expires
    */
-  async touch (namespace: string, key: string, ttl: number): Promise<Entry | undefined> {
+  async touch (namespace: string, key: string, ttl: number, caller?: Caller): Promise<Entry | undefined> {
     for (;;) {
-      const entry = await this.#store.latest(namespace, key)
+      const entry = await this.#store.latest(namespace, key, caller)
       if (entry === undefined || entry.expiresAt <= this.#now()) return undefined
+      throwIfGone(caller)
       const expiresAt = this.#entries.expiry(ttl)
       const goneAt = goneAfter(expiresAt, graceOf(entry) / 1000)
-      const outcome = await this.#store.expire(entry, expiresAt, goneAt)
+      const outcome = await this.#store.expire(entry, expiresAt, goneAt, caller)
       if (typeof outcome === 'object') {
         const touched = { ...entry, expiresAt, goneAt }
         this.#observer?.touched(touched)
         return snapshot(touched)
       }
+      throwIfGone(caller)
     }
   }
 
@@ -199,15 +207,15 @@ export class Cache {
    * Adds to a number, atomically. An absent key starts at 0; the time to live of a present one stays unless `ttl` is given.
    * @throws WrongTypeError when the value is no number, or the sum is none that a double can hold
    */
-  async increment (namespace: string, key: string, by: number, { ttl }: { ttl?: number | undefined } = {}): Promise<Entry> {
-    const { entry, outcome } = await this.#increments.add(namespace, key, by, ttl)
+  async increment (namespace: string, key: string, by: number, { ttl }: { ttl?: number | undefined } = {}, caller?: Caller): Promise<Entry> {
+    const { entry, outcome } = await this.#increments.add(namespace, key, by, ttl, caller)
     return this.#written(entry, outcome)
   }
 
   /** Entries whose key matches, without touching them. @throws InvalidCursorError */
-  async list (namespace: string, query: ListQuery): Promise<Listing> {
+  async list (namespace: string, query: ListQuery, caller?: Caller): Promise<Listing> {
     const from = query.cursor === undefined ? query : { ...query, cursor: openCursor(query.cursor) }
-    const { cursor, ...page } = await this.#store.list(namespace, from)
+    const { cursor, ...page } = await this.#store.list(namespace, from, caller)
     return { ...page, cursor: cursor === undefined ? undefined : sealCursor(cursor) }
   }
 
@@ -215,34 +223,36 @@ export class Cache {
    * Every entry of a namespace (of all, when undefined) whose key matches and lies within, in portions, without counting or touching
    * anything: bounded memory however many there are. What is written meanwhile may be met or not; over a shared backend an entry may come twice.
    */
-  async * dump (namespace: string | undefined, pattern?: string, within?: Matcher): AsyncGenerator<Entry[]> {
+  async * dump (namespace: string | undefined, pattern?: string, within?: Matcher, caller?: Caller): AsyncGenerator<Entry[]> {
     const matches = matcherOf({ pattern, within }) ?? (() => true)
-    for await (const entries of this.#store.dump(namespace, matches)) if (entries.length > 0) yield entries.map(snapshot)
+    for await (const entries of whileThere(this.#store.dump(namespace, matches, caller), caller)) if (entries.length > 0) yield entries.map(snapshot)
   }
 
   /** In force from the answer on; answers how many entries fell to it: those that are gone, and of a soft one those that are stale. */
-  async invalidate (namespace: string, what: Invalidation): Promise<number> {
-    const { removed, outdated } = await this.drop(namespace, what)
+  async invalidate (namespace: string, what: Invalidation, caller?: Caller): Promise<number> {
+    const { removed, outdated } = await this.drop(namespace, what, caller)
     return removed + outdated
   }
 
   /** The same, answering both numbers. */
-  async drop (namespace: string, what: Invalidation): Promise<Fallen> {
+  async drop (namespace: string, what: Invalidation, caller?: Caller): Promise<Fallen> {
     this.#statistics.of(namespace).invalidations++
     this.#observer?.invalidated(namespace, what)
-    return await this.#store.invalidate(namespace, what)
+    return await this.#store.invalidate(namespace, what, caller)
   }
 
   /** The same for everything in the namespace, or for the keys that match the pattern. */
-  async clear (namespace: string, pattern?: string): Promise<number> {
-    return await this.invalidate(namespace, pattern === undefined ? { all: true } : { pattern })
+  async clear (namespace: string, pattern?: string, caller?: Caller): Promise<number> {
+    return await this.invalidate(namespace, pattern === undefined ? { all: true } : { pattern }, caller)
   }
 
   /** What `invalidate` would drop now, without dropping, counting or touching anything. Looks for two seconds at most: see `Preview`. */
-  async preview (namespace: string, what: Invalidation): Promise<Preview> { return await previewOf(this.#store.outlines(namespace), what) }
+  async preview (namespace: string, what: Invalidation, caller?: Caller): Promise<Preview> {
+    return await previewOf(whileThere(this.#store.outlines(namespace), caller), what)
+  }
 
-  async statistics (namespace?: string): Promise<CacheStatistics> {
-    return { ...await this.#store.usage(namespace), ...this.counters(namespace) }
+  async statistics (namespace?: string, caller?: Caller): Promise<CacheStatistics> {
+    return { ...await this.#store.usage(namespace, caller), ...this.counters(namespace) }
   }
 
   /** What can be told without asking the backend. */
@@ -340,7 +350,7 @@ export class Cache {
     await this.#store.close()
   }
 
-  #get (namespace: string, key: string): MaybePromise<Entry | undefined> {
+  #get (namespace: string, key: string, caller: Caller | undefined): MaybePromise<Entry | undefined> {
     const counters = this.#statistics.of(namespace)
     const { memory } = this.#store
     const slot = this.#store.isTrusted ? memory.hit(namespace, key) : -1
@@ -352,7 +362,7 @@ export class Cache {
       if (this.#isShared) this.#store.noteRead(entry, memory.versionAt(slot))
       return entry
     }
-    const fetched = this.#store.fetch(namespace, key)
+    const fetched = this.#store.fetch(namespace, key, caller)
     return fetched instanceof Promise ? fetched.then((entry) => this.#seen(entry, namespace, key)) : this.#seen(fetched, namespace, key)
   }
 
@@ -366,18 +376,18 @@ export class Cache {
     this.#cleaning.unref()
   }
 
-  async #getManyShared (namespace: string, keys: readonly string[]): Promise<(Entry | undefined)[]> {
+  async #getManyShared (namespace: string, keys: readonly string[], caller: Caller | undefined): Promise<(Entry | undefined)[]> {
     const answers: (Entry | undefined)[] = []
     const missing: number[] = []
     const { memory } = this.#store
     for (const [at, key] of keys.entries()) {
       const slot = this.#store.isTrusted ? memory.find(namespace, key) : -1
-      if (slot !== -1 && memory.isFresh(slot)) answers[at] = this.#get(namespace, key) as Entry
+      if (slot !== -1 && memory.isFresh(slot)) answers[at] = this.#get(namespace, key, caller) as Entry
       else missing.push(at)
     }
     // Each key once, however often it is asked for.
     const wanted = [...new Set(missing.map((at) => keys[at] as string))]
-    const entries = await this.#store.fetchMany(namespace, wanted)
+    const entries = await this.#store.fetchMany(namespace, wanted, caller)
     const fetched = new Map(wanted.map((key, position) => [key, entries[position]]))
     for (const at of missing) answers[at] = this.#seen(fetched.get(keys[at] as string), namespace, keys[at] as string)
     return answers
@@ -420,12 +430,12 @@ export class Cache {
     return snapshotOf(entry, typeof outcome === 'object' ? outcome.storedLength : undefined)
   }
 
-  #setIf (stored: StoredEntry, condition: Condition): MaybePromise<Entry> {
-    return this.#conditionally(stored.key, condition, (check) => this.#store.set(stored, check), (outcome) => this.#written(stored, outcome))
+  #setIf (stored: StoredEntry, condition: Condition, caller: Caller | undefined): MaybePromise<Entry> {
+    return this.#conditionally(stored.key, condition, (check) => this.#store.set(stored, check, caller), (outcome) => this.#written(stored, outcome))
   }
 
-  #deleteIf (namespace: string, key: string, condition: Condition): MaybePromise<boolean> {
-    return this.#conditionally(key, condition, (check) => this.#store.delete(namespace, key, check), (outcome) => {
+  #deleteIf (namespace: string, key: string, condition: Condition, caller: Caller | undefined): MaybePromise<boolean> {
+    return this.#conditionally(key, condition, (check) => this.#store.delete(namespace, key, check, caller), (outcome) => {
       this.#observer?.deleted(namespace, key)
       return existed(outcome)
     })

@@ -1,3 +1,4 @@
+import { type Caller, onLeaving, throwIfGone } from './caller.js'
 import type { Now } from './clock.js'
 import { isDurable, NO_TAGS, type StoredEntry } from './entry.js'
 import { LeaseLostError, TooManyWaitersError, UnsupportedOperationError } from './errors.js'
@@ -48,14 +49,15 @@ export class FillLeases {
 
   /**
    * @param milliseconds that the lease lasts, and that the caller waits at most
-   * @param signal aborted when the caller has gone
-   * @throws TooManyWaitersError · BackendUnavailableError
+   * @param caller gets no lease once it has gone: the next one does
+   * @throws TooManyWaitersError · BackendUnavailableError · the reason of the caller's signal
    */
-  async get (namespace: string, key: string, milliseconds: number, signal?: AbortSignal): Promise<LeaseOutcome> {
+  async get (namespace: string, key: string, milliseconds: number, caller?: Caller): Promise<LeaseOutcome> {
     const store = this.#store
     const until = performance.now() + milliseconds
     const wait = store.wakeups.begin(nameOf(namespace, key))
-    signal?.addEventListener('abort', wait.ring, { once: true })
+    const signal = caller?.signal
+    const stay = signal === undefined ? undefined : onLeaving(signal, wait.ring)
     let over: string | undefined
     let isWaiting = false
     try {
@@ -73,23 +75,24 @@ export class FillLeases {
         if (grant.isMine) {
           if (signal?.aborted !== true) return { kind: 'lease', token: grant.token, milliseconds }
           this.#release(namespace, key, grant, true)
-          return { kind: 'none' }
+          throw signal.reason as Error
         }
         over = store.isTrueSince(grant.stamp, namespace, key, NO_TAGS) ? undefined : grant.token
         if (over !== undefined) continue
         if (entry !== undefined) return { kind: 'stale', entry }
         const left = until - performance.now()
-        if (left <= 0 || signal?.aborted === true) return { kind: 'none' }
+        if (left <= 0) return { kind: 'none' }
         if (!isWaiting) {
           if (this.#waiting >= this.#maxWaiters) throw new TooManyWaitersError(this.#maxWaiters)
           this.#waiting++
           isWaiting = true
         }
         await wait.next(Math.min(left, grant.left, store.isTrusted ? Infinity : UNTRUSTED_PATIENCE))
+        signal?.throwIfAborted()
       }
     } finally {
       if (isWaiting) this.#waiting--
-      signal?.removeEventListener('abort', wait.ring)
+      stay?.()
       wait.end()
     }
   }
@@ -98,13 +101,14 @@ export class FillLeases {
    * Stores the value that a lease was given for, and gives the lease back.
    * @throws LeaseLostError · EntryTooLargeError · BackendUnavailableError · BackendFullError; the lease stays when it is not lost
    */
-  async fill (entry: StoredEntry, token: string): Promise<void> {
+  async fill (entry: StoredEntry, token: string, caller?: Caller): Promise<void> {
     const store = this.#store
     const { namespace, key, tags, strategy } = entry
     if (isDurable(strategy)) throw new UnsupportedOperationError(`A lease cannot be filled as ${strategy}: leave lease or strategy out.`)
     const operation = await store.leases.operation(namespace, key, token)
     if (operation === undefined) throw new LeaseLostError(key)
     try {
+      throwIfGone(caller)
       const isCurrent = store.isCurrent(operation, namespace, key, tags)
       const outcome = isCurrent ? await store.fill(operation, entry) : 'superseded'
       this.#release(namespace, key, { token }, typeof outcome !== 'object')

@@ -1,4 +1,5 @@
 import { Sequences } from './backends/sequences.js'
+import { type Caller, throwIfGone, unlessGone } from './caller.js'
 import type { Now } from './clock.js'
 import { decode, encode } from './encoding.js'
 import type { StoredEntry } from './entry.js'
@@ -25,22 +26,31 @@ export class Increments {
   constructor (options: IncrementsOptions) { this.#options = options }
 
   /** See `Cache.increment`. Answers the entry as it was stored, and how that went. */
-  async add (namespace: string, key: string, by: number, ttl: number | undefined): Promise<{ entry: StoredEntry, outcome: WriteOutcome }> {
+  async add (namespace: string, key: string, by: number, ttl: number | undefined, caller?: Caller): Promise<{ entry: StoredEntry, outcome: WriteOutcome }> {
+    let isWaiting = false
+    let hasBegun = false
     // Else each would find out by itself, one after the other, that nobody answers.
-    return await this.#sequences.take(nameOf(namespace, key), async () => await this.#addOnce(namespace, key, by, ttl), isOutage)
+    const adding = this.#sequences.take(nameOf(namespace, key), async () => {
+      if (isWaiting) throwIfGone(caller)
+      hasBegun = true
+      return await this.#addOnce(namespace, key, by, ttl, caller)
+    }, isOutage)
+    isWaiting = !hasBegun
+    return isWaiting ? await unlessGone(adding, caller, () => !hasBegun) : await adding
   }
 
-  async #addOnce (namespace: string, key: string, by: number, ttl: number | undefined): Promise<{ entry: StoredEntry, outcome: WriteOutcome }> {
+  async #addOnce (namespace: string, key: string, by: number, ttl: number | undefined, caller: Caller | undefined): Promise<{ entry: StoredEntry, outcome: WriteOutcome }> {
     const { store, now, entries } = this.#options
     for (let tries = 0; tries < TRIES; tries++) {
-      const current = await store.latest(namespace, key)
+      if (tries > 0) throwIfGone(caller)
+      const current = await store.latest(namespace, key, caller)
       const fresh = current !== undefined && current.expiresAt > now() ? current : undefined
       const sum = (fresh === undefined ? 0 : numberIn(fresh)) + by
       if (!Number.isFinite(sum)) throw new WrongTypeError(`The sum under "${key}" is too large for a number.`)
       const entry = fresh === undefined
         ? entries.make(namespace, key, { value: encode(sum), dataType: 'number', ttl })
         : entries.next(fresh, encode(sum), ttl)
-      const outcome = await store.set(entry, fresh === undefined ? { absent: true } : { version: fresh.version })
+      const outcome = await store.set(entry, fresh === undefined ? { absent: true } : { version: fresh.version }, caller)
       if (typeof outcome === 'object') return { entry, outcome }
     }
     throw new PreconditionFailedError(key)

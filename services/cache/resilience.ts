@@ -1,4 +1,5 @@
 import { Breaker, type BreakerOptions, type BreakerState, type BreakerSwitch, isRefusal, type Trial } from './breaker.js'
+import { type Caller, isLeaving, throwIfGone, unlessGone } from './caller.js'
 import { withDeadline } from './deadline.js'
 import type { Retry, Verdict } from './retry.js'
 import { NoTurnError, type Place, type Turns } from './turns.js'
@@ -84,16 +85,18 @@ export class Resilience {
    * from the last answer to any operation: a server that works through a thousand of them is not hung. At most four times as many in all.
    * @param repeatable default: the operation is not tried again
    * @param isUrgent whether it waits for no turn: for what is asked now and then, and tells whether anything can be relied on
+   * @param caller who leaves before a try is begun waits no longer, and it is not begun
    * @throws DeadlineError when it passed; NoTurnError when too many wait, or it passed while the other side answered others, and nothing has begun then; an error for
    * which `isRefusal` holds when the breaker was open, and what the operation throws
    */
-  async run<T> (operation: () => Promise<T>, deadline: number, repeatable?: Repeatable, isUrgent = false): Promise<T> {
+  async run<T> (operation: () => Promise<T>, deadline: number, repeatable?: Repeatable, isUrgent = false, caller?: Caller): Promise<T> {
     const { retry } = this.#options
     const turns = isUrgent ? undefined : this.#options.turns
     const run: Run = { askedAt: performance.now(), begunAt: Infinity, from: 0, place: undefined, hasTurn: false, trial: 0, isLate: false, isOver: false }
     const first = turns === undefined ? this.#begin(operation, run) : this.#inTurn(turns, operation, run, deadline)
+    const waited = run.begunAt === Infinity ? unlessGone(first, caller, () => giveUp(run)) : first
     try {
-      const result = await withDeadline(first, deadline, () => this.#left(run, deadline))
+      const result = await withDeadline(waited, deadline, () => this.#left(run, deadline))
       this.#breaker.succeeded(run.trial)
       if (run.hasTurn) turns?.pass()
       retry?.budget.succeeded()
@@ -101,12 +104,13 @@ export class Resilience {
     } catch (error) {
       run.isOver = true
       const isAgain = retry !== undefined && repeatable !== undefined && run.trial === 0 && run.begunAt !== Infinity
-      if (!isAgain) this.#count(error, run, deadline)
+      const hasLeft = isLeaving(error, caller)
+      if (!isAgain && !hasLeft) this.#count(error, run, deadline)
       // What is counted is counted before the next one begins.
       if (run.hasTurn) turns?.pass()
       else if (run.place !== undefined) turns?.leave(run.place)
-      if (isAgain) return await this.#again(error, run, operation, deadline, retry, repeatable, turns)
-      throw run.isLate && run.begunAt === Infinity && this.#hasAnswered(deadline) ? new NoTurnError('No turn has come in time') : error
+      if (isAgain) return await this.#again(error, run, operation, deadline, retry, repeatable, turns, caller)
+      throw !hasLeft && run.isLate && run.begunAt === Infinity && this.#hasAnswered(deadline) ? new NoTurnError('No turn has come in time') : error
     }
   }
 
@@ -121,7 +125,7 @@ export class Resilience {
     return new Promise<T>((resolve) => {
       run.place = turns.queue(() => {
         // It is about to be given up, and would be sent in vain.
-        if (this.#left(run, deadline) <= 0) return false
+        if (run.isOver || this.#left(run, deadline) <= 0) return false
         run.hasTurn = true
         resolve(this.#begin(operation, run))
         return true
@@ -160,12 +164,16 @@ export class Resilience {
 
   /** Goes on after a first try that failed. */
   async #again<T> (
-    failure: unknown, run: Run, operation: () => Promise<T>, deadline: number, retry: Retry, repeatable: Repeatable, turns: Turns | undefined
+    failure: unknown, run: Run, operation: () => Promise<T>, deadline: number, retry: Retry, repeatable: Repeatable, turns: Turns | undefined, caller: Caller | undefined
   ): Promise<T> {
     const { isConnected = () => true } = this.#options
     const end = Math.min(run.from + deadline, run.askedAt + WHILE_ANSWERING * deadline)
     const further = async (): Promise<T> => {
-      if (!isConnected() || (turns !== undefined && !await turns.wait(end - performance.now()))) throw NOT_SENT
+      if (!isConnected()) throw NOT_SENT
+      if (turns !== undefined && !await turns.wait(end - performance.now(), caller)) {
+        throwIfGone(caller)
+        throw NOT_SENT
+      }
       try {
         const left = end - performance.now()
         // It may have waited for its turn meanwhile.
@@ -176,13 +184,15 @@ export class Resilience {
       }
     }
     try {
-      const result = await retry.resume(failure, run.from, further, { judge: (error) => this.#judge(error, repeatable), deadline: end - run.from })
+      const result = await retry.resume(failure, run.from, further, { judge: (error) => this.#judge(error, repeatable), signal: caller?.signal, deadline: end - run.from })
       this.#breaker.succeeded(0)
       return result
     } catch (error) {
-      const last = error === NOT_SENT ? failure : error
+      const hasLeft = isLeaving(error, caller)
+      // That somebody has left says nothing of the other side.
+      const last = error === NOT_SENT || hasLeft ? failure : error
       this.#count(last, run, deadline)
-      throw last
+      throw hasLeft ? error : last
     }
   }
 
@@ -228,6 +238,13 @@ export class Resilience {
 
   /** Whether the other side has said something within the last so many milliseconds. */
   #hasAnswered (milliseconds: number): boolean { return performance.now() - this.#answeredAt < milliseconds }
+}
+
+/** Whether it was not begun: it will not be. */
+function giveUp (run: Run): boolean {
+  if (run.begunAt !== Infinity) return false
+  run.isOver = true
+  return true
 }
 
 /** Nothing is sent without a connection, or once it is too late. */

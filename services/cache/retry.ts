@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises'
+import { isLeaving, onLeaving } from './caller.js'
 import { RetryBudget } from './retry-budget.js'
 
 /** Times are milliseconds. */
@@ -125,6 +125,10 @@ export class Retry {
         this.counts.succeeded++
         return result
       } catch (again) {
+        if (isLeaving(again, { signal })) {
+          this.counts.cancelled++
+          throw again
+        }
         error = again
       }
     }
@@ -162,5 +166,14 @@ export class Retry {
 }
 
 async function sleep (milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  await delay(milliseconds, undefined, signal === undefined ? {} : { signal })
+  if (signal?.aborted === true) return
+  await new Promise<void>((resolve) => {
+    const end = (): void => {
+      clearTimeout(timer)
+      stay?.()
+      resolve()
+    }
+    const timer = setTimeout(end, milliseconds)
+    const stay = signal === undefined ? undefined : onLeaving(signal, end)
+  })
 }

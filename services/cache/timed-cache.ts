@@ -1,4 +1,5 @@
 import { Cache, type CacheOptions } from './cache.js'
+import type { Caller } from './caller.js'
 import type { Condition, Entry, NewEntry } from './entry.js'
 import type { Fallen, Invalidation } from './ledger.js'
 import type { ListQuery, Listing, MaybePromise } from './stores/store.js'
@@ -22,9 +23,9 @@ export class TimedCache extends Cache {
     this.#times = times
   }
 
-  override get (namespace: string, key: string): MaybePromise<Entry | undefined> {
+  override get (namespace: string, key: string, caller?: Caller): MaybePromise<Entry | undefined> {
     const start = performance.now()
-    const found = super.get(namespace, key)
+    const found = super.get(namespace, key, caller)
     if (found instanceof Promise) return this.#read(this.#times.get, start, found)
     const times = this.#times.get
     if (found === undefined) times.miss(performance.now() - start)
@@ -32,32 +33,32 @@ export class TimedCache extends Cache {
     return found
   }
 
-  override getMany (namespace: string, keys: readonly string[]): MaybePromise<(Entry | undefined)[]> {
-    return this.#done('get_many', () => super.getMany(namespace, keys))
+  override getMany (namespace: string, keys: readonly string[], caller?: Caller): MaybePromise<(Entry | undefined)[]> {
+    return this.#done('get_many', () => super.getMany(namespace, keys, caller))
   }
 
-  override set (namespace: string, key: string, entry: NewEntry, condition?: Condition): MaybePromise<Entry> {
-    return this.#done('set', () => super.set(namespace, key, entry, condition))
+  override set (namespace: string, key: string, entry: NewEntry, condition?: Condition, caller?: Caller): MaybePromise<Entry> {
+    return this.#done('set', () => super.set(namespace, key, entry, condition, caller))
   }
 
-  override delete (namespace: string, key: string, condition?: Condition): MaybePromise<boolean> {
-    return this.#done('delete', () => super.delete(namespace, key, condition))
+  override delete (namespace: string, key: string, condition?: Condition, caller?: Caller): MaybePromise<boolean> {
+    return this.#done('delete', () => super.delete(namespace, key, condition, caller))
   }
 
-  override async touch (namespace: string, key: string, ttl: number): Promise<Entry | undefined> {
-    return await this.#done('touch', async () => await super.touch(namespace, key, ttl))
+  override async touch (namespace: string, key: string, ttl: number, caller?: Caller): Promise<Entry | undefined> {
+    return await this.#done('touch', async () => await super.touch(namespace, key, ttl, caller))
   }
 
-  override async increment (namespace: string, key: string, by: number, options?: { ttl?: number | undefined }): Promise<Entry> {
-    return await this.#done('increment', async () => await super.increment(namespace, key, by, options))
+  override async increment (namespace: string, key: string, by: number, options?: { ttl?: number | undefined }, caller?: Caller): Promise<Entry> {
+    return await this.#done('increment', async () => await super.increment(namespace, key, by, options, caller))
   }
 
-  override async list (namespace: string, query: ListQuery): Promise<Listing> {
-    return await this.#done('list', async () => await super.list(namespace, query))
+  override async list (namespace: string, query: ListQuery, caller?: Caller): Promise<Listing> {
+    return await this.#done('list', async () => await super.list(namespace, query, caller))
   }
 
-  override async drop (namespace: string, what: Invalidation): Promise<Fallen> {
-    return await this.#done('invalidate', async () => await super.drop(namespace, what))
+  override async drop (namespace: string, what: Invalidation, caller?: Caller): Promise<Fallen> {
+    return await this.#done('invalidate', async () => await super.drop(namespace, what, caller))
   }
 
   async #read (times: OperationTimes, start: number, finding: Promise<Entry | undefined>): Promise<Entry | undefined> {

@@ -1,3 +1,5 @@
+import { type Caller, onLeaving } from './caller.js'
+
 /**
  * How many wait for a turn at most. Ten thousand misses at once, of as many keys, are a burst that a process may be given (`MAX_CONCURRENT_REQUESTS`),
  * and each of them may have a second operation with it. More could not be answered within the deadlines of any of the servers.
@@ -82,20 +84,25 @@ export class Turns implements QueueState {
     this.#free++
   }
 
-  /** Waits for a turn for so many milliseconds at most. Answers whether it came: it is to be given back then. */
-  async wait (milliseconds: number): Promise<boolean> {
+  /** Waits for a turn for so many milliseconds at most, and while its caller is there. Answers whether it came: it is to be given back then. */
+  async wait (milliseconds: number, caller?: Caller): Promise<boolean> {
     if (this.begin()) return true
-    if (this.#waiting >= this.#most) return false
+    const signal = caller?.signal
+    if (this.#waiting >= this.#most || signal?.aborted === true) return false
     return await new Promise<boolean>((resolve) => {
-      const place = this.queue(() => {
+      const end = (hasCome: boolean): boolean => {
         clearTimeout(timer)
-        resolve(true)
+        stay?.()
+        resolve(hasCome)
         return true
-      })
-      const timer = setTimeout(() => {
+      }
+      const place = this.queue(() => end(true))
+      const giveUp = (): void => {
         this.leave(place)
-        resolve(false)
-      }, milliseconds)
+        end(false)
+      }
+      const timer = setTimeout(giveUp, milliseconds)
+      const stay = signal === undefined ? undefined : onLeaving(signal, giveUp)
     })
   }
 

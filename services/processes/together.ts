@@ -4,6 +4,7 @@ import type { BackendName } from '../cache/backends/names.js'
 import type { Cache, CacheStatistics } from '../cache/cache.js'
 import { type BreakerChange, type Breakers, type BreakerStatus, worstOf } from '../breakers.js'
 import { breakerLevel } from '../cache/breaker.js'
+import type { Caller } from '../cache/caller.js'
 import type { ResponseCounts } from '../response-cache/counts.js'
 import type { Row, RowName } from './rows.js'
 import { type Others, TotalsUnavailableError } from './subordinate.js'
@@ -77,10 +78,10 @@ export class Together {
    * Of these namespaces together, or of all.
    * @returns with the state of the server's breaker where there is one: 0 while it answers, 2 while it is left alone
    */
-  async statistics (cache: Cache, namespaces: readonly string[] | undefined): Promise<{ statistics: CacheStatistics, breaker: number | undefined }> {
+  async statistics (cache: Cache, namespaces: readonly string[] | undefined, caller?: Caller): Promise<{ statistics: CacheStatistics, breaker: number | undefined }> {
     const group = groupOf(this.#nameOf(cache))
     const rows: RowName[] = (namespaces ?? ['']).map((namespace) => [group, namespace])
-    const [statistics, answer] = await Promise.all([ownStatistics(cache, namespaces), this.#others?.ask({ rows: [...rows, [BREAKERS, this.#nameOf(cache)]] })])
+    const [statistics, answer] = await Promise.all([ownStatistics(cache, namespaces, caller), this.#others?.ask({ rows: [...rows, [BREAKERS, this.#nameOf(cache)]] })])
     if (answer === undefined) return { statistics, breaker: levelOf(cache)?.['level'] }
     const counted = sumOf(answer.rows.slice(0, -1))
     for (const name of Object.keys(cache.counters(rows[0]?.[1])) as (keyof CacheStatistics)[]) statistics[name] = counted[name] ?? 0
@@ -174,10 +175,10 @@ function withCounts (operations: readonly OperationReport[], counted: ReadonlyMa
   return [...found, ...others.map(([operation, { count = 0, errors = 0 }]) => ({ operation, count, errors, recent: 0, percentiles: undefined }))]
 }
 
-async function ownStatistics (cache: Cache, namespaces: readonly string[] | undefined): Promise<CacheStatistics> {
-  if (namespaces === undefined) return await cache.statistics()
+async function ownStatistics (cache: Cache, namespaces: readonly string[] | undefined, caller: Caller | undefined): Promise<CacheStatistics> {
+  if (namespaces === undefined) return await cache.statistics(undefined, caller)
   const each: CacheStatistics[] = []
-  for (const namespace of namespaces) each.push(await cache.statistics(namespace))
+  for (const namespace of namespaces) each.push(await cache.statistics(namespace, caller))
   return sumOf(each)
 }
 

@@ -1,4 +1,5 @@
 import type { Cache } from '../cache/cache.js'
+import type { Caller } from '../cache/caller.js'
 import type { EncodedValue, Entry } from '../cache/entry.js'
 import type { Matcher } from '../cache/glob.js'
 import { type ExportFormat, exportWriter } from './format.js'
@@ -32,9 +33,10 @@ export interface Export {
 
 /**
  * Every entry of a cache as a file, read in portions while it is written: memory is bounded however many there are, and each entry is
- * as it was when its portion was read. What changes meanwhile may be in it or not; on a shared backend an entry may come twice.
+ * as it was when its portion was read. What changes meanwhile may be in it or not; on a shared backend an entry may come twice. It breaks off once
+ * the caller has gone.
  */
-export function exportCache (cache: Cache, { format, namespace, namespaces, pattern, within, isVisible = () => true }: ExportQuery): Export {
+export function exportCache (cache: Cache, { format, namespace, namespaces, pattern, within, isVisible = () => true }: ExportQuery, caller?: Caller): Export {
   const writer = exportWriter(format, { backend: cache.backend, namespace, pattern, exportedAt: cache.now })
   return { contentType: writer.contentType, chunks: chunksOf() }
 
@@ -64,6 +66,6 @@ export function exportCache (cache: Cache, { format, namespace, namespaces, patt
   }
 
   async function * portions (): AsyncGenerator<Entry[]> {
-    for (const each of namespaces ?? [undefined]) yield * cache.dump(each, pattern, within)
+    for (const each of namespaces ?? [undefined]) yield * cache.dump(each, pattern, within, caller)
   }
 }

@@ -2,7 +2,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import createError from '@fastify/error'
 import { capabilities } from '../cache/backends/capabilities.js'
 import type { Cache } from '../cache/cache.js'
+import { type Caller, throwIfGone } from '../cache/caller.js'
 import { type NewEntry, sizeOf } from '../cache/entry.js'
+import { inOrder } from '../cache/in-order.js'
 import type { Quota } from '../cache/limits.js'
 import { unreserved } from '../cache/quotas.js'
 import type { ImportFormat } from './format.js'
@@ -26,6 +28,8 @@ export interface ImportOptions {
   format: ImportFormat
   /** Holds a row to what an entry may be; throws what is wrong with it. */
   check: (row: Record<string, unknown>) => ImportedEntry
+  /** Once it has gone the import is broken off, and what was stored is taken back. */
+  caller?: Caller | undefined
 }
 
 /**
@@ -34,12 +38,14 @@ export interface ImportOptions {
  * @returns how many entries the file held
  * @throws InvalidInputError with the line at fault · ImportDoesNotFitError · UnsupportedOperationError · what the backend throws
  */
-export async function importInto (cache: Cache, spool: Spool, { format, check }: ImportOptions): Promise<number> {
-  const total = await judge(cache, spool, format, check)
+export async function importInto (cache: Cache, spool: Spool, { format, check, caller }: ImportOptions): Promise<number> {
+  const total = await judge(cache, spool, { format, check, caller })
+  throwIfGone(caller)
   // Memory takes everything that fits; what is outside the process may go away in the middle.
   const undo = cache.backend === 'memory' ? undefined : new Undo(cache, await spool.sibling())
   try {
-    await store(cache, spool, undo, { format, check })
+    // What cannot be taken back is not broken off.
+    await store(cache, spool, undo, { format, check, caller: undo === undefined ? undefined : caller })
   } catch (error) {
     await undo?.takeBack(error)
     throw error
@@ -49,10 +55,10 @@ export async function importInto (cache: Cache, spool: Spool, { format, check }:
   return total
 }
 
-async function judge (cache: Cache, spool: Spool, format: ImportFormat, check: ImportOptions['check']): Promise<number> {
+async function judge (cache: Cache, spool: Spool, { format, check, caller }: ImportOptions): Promise<number> {
   const pools = new Pools(cache)
   let total = 0
-  await eachRow(spool, format, (row) => {
+  await eachRow(spool, { format, caller }, (row) => {
     const { namespace, key, entry } = checked(row, check)
     const size = sizeOf(key, entry.value, entry.tags ?? [], entry.metadata)
     const pool = pools.of(namespace)
@@ -93,28 +99,31 @@ class Pools {
   all (): Iterable<Pool> { return this.#pools.values() }
 }
 
-async function store (cache: Cache, spool: Spool, undo: Undo | undefined, { format, check }: ImportOptions): Promise<void> {
+async function store (cache: Cache, spool: Spool, undo: Undo | undefined, { format, check, caller }: ImportOptions): Promise<void> {
   let batch: ImportedEntry[] = []
   const flush = async (): Promise<void> => {
     const entries = batch
     batch = []
-    await undo?.remember(entries)
-    await Promise.all(entries.map(async ({ namespace, key, entry }) => await cache.set(namespace, key, entry)))
+    throwIfGone(caller)
+    await undo?.remember(entries, caller)
+    throwIfGone(caller)
+    await inOrder(entries, async ({ namespace, key, entry }) => { await cache.set(namespace, key, entry, undefined, caller) })
   }
-  await eachRow(spool, format, (row) => {
+  await eachRow(spool, { format, caller }, (row) => {
     batch.push(checked(row, check))
     return batch.length < BATCH ? undefined : flush()
   })
   await flush()
 }
 
-async function eachRow (spool: Spool, format: ImportFormat, visit: (row: Row) => void | Promise<void>): Promise<void> {
+async function eachRow (spool: Spool, { format, caller }: Pick<ImportOptions, 'format' | 'caller'>, visit: (row: Row) => void | Promise<void>): Promise<void> {
   let since = performance.now()
   for await (const row of readRows(spool.read(), format)) {
     const visited = visit(row)
     if (visited !== undefined) await visited
     if (performance.now() - since > SLICE) {
       await nextTurn()
+      throwIfGone(caller)
       since = performance.now()
     }
   }

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import createError from '@fastify/error'
 import type { Cache } from '../cache/cache.js'
+import type { Caller } from '../cache/caller.js'
 import { type Entry, graceOf, type NewEntry } from '../cache/entry.js'
 import { isOutage } from '../cache/faults.js'
 import { encodeText } from '../cache/encoding.js'
@@ -29,9 +30,9 @@ export class Undo {
   }
 
   /** Keeps what is there now under these keys. */
-  async remember (places: readonly { namespace: string, key: string }[]): Promise<void> {
+  async remember (places: readonly { namespace: string, key: string }[], caller?: Caller): Promise<void> {
     const before = await Promise.all(places.map(async ({ namespace, key }): Promise<Before> => {
-      const entry = await this.#cache.peek(namespace, key)
+      const entry = await this.#cache.peek(namespace, key, false, caller)
       return { namespace, key, entry: entry === undefined ? null : kept(entry) }
     }))
     await this.#spool.append(Buffer.from(before.map((each) => `${JSON.stringify(each)}\n`).join('')))

@@ -1,3 +1,4 @@
+import type { Caller } from '../caller.js'
 import type { Entry, StoredEntry } from '../entry.js'
 import type { Matcher } from '../glob.js'
 import type { Claim } from '../in-flight.js'
@@ -59,7 +60,8 @@ export interface ChangeListener {
  * invalidation gets the next stamp of one counter and is announced to the other processes, in that order.
  *
  * Everything here fails within the backend's deadline: BackendUnavailableError when it is down or hung, BackendFullError when
- * it has no room.
+ * it has no room. What has not been sent when its caller leaves is not sent any more, and fails with the reason of the caller's signal; what has been sent
+ * goes on within its deadline.
  */
 export interface SharedBackend {
   readonly name: SharedBackendName
@@ -67,8 +69,8 @@ export interface SharedBackend {
   readonly format: RecordFormat
 
   /** The entry, stale ones included, or undefined. Invalidations are the caller's to check. */
-  get (namespace: string, key: string): Promise<StoredEntry | undefined>
-  getMany (namespace: string, keys: readonly string[]): Promise<(StoredEntry | undefined)[]>
+  get (namespace: string, key: string, caller?: Caller): Promise<StoredEntry | undefined>
+  getMany (namespace: string, keys: readonly string[], caller?: Caller): Promise<(StoredEntry | undefined)[]>
 
   /** The stamp that a load beginning now has to remember. */
   stamp (): Promise<number>
@@ -84,7 +86,7 @@ export interface SharedBackend {
    * Stores an entry.
    * @param condition checked and written in one step; its version is the numeric one, NaN for "none that can be"
    */
-  set (entry: StoredEntry, condition?: WriteCondition): Promise<WriteOutcome>
+  set (entry: StoredEntry, condition?: WriteCondition, caller?: Caller): Promise<WriteOutcome>
 
   /** Stores what a load brought, unless the key was written or deleted since the stamp in the entry. */
   fill (entry: StoredEntry, claim?: Claim): Promise<WriteOutcome>
@@ -93,13 +95,13 @@ export interface SharedBackend {
   replace (entry: StoredEntry, claim?: Claim): Promise<WriteOutcome>
 
   /** Deletes, and keeps loads that are under way from bringing the value back. */
-  delete (namespace: string, key: string, condition?: WriteCondition): Promise<WriteOutcome>
+  delete (namespace: string, key: string, condition?: WriteCondition, caller?: Caller): Promise<WriteOutcome>
 
   /** Changes when the entry expires. Undefined when there is none. */
-  expire (namespace: string, key: string, version: number, expiresAt: number, goneAt: number): Promise<WriteOutcome>
+  expire (namespace: string, key: string, version: number, expiresAt: number, goneAt: number, caller?: Caller): Promise<WriteOutcome>
 
   /** Records an invalidation, in force from the moment the promise settles, and answers its stamp. */
-  invalidate (namespace: string, what: Invalidation): Promise<number>
+  invalidate (namespace: string, what: Invalidation, caller?: Caller): Promise<number>
 
   /** Every invalidation that entries have to be held against. */
   inForce (): Promise<InForce[]>
@@ -107,7 +109,7 @@ export interface SharedBackend {
   /** Forgets an invalidation that no entry and no load can fall to any more, unless it was recorded again since. */
   withdraw (namespace: string, what: Invalidation, stamp: number): Promise<void>
 
-  /** Every entry of a namespace (of all, when undefined) in portions, without the values; an entry may come twice. */
+  /** Every entry of a namespace (of all, when undefined) in portions, which may be empty, without the values; an entry may come twice. */
   scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]>
 
   /** The same in outline, without reading any entry: where the backend has an index. */

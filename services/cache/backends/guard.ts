@@ -1,3 +1,4 @@
+import { type Caller, isLeaving } from '../caller.js'
 import { BackendFullError, BackendUnavailableError } from '../errors.js'
 import { type BreakerState, type BreakerSwitch, isRefusal } from '../breaker.js'
 import { type Repeatable, Resilience, type ResilienceOptions } from '../resilience.js'
@@ -35,13 +36,15 @@ export class Guard {
    * @param deadline milliseconds from when it is asked for, at most four times as many while the server answers others
    * @param repeatable whether it may be tried again within the deadline; default: it may not
    * @param isUrgent whether it waits for no turn; default: it does
+   * @param caller who leaves before it is sent waits no longer, and it is not sent
    * @throws BackendUnavailableError · BackendFullError, and what else the operation throws
    */
-  async run<T> (operation: () => Promise<T>, deadline: number, repeatable?: Repeatable, isUrgent = false): Promise<T> {
+  async run<T> (operation: () => Promise<T>, deadline: number, repeatable?: Repeatable, isUrgent = false, caller?: Caller): Promise<T> {
     const { name, away, isOutage, isFull } = this.#options
     try {
-      return await this.#resilience.run(operation, deadline, repeatable, isUrgent)
+      return await this.#resilience.run(operation, deadline, repeatable, isUrgent, caller)
     } catch (error) {
+      if (isLeaving(error, caller)) throw error
       if (error instanceof Error && isFull(error)) throw new BackendFullError(name)
       if (error instanceof NoTurnError) throw busy(name)
       if (isRefusal(error) || isOutage(error)) throw new BackendUnavailableError(away)

@@ -1,3 +1,4 @@
+import { type Caller, unlessGone } from '../caller.js'
 import { DeadlineError, withDeadline } from '../deadline.js'
 import { BackendUnavailableError } from '../errors.js'
 import { WHILE_ANSWERING } from '../resilience.js'
@@ -37,9 +38,10 @@ export class Patience implements QueueState {
 
   /**
    * @param enter has what it is given begin when it may: it rejects, and begins nothing, where nobody waits for it any more
+   * @param caller who leaves waits no longer
    * @throws BackendUnavailableError when too many wait, or it took too long; and what the work throws
    */
-  async take<T> (work: () => Promise<T>, enter: (begin: () => Promise<T>) => Promise<T>): Promise<T> {
+  async take<T> (work: () => Promise<T>, enter: (begin: () => Promise<T>) => Promise<T>, caller?: Caller): Promise<T> {
     const { name, away, deadline, answeredAt } = this.#options
     if (this.#waiting >= MOST_WAITING) {
       this.#refused++
@@ -62,7 +64,7 @@ export class Patience implements QueueState {
       ? Math.min(Math.max(askedAt, answeredAt()) + deadline, askedAt + WHILE_ANSWERING * deadline) - performance.now()
       : ENDLESS
     try {
-      return isWaiting ? await withDeadline(entered, deadline, left) : await entered
+      return isWaiting ? await withDeadline(unlessGone(entered, caller, leave), deadline, left) : await entered
     } catch (error) {
       // What fails before it has begun fails with what it waited for.
       if (!leave() || !(error instanceof DeadlineError)) throw error

@@ -19,6 +19,8 @@ export interface Progress {
   readonly met: Set<string>
   /** Set when the caller has its answer: counting is over then. */
   isAnswered?: boolean
+  /** Set when the caller left before there was one. */
+  hasLeft?: boolean
   /** Called when the backend went away: counting may take long from then on. */
   onAway?: () => void
 }
@@ -27,7 +29,8 @@ interface Sweep { callers: Map<number, Progress>, done: Promise<void> }
 
 /**
  * Drops what has fallen to invalidations, so that it takes no space and can be counted. A sweep looks at every entry of a namespace:
- * one runs at a time, and the next one is for all who asked meanwhile.
+ * one runs at a time, and the next one is for all who asked meanwhile. It ends when all of them have gone before it was over: what is left
+ * is dropped before the invalidation is withdrawn.
  */
 export class Reclaiming {
   #backend: SharedBackend
@@ -84,6 +87,7 @@ export class Reclaiming {
     for (let tries = 1; ; tries++) {
       try {
         for await (const entries of outlinesIn(this.#backend, namespace)) {
+          if (isForNobody(callers)) return
           const ledger = this.#ledger.namespace(namespace)
           const fallen = entries.map((entry) => ({ entry, stamp: ledger.verdict(entry.key, entry.tags, entry.stamp, 0)?.stamp }))
           for (const [stamp, progress] of callers) {
@@ -103,9 +107,12 @@ export class Reclaiming {
         if (!isOutage(error)) throw error
         for (const { onAway } of callers.values()) onAway?.()
         // The invalidation holds all the same, and what is left is dropped before it is withdrawn.
-        if (tries === TRIES) return
+        if (tries === TRIES || isForNobody(callers)) return
         await delay(PAUSE, undefined, { ref: false })
       }
     }
   }
 }
+
+/** Whether all have left while they waited for a count: who had an answer has it, and the space is to be had. */
+const isForNobody = (callers: ReadonlyMap<number, Progress>): boolean => [...callers.values()].every(({ hasLeft }) => hasLeft === true)

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Change, ChangeListener, Drawn, InForce, Outline, ScannedEntry, SharedBackend } from '../backends/backend.js'
 import { MemoryBackend } from '../backends/memory.js'
+import { type Caller, isLeaving, throwIfGone, unlessGone } from '../caller.js'
 import type { Now } from '../clock.js'
 import { goneAfterSoft, sizeOf, type StoredEntry } from '../entry.js'
 import { isOutage, type OnFault, warnOfFault } from '../faults.js'
@@ -52,7 +53,8 @@ export class SharedStore implements Store, ChangeListener {
   #now: Now
   #ledger = new Ledger()
   #inFlight = new InFlight()
-  #fetches = new Map<string, Promise<StoredEntry | undefined>>()
+  /** By name, the reads under way that others may wait for, and on whose behalf they are made. */
+  #fetches = new Map<string, { result: Promise<StoredEntry | undefined>, caller: Caller | undefined }>()
   #debts: Debts
   #view: SharedView
   #settling: NodeJS.Timeout
@@ -105,29 +107,34 @@ export class SharedStore implements Store, ChangeListener {
   /** Starts to listen. Settles when the backend answered, or is known not to. */
   async open (): Promise<void> { await this.#backend.follow(this) }
 
-  fetch (namespace: string, key: string): Promise<StoredEntry | undefined> {
+  fetch (namespace: string, key: string, caller?: Caller): Promise<StoredEntry | undefined> {
     const name = nameOf(namespace, key)
-    let fetching = this.#fetches.get(name)
-    if (fetching === undefined) {
-      const mine = this.#fetch(namespace, key, name).finally(() => { if (this.#fetches.get(name) === mine) this.#fetches.delete(name) })
-      this.#fetches.set(name, mine)
-      fetching = mine
+    const others = this.#fetches.get(name)
+    if (others !== undefined) {
+      return others.caller === undefined ? others.result : others.result.catch(async (error: unknown) => {
+        if (!isLeaving(error, others.caller)) throw error
+        // That was another one's leaving.
+        throwIfGone(caller)
+        return await this.fetch(namespace, key, caller)
+      })
     }
-    return fetching
+    const result = this.#fetch(namespace, key, name, caller).finally(() => { if (this.#fetches.get(name)?.result === result) this.#fetches.delete(name) })
+    this.#fetches.set(name, { result, caller })
+    return result
   }
 
-  async fetchMany (namespace: string, keys: readonly string[]): Promise<(StoredEntry | undefined)[]> {
+  async fetchMany (namespace: string, keys: readonly string[], caller?: Caller): Promise<(StoredEntry | undefined)[]> {
     const operations = keys.map((key) => this.#inFlight.beginRead(nameOf(namespace, key)))
     try {
-      const [entries] = await Promise.all([this.#backend.getMany(namespace, keys), this.#catchUp()])
+      const [entries] = await Promise.all([this.#backend.getMany(namespace, keys, caller), this.#catchUp()])
       return entries.map((entry, at) => this.#accept(entry, operations[at] as Operation))
     } finally {
       for (const operation of operations) this.#inFlight.end(operation)
     }
   }
 
-  async latest (namespace: string, key: string): Promise<StoredEntry | undefined> {
-    const [entry] = await this.fetchMany(namespace, [key])
+  async latest (namespace: string, key: string, caller?: Caller): Promise<StoredEntry | undefined> {
+    const [entry] = await this.fetchMany(namespace, [key], caller)
     return entry
   }
 
@@ -156,10 +163,10 @@ export class SharedStore implements Store, ChangeListener {
     return this.#ledger.namespace(namespace).isCurrent(key, tags, stamp)
   }
 
-  async set (entry: StoredEntry, condition?: WriteCondition): Promise<WriteOutcome> {
-    const check = await this.#actual(entry.namespace, entry.key, condition)
+  async set (entry: StoredEntry, condition?: WriteCondition, caller?: Caller): Promise<WriteOutcome> {
+    const check = await this.#actual(entry.namespace, entry.key, condition, caller)
     if (check === 'precondition') return check
-    return await this.#change(entry.namespace, entry.key, async () => await this.#backend.set(entry, check), entry)
+    return await this.#change(entry.namespace, entry.key, async () => await this.#backend.set(entry, check, caller), entry)
   }
 
   async fill (operation: Operation, entry: StoredEntry): Promise<WriteOutcome> {
@@ -185,10 +192,10 @@ export class SharedStore implements Store, ChangeListener {
     return outcome
   }
 
-  async delete (namespace: string, key: string, condition?: WriteCondition): Promise<WriteOutcome> {
-    const check = await this.#actual(namespace, key, condition)
+  async delete (namespace: string, key: string, condition?: WriteCondition, caller?: Caller): Promise<WriteOutcome> {
+    const check = await this.#actual(namespace, key, condition, caller)
     if (check === 'precondition') return check
-    return await this.#change(namespace, key, async () => await this.#backend.delete(namespace, key, check))
+    return await this.#change(namespace, key, async () => await this.#backend.delete(namespace, key, check, caller))
   }
 
   async forget (namespace: string, key: string): Promise<void> {
@@ -200,17 +207,18 @@ export class SharedStore implements Store, ChangeListener {
     }
   }
 
-  async expire (entry: StoredEntry, expiresAt: number, goneAt: number): Promise<WriteOutcome> {
+  async expire (entry: StoredEntry, expiresAt: number, goneAt: number, caller?: Caller): Promise<WriteOutcome> {
     const { namespace, key, version } = entry
-    return await this.#change(namespace, key, async () => await this.#backend.expire(namespace, key, version, expiresAt, goneAt))
+    return await this.#change(namespace, key, async () => await this.#backend.expire(namespace, key, version, expiresAt, goneAt, caller))
   }
 
   noteRead (entry: { namespace: string, key: string, accessedAt: number }, version: number): void {
     this.#backend.recordAccess(entry.namespace, entry.key, version, 1, entry.accessedAt)
   }
 
-  async invalidate (namespace: string, what: Invalidation): Promise<Fallen> {
-    const { marker, outdates } = await this.#record(namespace, what)
+  async invalidate (namespace: string, what: Invalidation, caller?: Caller): Promise<Fallen> {
+    const { marker, outdates } = await this.#record(namespace, what, caller)
+    throwIfGone(caller)
     const progress: Progress = { removed: 0, outdated: 0, outdates, met: new Set() }
     let timer: NodeJS.Timeout | undefined
     const enough = new Promise<void>((resolve) => {
@@ -218,11 +226,16 @@ export class SharedStore implements Store, ChangeListener {
       progress.onAway = resolve
     })
     const sweeping = this.#reclaiming.reclaim(namespace, marker.stamp, progress)
-    await Promise.race([sweeping, enough]).finally(() => {
+    try {
+      await unlessGone(Promise.race([sweeping, enough]), caller)
+    } catch (error) {
+      progress.hasLeft = isLeaving(error, caller)
+      throw error
+    } finally {
       clearTimeout(timer)
       progress.isAnswered = true
       progress.met.clear()
-    })
+    }
     const { removed, outdated } = progress
     return { removed, outdated }
   }
@@ -236,10 +249,10 @@ export class SharedStore implements Store, ChangeListener {
     }
   }
 
-  async list (namespace: string, query: ListQuery): Promise<Listing> { return await this.#view.list(namespace, query) }
-  dump (namespace: string | undefined, matches: Matcher): AsyncIterable<StoredEntry[]> { return this.#view.dump(namespace, matches) }
+  async list (namespace: string, query: ListQuery, caller?: Caller): Promise<Listing> { return await this.#view.list(namespace, query, caller) }
+  dump (namespace: string | undefined, matches: Matcher, caller?: Caller): AsyncIterable<StoredEntry[]> { return this.#view.dump(namespace, matches, caller) }
   outlines (namespace: string): AsyncIterable<Outline[]> { return this.#view.outlines(namespace) }
-  async usage (namespace?: string): Promise<Usage> { return await this.#view.usage(namespace) }
+  async usage (namespace?: string, caller?: Caller): Promise<Usage> { return await this.#view.usage(namespace, caller) }
   async standing (): Promise<Usage | undefined> { return await this.#backend.standing?.() }
   async sample (namespace: string | undefined, most: number): Promise<Drawn | undefined> { return await this.#view.sample(namespace, most) }
   scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> { return this.#view.scan(namespace) }
@@ -297,10 +310,10 @@ export class SharedStore implements Store, ChangeListener {
     this.wakeups.wakeAll()
   }
 
-  async #fetch (namespace: string, key: string, name: string): Promise<StoredEntry | undefined> {
+  async #fetch (namespace: string, key: string, name: string, caller: Caller | undefined): Promise<StoredEntry | undefined> {
     const operation = this.#inFlight.beginRead(name)
     try {
-      const [entry] = await Promise.all([this.#backend.get(namespace, key), this.#catchUp()])
+      const [entry] = await Promise.all([this.#backend.get(namespace, key, caller), this.#catchUp()])
       return this.#accept(entry, operation)
     } finally {
       this.#inFlight.end(operation)
@@ -311,9 +324,10 @@ export class SharedStore implements Store, ChangeListener {
    * The condition as the backend has to check it. An entry may still be there that has fallen to an invalidation or is past its
    * TTL: for callers it is absent, and no version of it matches.
    */
-  async #actual (namespace: string, key: string, condition: WriteCondition | undefined): Promise<WriteCondition | 'precondition' | undefined> {
+  async #actual (namespace: string, key: string, condition: WriteCondition | undefined, caller: Caller | undefined): Promise<WriteCondition | 'precondition' | undefined> {
     if (condition === undefined) return undefined
-    const [entry] = await Promise.all([this.#backend.get(namespace, key), this.#catchUp()])
+    const [entry] = await Promise.all([this.#backend.get(namespace, key, caller), this.#catchUp()])
+    throwIfGone(caller)
     const isThere = entry !== undefined && entry.expiresAt > this.#now() &&
       this.#ledger.namespace(namespace).verdict(key, entry.tags, entry.stamp, 0) === undefined
     if ('absent' in condition) {
@@ -386,8 +400,8 @@ export class SharedStore implements Store, ChangeListener {
   }
 
   /** Makes an invalidation hold, here and elsewhere. */
-  async #record (namespace: string, what: Invalidation): Promise<{ marker: Marker, outdates: Concerned | undefined }> {
-    const stamp = await this.#backend.invalidate(namespace, what).catch((error: unknown) => {
+  async #record (namespace: string, what: Invalidation, caller?: Caller): Promise<{ marker: Marker, outdates: Concerned | undefined }> {
+    const stamp = await this.#backend.invalidate(namespace, what, caller).catch((error: unknown) => {
       if (isOutage(error)) this.#doubt.begin()
       throw error
     })

@@ -1,5 +1,6 @@
 import type { Drawn, Outline, PageQuery, ScannedEntry, SharedBackend } from '../backends/backend.js'
 import { outlinesIn } from '../backends/outline.js'
+import { type Caller, throwIfGone, whileThere } from '../caller.js'
 import { sizeOf, type StoredEntry } from '../entry.js'
 import { matcherOf, type Matcher } from '../glob.js'
 import { nameOf } from '../in-flight.js'
@@ -25,7 +26,7 @@ export class SharedView {
 
   constructor (options: SharedViewOptions) { this.#options = options }
 
-  async list (namespace: string, query: ListQuery): Promise<Listing> {
+  async list (namespace: string, query: ListQuery, caller?: Caller): Promise<Listing> {
     const { backend, isVisible, catchUp } = this.#options
     const { limit, offset = 0, cursor } = query
     const matches = matcherOf(query) ?? (() => true)
@@ -37,7 +38,7 @@ export class SharedView {
     }
     const after = cursor === undefined ? undefined : Buffer.from(cursor, 'base64url').toString()
     const found = new PageOfNames<ScannedEntry>({ after, offset, limit })
-    for await (const entries of this.scan(namespace)) {
+    for await (const entries of this.scan(namespace, caller)) {
       for (const entry of entries) if (matches(entry.key)) found.add(entry.key, entry)
     }
     const { names, next } = found.page()
@@ -49,10 +50,11 @@ export class SharedView {
     }
   }
 
-  async * dump (namespace: string | undefined, matches: Matcher): AsyncIterable<StoredEntry[]> {
+  async * dump (namespace: string | undefined, matches: Matcher, caller?: Caller): AsyncIterable<StoredEntry[]> {
     const { backend, isVisible } = this.#options
-    for await (const scanned of this.scan(namespace)) {
+    for await (const scanned of this.scan(namespace, caller)) {
       for (const [name, found] of portions(scanned.filter(({ key }) => matches(key)))) {
+        throwIfGone(caller)
         const entries = await backend.getMany(name, found)
         yield entries.flatMap((entry) => entry === undefined || !isVisible(entry) ? [] : [entry])
       }
@@ -65,14 +67,14 @@ export class SharedView {
     for await (const entries of outlinesIn(backend, namespace)) yield entries.filter((entry) => isVisible(entry))
   }
 
-  async usage (namespace?: string): Promise<Usage> {
+  async usage (namespace?: string, caller?: Caller): Promise<Usage> {
     const { backend, isVisible, catchUp } = this.#options
     const told = await backend.usage?.(namespace)
     if (told !== undefined) return told
     const usage = { items: 0, bytes: 0 }
     const seen = new Set<string>()
     await catchUp()
-    for await (const entries of outlinesIn(backend, namespace)) {
+    for await (const entries of whileThere(outlinesIn(backend, namespace), caller)) {
       for (const entry of entries) {
         const name = nameOf(entry.namespace, entry.key)
         if (seen.has(name) || !isVisible(entry)) continue
@@ -95,10 +97,10 @@ export class SharedView {
     return { entries, items: Math.round(drawn.items * share), bytes: Math.round(drawn.bytes * share) }
   }
 
-  async * scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> {
+  async * scan (namespace: string | undefined, caller?: Caller): AsyncIterable<ScannedEntry[]> {
     const { backend, isVisible, catchUp } = this.#options
     await catchUp()
-    for await (const entries of backend.scan(namespace)) {
+    for await (const entries of whileThere(backend.scan(namespace), caller)) {
       yield entries.filter((entry) => isVisible(entry))
     }
   }

@@ -1,6 +1,7 @@
 import type { Drawn, ListQuery, Listing, ScannedEntry, Usage, WriteCondition, WriteOutcome } from '../backends/backend.js'
 import type { BackendName } from '../backends/names.js'
 import type { MemoryBackend } from '../backends/memory.js'
+import type { Caller } from '../caller.js'
 import type { StoredEntry } from '../entry.js'
 import type { Matcher } from '../glob.js'
 import type { Claim, Operation } from '../in-flight.js'
@@ -32,10 +33,10 @@ export interface Store {
   readonly wakeups: Wakeups
 
   /** The entry from behind the memory tier, stale ones included. */
-  fetch (namespace: string, key: string): MaybePromise<StoredEntry | undefined>
-  fetchMany (namespace: string, keys: readonly string[]): MaybePromise<(StoredEntry | undefined)[]>
+  fetch (namespace: string, key: string, caller?: Caller): MaybePromise<StoredEntry | undefined>
+  fetchMany (namespace: string, keys: readonly string[], caller?: Caller): MaybePromise<(StoredEntry | undefined)[]>
   /** The entry as it is now, past a memory tier that may lag behind. */
-  latest (namespace: string, key: string): MaybePromise<StoredEntry | undefined>
+  latest (namespace: string, key: string, caller?: Caller): MaybePromise<StoredEntry | undefined>
 
   /** Marks the start of a load or of a change to the origin; `end` must follow. An outage is no error: see `Operation.isOrdered`. */
   begin (namespace: string, key: string): MaybePromise<Operation>
@@ -50,29 +51,29 @@ export interface Store {
   /** The same with regard to invalidations alone. */
   isTrueSince (stamp: number, namespace: string, key: string, tags: readonly string[] | undefined): boolean
 
-  set (entry: StoredEntry, condition?: WriteCondition): MaybePromise<WriteOutcome>
+  set (entry: StoredEntry, condition?: WriteCondition, caller?: Caller): MaybePromise<WriteOutcome>
   /** Keeps what a load brought, unless the key changed since it began. */
   fill (operation: Operation, entry: StoredEntry): MaybePromise<WriteOutcome>
   /** Keeps the result of a change to the origin; when the key changed meanwhile, keeps nothing. */
   replace (operation: Operation, entry: StoredEntry): MaybePromise<WriteOutcome>
-  delete (namespace: string, key: string, condition?: WriteCondition): MaybePromise<WriteOutcome>
+  delete (namespace: string, key: string, condition?: WriteCondition, caller?: Caller): MaybePromise<WriteOutcome>
   /** Deletes even if the shared backend cannot be told now: until it is, this process answers with nothing it holds of the key. */
   forget (namespace: string, key: string): Promise<void>
-  expire (entry: StoredEntry, expiresAt: number, goneAt: number): MaybePromise<WriteOutcome>
+  expire (entry: StoredEntry, expiresAt: number, goneAt: number, caller?: Caller): MaybePromise<WriteOutcome>
   /** A read was answered from the memory tier. */
   noteRead (entry: { namespace: string, key: string, accessedAt: number }, version: number): void
 
-  /** In force when the promise settles; answers what fell to it, as far as that was counted in bounded time. */
-  invalidate (namespace: string, what: Invalidation): Promise<Fallen>
+  /** In force when the promise settles; answers what fell to it, as far as that was counted in bounded time. Where its caller left while it was counted, it is in force. */
+  invalidate (namespace: string, what: Invalidation, caller?: Caller): Promise<Fallen>
   /** The same even if the shared backend cannot be told now. Nothing is counted. */
   outdate (namespace: string, what: Invalidation): Promise<void>
 
-  list (namespace: string, query: ListQuery): Promise<Listing>
+  list (namespace: string, query: ListQuery, caller?: Caller): Promise<Listing>
   /** Every fresh entry of a namespace (of all, when undefined) whose key matches, in portions; reads nothing ahead, counts and touches nothing. */
-  dump (namespace: string | undefined, matches: Matcher): AsyncIterable<StoredEntry[]>
+  dump (namespace: string | undefined, matches: Matcher, caller?: Caller): AsyncIterable<StoredEntry[]>
   /** The same of one namespace by what invalidations look at, whatever the values are; an entry may come twice. */
   outlines (namespace: string): AsyncIterable<readonly Pick<StoredEntry, 'key' | 'tags' | 'expiresAt' | 'goneAt'>[]>
-  usage (namespace?: string): Promise<Usage>
+  usage (namespace?: string, caller?: Caller): Promise<Usage>
   /** The same of the shared backend, by its own count: see `SharedBackend.standing`. Undefined where nothing counts. */
   standing? (): Promise<Usage | undefined>
   configure (limits: Limits): void

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { type Caller, throwIfGone } from '../../caller.js'
 import type { Now } from '../../clock.js'
 import { DeadlineError, withDeadline } from '../../deadline.js'
 import { goneBy, type StoredEntry } from '../../entry.js'
@@ -126,16 +127,16 @@ export class DatabaseBackend implements SharedBackend {
   get switch (): BreakerSwitch { return this.#tables.switch }
   get queues (): QueueState[] { return [this.#tables.queue, this.#patience] }
 
-  async get (namespace: string, key: string): Promise<StoredEntry | undefined> {
+  async get (namespace: string, key: string, caller?: Caller): Promise<StoredEntry | undefined> {
     await this.#knowClock()
-    const [row] = await this.#tables.ask<ValueRow>('get', namespace, columnOf(key))
+    const [row] = await this.#tables.askFor<ValueRow>(caller, 'get', namespace, columnOf(key))
     return row === undefined ? undefined : await this.#entry(row)
   }
 
-  async getMany (namespace: string, keys: readonly string[]): Promise<(StoredEntry | undefined)[]> {
+  async getMany (namespace: string, keys: readonly string[], caller?: Caller): Promise<(StoredEntry | undefined)[]> {
     if (keys.length === 0) return []
     await this.#knowClock()
-    const rows = await this.#tables.ask<ValueRow>('getMany', namespace, [...new Set(keys.map(columnOf))])
+    const rows = await this.#tables.askFor<ValueRow>(caller, 'getMany', namespace, [...new Set(keys.map(columnOf))])
     const found = new Map(rows.map((row) => [row.key, row]))
     return await Promise.all(keys.map(async (key) => {
       const row = found.get(columnOf(key))
@@ -145,31 +146,33 @@ export class DatabaseBackend implements SharedBackend {
 
   async stamp (): Promise<number> { return (await this.#pulse()).stamp }
 
-  async set (entry: StoredEntry, condition?: WriteCondition): Promise<WriteOutcome> {
-    const outcome = await this.#store(entry, 'set', condition)
+  async set (entry: StoredEntry, condition?: WriteCondition, caller?: Caller): Promise<WriteOutcome> {
+    const outcome = await this.#store(entry, 'set', condition, caller)
     if (outcome !== 'precondition' || condition === undefined || !('absent' in condition)) return outcome
     // What cannot be read is absent to callers, and the statement cannot tell.
-    const [row] = await this.#tables.ask<ValueRow>('get', entry.namespace, columnOf(entry.key))
+    throwIfGone(caller)
+    const [row] = await this.#tables.askFor<ValueRow>(caller, 'get', entry.namespace, columnOf(entry.key))
     if (row === undefined || await this.#entry(row) !== undefined) return outcome
-    return await this.#store(entry, 'set', { absent: true, absentOr: row.version })
+    throwIfGone(caller)
+    return await this.#store(entry, 'set', { absent: true, absentOr: row.version }, caller)
   }
 
   async fill (entry: StoredEntry): Promise<WriteOutcome> { return await this.#store(entry, 'fill') }
   async replace (entry: StoredEntry): Promise<WriteOutcome> { return await this.#store(entry, 'replace') }
 
-  async delete (namespace: string, key: string, condition?: WriteCondition): Promise<WriteOutcome> {
-    return await this.#inOrder(namespace, key, async () => await this.#delete(namespace, key, condition))
+  async delete (namespace: string, key: string, condition?: WriteCondition, caller?: Caller): Promise<WriteOutcome> {
+    return await this.#inOrder(namespace, key, async () => await this.#delete(namespace, key, condition, caller), caller)
   }
 
-  async expire (namespace: string, key: string, version: number, expiresAt: number, goneAt: number): Promise<WriteOutcome> {
+  async expire (namespace: string, key: string, version: number, expiresAt: number, goneAt: number, caller?: Caller): Promise<WriteOutcome> {
     return await this.#inOrder(namespace, key, async () => {
       await this.#knowClock()
-      return outcome(await this.#change<OutcomeRow>('expire', namespace, columnOf(key), version, expiresAt + this.#skew, goneBy(goneAt, this.#skew)))
-    })
+      return outcome(await this.#changeFor<OutcomeRow>(caller, 'expire', namespace, columnOf(key), version, expiresAt + this.#skew, goneBy(goneAt, this.#skew)))
+    }, caller)
   }
 
-  async invalidate (namespace: string, what: Invalidation): Promise<number> {
-    return (await this.#change<{ stamp: number }>('invalidate', namespace, JSON.stringify(what), fieldsOf(namespace, what))).stamp
+  async invalidate (namespace: string, what: Invalidation, caller?: Caller): Promise<number> {
+    return (await this.#changeFor<{ stamp: number }>(caller, 'invalidate', namespace, JSON.stringify(what), fieldsOf(namespace, what))).stamp
   }
 
   async withdraw (namespace: string, what: Invalidation, stamp: number): Promise<void> {
@@ -268,19 +271,19 @@ export class DatabaseBackend implements SharedBackend {
   }
 
   /** Changes of one key come in the order in which they were asked for, whichever connections they run on. */
-  async #inOrder (namespace: string, key: string, change: () => Promise<WriteOutcome>): Promise<WriteOutcome> {
-    return await this.#patience.take(change, async (begin) => await this.#sequences.take(nameOf(namespace, key), begin, isAway))
+  async #inOrder (namespace: string, key: string, change: () => Promise<WriteOutcome>, caller?: Caller): Promise<WriteOutcome> {
+    return await this.#patience.take(change, async (begin) => await this.#sequences.take(nameOf(namespace, key), begin, isAway), caller)
   }
 
-  async #delete (namespace: string, key: string, condition?: WriteCondition): Promise<WriteOutcome> {
-    return outcome(await this.#change<OutcomeRow>('delete', namespace, columnOf(key), ...conditionValues(condition), TOMBSTONE_LIFETIME))
+  async #delete (namespace: string, key: string, condition?: WriteCondition, caller?: Caller): Promise<WriteOutcome> {
+    return outcome(await this.#changeFor<OutcomeRow>(caller, 'delete', namespace, columnOf(key), ...conditionValues(condition), TOMBSTONE_LIFETIME))
   }
 
-  async #store (entry: StoredEntry, mode: WriteMode, condition?: WriteCondition): Promise<WriteOutcome> {
-    return await this.#inOrder(entry.namespace, entry.key, async () => await this.#write(entry, mode, condition))
+  async #store (entry: StoredEntry, mode: WriteMode, condition?: WriteCondition, caller?: Caller): Promise<WriteOutcome> {
+    return await this.#inOrder(entry.namespace, entry.key, async () => await this.#write(entry, mode, condition, caller), caller)
   }
 
-  async #write (entry: StoredEntry, mode: WriteMode, condition?: WriteCondition): Promise<WriteOutcome> {
+  async #write (entry: StoredEntry, mode: WriteMode, condition: WriteCondition | undefined, caller: Caller | undefined): Promise<WriteOutcome> {
     const { namespace, key, strategy } = entry
     const { maxItems, maxMemory } = this.#limits
     checkStrategy(strategy, this.name)
@@ -295,7 +298,7 @@ export class DatabaseBackend implements SharedBackend {
     const { maxMemory: most } = this.#limits.quotas?.get(namespace) ?? unreserved(this.#limits)
     if (size > most) return await refuse(new EntryTooLargeError(size, most))
     await this.#readsReported()
-    const row = await this.#change<WriteRow>('write', mode, entry.stamp, ...conditionValues(condition), maxItems, maxMemory, TOMBSTONE_LIFETIME,
+    const row = await this.#changeFor<WriteRow>(caller, 'write', mode, entry.stamp, ...conditionValues(condition), maxItems, maxMemory, TOMBSTONE_LIFETIME,
       namespace, columnOf(key), entry.version, entry.expiresAt + skew, goneBy(entry.goneAt, skew), this.#used(entry.accessedAt) + (this.#useSkew ?? skew), entry.accessCount, size, strategy,
       record.subarray(0, headLength), record.subarray(headLength))
     if (row.stamp === TOO_LARGE) return await refuse(new EntryTooLargeError(size, Number(row.evicted[0])))
@@ -391,9 +394,11 @@ export class DatabaseBackend implements SharedBackend {
   }
 
   /** A statement that is announced. One whose answer did not come may be carried out later: then its announcement has to be heard here too. */
-  async #change<Row> (name: keyof typeof TEXTS, ...values: unknown[]): Promise<Row> {
+  async #change<Row> (name: keyof typeof TEXTS, ...values: unknown[]): Promise<Row> { return await this.#changeFor<Row>(undefined, name, ...values) }
+
+  async #changeFor<Row> (caller: Caller | undefined, name: keyof typeof TEXTS, ...values: unknown[]): Promise<Row> {
     try {
-      const [row] = await this.#tables.ask<Row>(name, this.#source, ...values)
+      const [row] = await this.#tables.askFor<Row>(caller, name, this.#source, ...values)
       return row as Row
     } catch (error) {
       if (this.#source !== null && isAway(error)) this.#source = newSource()

@@ -1,4 +1,5 @@
 import type { BreakerState, BreakerSwitch } from '../../breaker.js'
+import { type Caller, isLeaving } from '../../caller.js'
 import { type QueueState, Turns } from '../../turns.js'
 import { Guard } from '../guard.js'
 import type { Connections, Queries } from './connections.js'
@@ -51,21 +52,32 @@ export class Tables<Name extends string> {
   get answeredAt (): number { return this.#guard.answeredAt }
 
   /** @throws BackendUnavailableError · BackendFullError */
-  async ask<Row> (name: Name, ...values: unknown[]): Promise<Row[]> {
+  async ask<Row> (name: Name, ...values: unknown[]): Promise<Row[]> { return await this.askFor<Row>(undefined, name, ...values) }
+
+  /** The same on behalf of a caller: once it has gone nothing is asked any more. */
+  async askFor<Row> (caller: Caller | undefined, name: Name, ...values: unknown[]): Promise<Row[]> {
     const { connections: { pool, retry }, reads } = this.#options
-    if (retry === undefined || reads?.has(name) !== true) {
-      return await this.#guard.run(async () => await this.over<Row>(pool, name, ...values), DEADLINE)
-    }
-    const end = performance.now() + DEADLINE
+    const begun = performance.now()
     let fault: unknown
     // Whoever pauses before another try leaves the turn to others.
-    return await retry.run(async () => {
+    const ask = async (milliseconds: number): Promise<Row[]> => {
       fault = undefined
       return await this.#guard.run(async () => await this.over<Row>(pool, name, ...values).catch((error: unknown) => {
         fault = error
         throw error
-      }), Math.max(1, end - performance.now()))
-    }, { judge: () => isPassing(fault) ? 'lost' : 'final', deadline: DEADLINE })
+      }), milliseconds, undefined, false, caller)
+    }
+    if (retry === undefined || reads?.has(name) !== true) return await ask(DEADLINE)
+    try {
+      const rows = await ask(Math.min(DEADLINE, retry.policy.deadline))
+      retry.budget.succeeded()
+      return rows
+    } catch (error) {
+      if (isLeaving(error, caller)) throw error
+      return await retry.resume(error, begun, async () => await ask(Math.max(1, begun + DEADLINE - performance.now())), {
+        judge: () => isPassing(fault) ? 'lost' : 'final', signal: caller?.signal, deadline: DEADLINE
+      })
+    }
   }
 
   /** The same over a connection of one's own, without a deadline. */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { performance } from 'node:perf_hooks'
+import { type Caller, throwIfGone } from '../../caller.js'
 import { BackendUnavailableError } from '../../errors.js'
 import { isOutage as isAway, type OnFault } from '../../faults.js'
 import { nameOf } from '../../in-flight.js'
@@ -57,10 +58,13 @@ export class Changes {
   /** What waits for its turn, or for another change of its key. */
   get queue (): QueueState { return this.#patience }
 
-  /** @param decide called again whenever another change came before */
-  async make (namespace: string, key: string, decide: Decide): Promise<WriteOutcome> {
-    return await this.#patience.take(async () => await this.#make(namespace, key, decide),
-      async (begin) => await this.#sequences.take(nameOf(namespace, key), async () => await this.#turns.take(begin), isAway))
+  /**
+   * @param decide called again whenever another change came before
+   * @param caller once it has gone, a change that has not been made yet is not begun, or given up
+   */
+  async make (namespace: string, key: string, decide: Decide, caller?: Caller): Promise<WriteOutcome> {
+    return await this.#patience.take(async () => await this.#make(namespace, key, decide, caller),
+      async (begin) => await this.#sequences.take(nameOf(namespace, key), async () => await this.#turns.take(begin), isAway), caller)
   }
 
   /** From now on, ends what was begun and never announced, here or in a process that is gone. */
@@ -68,7 +72,7 @@ export class Changes {
 
   stop (): void { clearInterval(this.#settling) }
 
-  async #make (namespace: string, key: string, decide: Decide): Promise<WriteOutcome> {
+  async #make (namespace: string, key: string, decide: Decide, caller: Caller | undefined): Promise<WriteOutcome> {
     const items = this.#items
     const { coordination } = items
     const change = { id: `${this.#source}:${this.#count++}`, namespace, key }
@@ -94,6 +98,7 @@ export class Changes {
           return plan.outcome
         }
         mayBeMade = false
+        throwIfGone(caller)
         item = await items.item(name)
       }
       throw new BackendUnavailableError(CONTENDED)

@@ -1,3 +1,4 @@
+import type { Caller } from '../../caller.js'
 import type { Now } from '../../clock.js'
 import { prefixLength } from '../../record.js'
 import type { Facts, RecordFormat } from '../../record-format.js'
@@ -76,9 +77,9 @@ export class ItemAccess {
    * @param repeatable default: the operation is not tried again
    * @throws BackendUnavailableError · BackendFullError · ItemTooLargeError
    */
-  async run<T> (operation: () => Promise<T>, repeatable?: Repeatable, factor = 1): Promise<T> {
+  async run<T> (operation: () => Promise<T>, repeatable?: Repeatable, factor = 1, caller?: Caller): Promise<T> {
     try {
-      return await this.#guard.run(operation, factor * this.deadline, repeatable)
+      return await this.#guard.run(operation, factor * this.deadline, repeatable, false, caller)
     } catch (error) {
       // Larger than the server said that it takes.
       throw isTooLarge(error) ? new ItemTooLargeError(this.client.itemSize, this.client.itemSize) : error

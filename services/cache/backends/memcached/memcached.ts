@@ -1,3 +1,4 @@
+import { type Caller, throwIfGone } from '../../caller.js'
 import type { Now } from '../../clock.js'
 import { goneBy, type StoredEntry } from '../../entry.js'
 import { UnsupportedOperationError } from '../../errors.js'
@@ -97,17 +98,18 @@ export class MemcachedBackend implements SharedBackend {
   get switch (): BreakerSwitch { return this.#items.switch }
   get queues (): QueueState[] { return [this.#items.queue, this.#changes.queue] }
 
-  async get (namespace: string, key: string): Promise<StoredEntry | undefined> {
-    const [entry] = await this.getMany(namespace, [key])
+  async get (namespace: string, key: string, caller?: Caller): Promise<StoredEntry | undefined> {
+    const [entry] = await this.getMany(namespace, [key], caller)
     return entry
   }
 
-  async getMany (namespace: string, keys: readonly string[]): Promise<(StoredEntry | undefined)[]> {
+  async getMany (namespace: string, keys: readonly string[], caller?: Caller): Promise<(StoredEntry | undefined)[]> {
     const place = await this.coordination.place()
     const entries: (StoredEntry | undefined)[] = []
     for (let from = 0; from < keys.length; from += BATCH) {
+      if (from > 0) throwIfGone(caller)
       const batch = keys.slice(from, from + BATCH)
-      entries.push(...await this.#entries(namespace, batch, place))
+      entries.push(...await this.#entries(namespace, batch, place, caller))
     }
     return entries
   }
@@ -125,7 +127,7 @@ export class MemcachedBackend implements SharedBackend {
     return { token: `${hold.cas}-${instance}`, ...hold }
   }
 
-  async set (entry: StoredEntry, condition?: WriteCondition): Promise<WriteOutcome> {
+  async set (entry: StoredEntry, condition?: WriteCondition, caller?: Caller): Promise<WriteOutcome> {
     return await this.#changes.make(entry.namespace, entry.key, async (name, item, place) => {
       const present = this.#items.present(entry.namespace, entry.key, item, place)
       // Whether its value can be read matters only to who must not write over it.
@@ -136,7 +138,7 @@ export class MemcachedBackend implements SharedBackend {
       const act = this.#stored(name, entry, packed)
       if (act === undefined) throw this.#tooLarge(packed)
       return { act, outcome: written(place.stamp, live !== undefined, packed) }
-    })
+    }, caller)
   }
 
   async fill (entry: StoredEntry, claim?: ItemClaim): Promise<WriteOutcome> {
@@ -164,15 +166,15 @@ export class MemcachedBackend implements SharedBackend {
     })
   }
 
-  async delete (namespace: string, key: string, condition?: WriteCondition): Promise<WriteOutcome> {
+  async delete (namespace: string, key: string, condition?: WriteCondition, caller?: Caller): Promise<WriteOutcome> {
     return await this.#changes.make(namespace, key, (_, item, place) => {
       const live = this.#items.present(namespace, key, item, place)
       if (!permits(condition, live?.facts)) return 'precondition'
       return { act: item === undefined ? 'leave' : 'remove', outcome: { stamp: place.stamp, existed: live !== undefined } }
-    })
+    }, caller)
   }
 
-  async expire (namespace: string, key: string, version: number, expiresAt: number, goneAt: number): Promise<WriteOutcome> {
+  async expire (namespace: string, key: string, version: number, expiresAt: number, goneAt: number, caller?: Caller): Promise<WriteOutcome> {
     return await this.#changes.make(namespace, key, (name, item, place) => {
       const live = this.#items.present(namespace, key, item, place)
       if (live?.facts.version !== version) return 'precondition'
@@ -181,7 +183,7 @@ export class MemcachedBackend implements SharedBackend {
       record.writeDoubleLE(goneBy(goneAt, place.skew), GONE_AT)
       const act = { ...frame(name, key, record), expiry: this.#client.expiry(goneAt - this.#now()) }
       return { act, outcome: { stamp: place.stamp, existed: true } }
-    })
+    }, caller)
   }
 
   async invalidate (namespace: string, what: Invalidation): Promise<number> {
@@ -217,10 +219,10 @@ export class MemcachedBackend implements SharedBackend {
     await this.coordination.close()
   }
 
-  async #entries (namespace: string, keys: readonly string[], place: Place): Promise<(StoredEntry | undefined)[]> {
+  async #entries (namespace: string, keys: readonly string[], place: Place, caller?: Caller): Promise<(StoredEntry | undefined)[]> {
     const names = this.#items.names(place)
     const items = await this.#items.run(async () => await this.#client.getMany(
-      [...keys.map((key) => names.of(namespace, key)), ...keys.map((key) => names.of(namespace, key, 'reads'))]), IDEMPOTENT)
+      [...keys.map((key) => names.of(namespace, key)), ...keys.map((key) => names.of(namespace, key, 'reads'))]), IDEMPOTENT, 1, caller)
     return await Promise.all(keys.map(async (key, at) => {
       const live = this.#items.live(namespace, key, items[at], place)
       const entry = live === undefined ? undefined : await this.format.unpack(namespace, key, live.record, place.skew)

@@ -1,5 +1,6 @@
 import type { Cluster, Redis } from 'ioredis'
 import { randomBytes } from 'node:crypto'
+import { type Caller, throwIfGone } from '../../caller.js'
 import type { Now } from '../../clock.js'
 import { goneBy, type StoredEntry } from '../../entry.js'
 import { BackendFullError, EntryTooLargeError } from '../../errors.js'
@@ -113,8 +114,8 @@ export class RedisBackend implements SharedBackend {
       isConnected: () => client.status === 'ready',
       turns: this.#turns
     })
-    const steps = { client: this.#client, keys: this.#keys, run: async <T>(command: () => Promise<T>) => await this.#timed(command, undefined, SCAN_FACTOR) }
-    const reads = { ...steps, run: async <T>(command: () => Promise<T>) => await this.#timed(command, IDEMPOTENT, SCAN_FACTOR) }
+    const steps = { client: this.#client, keys: this.#keys, run: async <T>(command: () => Promise<T>) => await this.#timed(command, undefined, undefined, SCAN_FACTOR) }
+    const reads = { ...steps, run: async <T>(command: () => Promise<T>) => await this.#timed(command, IDEMPOTENT, undefined, SCAN_FACTOR) }
     this.#scan = new EntryScan({ ...reads, facts: (namespace, key, head) => this.format.facts(namespace, key, head, this.#skew) })
     this.#index = new IndexKeeper({ ...steps, scan: this.#scan, source: this.#source, onEvicted: (gone) => { this.#drop(gone) } })
     this.leases = new RedisLeases({
@@ -139,14 +140,14 @@ export class RedisBackend implements SharedBackend {
   get switch (): BreakerSwitch { return this.#guard.switch }
   get queues (): QueueState[] { return [this.#turns] }
 
-  async get (namespace: string, key: string): Promise<StoredEntry | undefined> {
-    const record = await this.#timed(() => this.#client.getBuffer(this.#keys.entry(namespace, key)), IDEMPOTENT)
+  async get (namespace: string, key: string, caller?: Caller): Promise<StoredEntry | undefined> {
+    const record = await this.#timed(() => this.#client.getBuffer(this.#keys.entry(namespace, key)), IDEMPOTENT, caller)
     return record === null ? undefined : await this.#unpack(namespace, key, record)
   }
 
-  async getMany (namespace: string, keys: readonly string[]): Promise<(StoredEntry | undefined)[]> {
+  async getMany (namespace: string, keys: readonly string[], caller?: Caller): Promise<(StoredEntry | undefined)[]> {
     if (keys.length === 0) return []
-    const records = await this.#timed(() => this.#client.mgetBuffer(keys.map((key) => this.#keys.entry(namespace, key))), IDEMPOTENT)
+    const records = await this.#timed(() => this.#client.mgetBuffer(keys.map((key) => this.#keys.entry(namespace, key))), IDEMPOTENT, caller)
     return await Promise.all(records.map(async (record, at) => record === null ? undefined : await this.#unpack(namespace, keys[at] as string, record)))
   }
 
@@ -155,38 +156,40 @@ export class RedisBackend implements SharedBackend {
     return last === null ? (await this.#pulse(0, IDEMPOTENT)).stamp : Number(last)
   }
 
-  async set (entry: StoredEntry, condition?: WriteCondition): Promise<WriteOutcome> {
-    const outcome = await this.#write(entry, 'set', condition)
+  async set (entry: StoredEntry, condition?: WriteCondition, caller?: Caller): Promise<WriteOutcome> {
+    const outcome = await this.#write(entry, 'set', condition, caller)
     if (outcome !== 'precondition' || condition === undefined || !('absent' in condition)) return outcome
+    throwIfGone(caller)
     const version = await this.#unreadable(entry.namespace, entry.key)
-    return version === undefined ? outcome : await this.#write(entry, 'set', { absent: true, absentOr: version })
+    throwIfGone(caller)
+    return version === undefined ? outcome : await this.#write(entry, 'set', { absent: true, absentOr: version }, caller)
   }
 
   async fill (entry: StoredEntry): Promise<WriteOutcome> { return await this.#write(entry, 'fill') }
   async replace (entry: StoredEntry): Promise<WriteOutcome> { return await this.#write(entry, 'replace') }
 
-  async delete (namespace: string, key: string, condition?: WriteCondition): Promise<WriteOutcome> {
+  async delete (namespace: string, key: string, condition?: WriteCondition, caller?: Caller): Promise<WriteOutcome> {
     // Timed like a write, so that it does not overtake one.
     await this.#knowClock()
     return await this.#order.take(nameOf(namespace, key), undefined,
-      async (_, sending) => await this.#delete(namespace, key, this.#unless(sending), condition))
+      async (_, sending) => await this.#delete(namespace, key, this.#unless(sending), condition, caller))
   }
 
-  async expire (namespace: string, key: string, version: number, expiresAt: number, goneAt: number): Promise<WriteOutcome> {
+  async expire (namespace: string, key: string, version: number, expiresAt: number, goneAt: number, caller?: Caller): Promise<WriteOutcome> {
     await this.#knowClock()
     const { counter, index, channel } = this.#keys
     const times = Buffer.concat([double(expiresAt + this.#skew), double(goneBy(goneAt, this.#skew))])
     return outcome(await this.#order.take(nameOf(namespace, key), undefined, async (_, sending) => await this.#run(() => this.#client.larderExpire(
       this.#keys.entry(namespace, key), counter, index, double(version), times, this.#lifetime(goneAt), channel,
-      this.#announcement({ n: namespace, k: key })), this.#unless(sending))))
+      this.#announcement({ n: namespace, k: key })), this.#unless(sending), caller)))
   }
 
-  async invalidate (namespace: string, what: Invalidation): Promise<number> {
+  async invalidate (namespace: string, what: Invalidation, caller?: Caller): Promise<number> {
     const { counter, ledger, channel } = this.#keys
     this.#invalidations++
     // Twice it is in force from the second time on: what was written in between goes too, which an entry of a cache may at any time.
     return await this.#run(() => this.#client.larderInvalidate(
-      counter, ledger, channel, this.#announcement({ n: namespace, i: what }), ...fieldsOf(namespace, what)), IDEMPOTENT)
+      counter, ledger, channel, this.#announcement({ n: namespace, i: what }), ...fieldsOf(namespace, what)), IDEMPOTENT, caller)
   }
 
   async withdraw (namespace: string, what: Invalidation, stamp: number): Promise<void> {
@@ -194,7 +197,7 @@ export class RedisBackend implements SharedBackend {
   }
 
   async inForce (isUrgent = false): Promise<InForce[]> {
-    const [floor, ...fields] = await this.#run(() => this.#client.larderInForce(this.#keys.counter, this.#keys.ledger), IDEMPOTENT, 1, isUrgent)
+    const [floor, ...fields] = await this.#run(() => this.#client.larderInForce(this.#keys.counter, this.#keys.ledger), IDEMPOTENT, undefined, 1, isUrgent)
     this.#floor = Number(floor)
     const found: InForce[] = []
     for (let at = 0; at < fields.length; at += 2) {
@@ -206,14 +209,13 @@ export class RedisBackend implements SharedBackend {
 
   async * scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> {
     for await (const { entries } of this.#scan.pages(namespace)) {
-      const standing = entries.filter(({ stamp }) => stamp >= this.#floor)
-      if (standing.length > 0) yield standing
+      yield entries.filter(({ stamp }) => stamp >= this.#floor)
     }
   }
 
   async discard (namespace: string, entries: readonly ScannedEntry[]): Promise<number> {
     const gone = await this.#run(() => Promise.all(
-      entries.map(({ key, version }) => this.#client.larderDiscard(this.#keys.entry(namespace, key), this.#keys.index, double(version)))), undefined, SCAN_FACTOR)
+      entries.map(({ key, version }) => this.#client.larderDiscard(this.#keys.entry(namespace, key), this.#keys.index, double(version)))), undefined, undefined, SCAN_FACTOR)
     return gone.reduce((sum, count) => sum + count, 0)
   }
 
@@ -267,24 +269,26 @@ export class RedisBackend implements SharedBackend {
   }
 
   /** @throws BackendUnavailableError when Redis does not answer within the deadline */
-  async ping (): Promise<void> { await this.#run(() => this.#client.ping(), undefined, 1, true) }
+  async ping (): Promise<void> { await this.#run(() => this.#client.ping(), undefined, undefined, 1, true) }
 
-  async #delete (namespace: string, key: string, repeatable: Repeatable, condition?: WriteCondition): Promise<WriteOutcome> {
+  async #delete (namespace: string, key: string, repeatable: Repeatable, condition?: WriteCondition, caller?: Caller): Promise<WriteOutcome> {
     const { counter, index, channel } = this.#keys
     const [kind, version] = conditionArguments(condition)
     return outcome(await this.#run(() => this.#client.larderDelete(
-      this.#keys.entry(namespace, key), counter, index, packTombstone(), TOMBSTONE_LIFETIME, kind, version, channel, this.#announcement({ n: namespace, k: key })), repeatable))
+      this.#keys.entry(namespace, key), counter, index, packTombstone(), TOMBSTONE_LIFETIME, kind, version, channel, this.#announcement({ n: namespace, k: key })), repeatable, caller))
   }
 
-  async #write (entry: StoredEntry, mode: WriteMode, condition?: WriteCondition): Promise<WriteOutcome> {
+  async #write (entry: StoredEntry, mode: WriteMode, condition?: WriteCondition, caller?: Caller): Promise<WriteOutcome> {
     checkStrategy(entry.strategy, this.name, this.#index.boundsOf(entry.namespace))
     await this.#knowClock()
     const packed = this.format.pack(entry, this.#skew)
     return await this.#order.take(nameOf(entry.namespace, entry.key), packed,
-      async (ready, sending) => await this.#send(entry, ready, this.#unless(sending, mode !== 'set'), mode, condition))
+      async (ready, sending) => await this.#send(entry, ready, this.#unless(sending, mode !== 'set'), mode, condition, caller))
   }
 
-  async #send (entry: StoredEntry, { record, size, storedLength }: PackedRecord, repeatable: Repeatable, mode: WriteMode, condition?: WriteCondition): Promise<WriteOutcome> {
+  async #send (
+    entry: StoredEntry, { record, size, storedLength }: PackedRecord, repeatable: Repeatable, mode: WriteMode, condition?: WriteCondition, caller?: Caller
+  ): Promise<WriteOutcome> {
     const { namespace, key, goneAt } = entry
     const { counter, index, channel } = this.#keys
     const refuse = async (refusal: Error): Promise<never> => {
@@ -300,13 +304,14 @@ export class RedisBackend implements SharedBackend {
       const [stamp, existed, gone, state] = await this.#run(() => this.#client.larderSet(
         this.#keys.entry(namespace, key), counter, index, record, this.#lifetime(goneAt), mode, entry.stamp,
         kind, version, channel, this.#announcement({ n: namespace, k: key }), packTombstone(), TOMBSTONE_LIFETIME,
-        size, indexStrategy(entry.strategy), this.#source, ...this.#index.limitArguments, VICTIMS, ...this.#index.quotaArguments(namespace)), repeatable)
+        size, indexStrategy(entry.strategy), this.#source, ...this.#index.limitArguments, VICTIMS, ...this.#index.quotaArguments(namespace)), repeatable, caller)
       this.#drop(gone)
       if (state === 'building') this.#index.noteBuilding()
       // As another process has set the quotas.
       if (stamp === TOO_LARGE) return await refuse(new EntryTooLargeError(size, existed))
       if (stamp === ALL_RESERVED) return await refuse(new BackendFullError(this.name))
       if (stamp !== MORE_VICTIMS) return outcome([stamp, existed], storedLength)
+      throwIfGone(caller)
     }
   }
 
@@ -326,7 +331,7 @@ export class RedisBackend implements SharedBackend {
     const [stamp, epoch, time, floor] = await this.#run(() => {
       asked = this.#now()
       return this.#client.larderPulse(this.#keys.counter, this.#keys.ledger, heard)
-    }, repeatable, 1, isUrgent)
+    }, repeatable, undefined, 1, isUrgent)
     // The answer was made about half way between question and answer.
     this.#skew = Number(time) - (asked + this.#now()) / 2
     this.#floor = Number(floor)
@@ -345,9 +350,9 @@ export class RedisBackend implements SharedBackend {
   }
 
   /** A command that deals in times has to know Redis' clock first. */
-  async #timed<T> (command: () => Promise<T>, repeatable?: Repeatable, factor = 1): Promise<T> {
+  async #timed<T> (command: () => Promise<T>, repeatable?: Repeatable, caller?: Caller, factor?: number): Promise<T> {
     await this.#knowClock()
-    return await this.#run(command, repeatable, factor)
+    return await this.#run(command, repeatable, caller, factor)
   }
 
   async #knowClock (): Promise<void> {
@@ -359,8 +364,8 @@ export class RedisBackend implements SharedBackend {
     await this.#firstPulse
   }
 
-  async #run<T> (command: () => Promise<T>, repeatable?: Repeatable, factor = 1, isUrgent = false): Promise<T> {
-    return await this.#guard.run(command, factor * this.#deadline, repeatable, isUrgent)
+  async #run<T> (command: () => Promise<T>, repeatable?: Repeatable, caller?: Caller, factor = 1, isUrgent = false): Promise<T> {
+    return await this.#guard.run(command, factor * this.#deadline, repeatable, isUrgent, caller)
   }
 
   /**
