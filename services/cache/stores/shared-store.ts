@@ -111,7 +111,8 @@ export class SharedStore implements Store, ChangeListener {
     const name = nameOf(namespace, key)
     const others = this.#fetches.get(name)
     if (others !== undefined) {
-      return others.caller === undefined ? others.result : others.result.catch(async (error: unknown) => {
+      if (others.caller === undefined) return others.result
+      return others.result.catch(async (error: unknown) => {
         if (!isLeaving(error, others.caller)) throw error
         // That was another one's leaving.
         throwIfGone(caller)
