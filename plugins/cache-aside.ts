@@ -1,15 +1,19 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Cache } from '../services/cache/cache.js'
+import { type Caller, isLeaving } from '../services/cache/caller.js'
 import type { EncodedValue } from '../services/cache/entry.js'
-import type { Reading } from '../services/cache/reading.js'
+import type { StaleUse } from '../services/cache/get-or-set.js'
+import type { Content, Reading } from '../services/cache/reading.js'
 import { type Forwarded, forwardedStatus, hitStatus, isFromCache, readingStatus } from '../services/http-cache/cache-status.js'
 import { isUnchanged } from '../services/http-cache/conditions.js'
 import { contentTag, EntityTags } from '../services/http-cache/entity-tags.js'
 import { cachedFor, isUsable, mayAnswer, notCached, useOfStored, wayOf } from '../services/http-cache/reuse.js'
 import { NO_WISH, type Wish, wishOf } from '../services/http-cache/wish.js'
+import type { Call } from '../services/database.js'
 import type { PageRequest } from '../services/page.js'
 import { isFault } from '../services/response-cache/faults.js'
+import type {} from './deadlines.js'
 
 declare module 'fastify' {
   interface FastifyReply {
@@ -30,8 +34,9 @@ export interface CachedRead<T extends object> {
   /**
    * Makes the members of the answer that are data. They are what is cached, as ready text. Where the query asks for a page of a
    * list (`limit`, `cursor`) it is loaded past the cache: pages are as many as their readers like, and a write changes all of them.
+   * @param call ends when nobody waits for them any more
    */
-  load: (page: PageRequest) => Promise<T>
+  load: (page: PageRequest, call: Call) => Promise<T>
   /** The other members, as JSON text without braces: before the data, and after it. They are not part of the ETag. */
   telemetry?: (fromCache: boolean) => { before?: string, after?: string }
 }
@@ -65,13 +70,15 @@ export default fp(async function cacheAside (app) {
   })
 }, { name: 'cache-aside', fastify: '5.x', dependencies: ['cache'] })
 
-/** One request, on its way to an answer. */
+/** One request, on its way to an answer. It is its own options to `Cache.read`, which reads them only where it has to. */
 class Turn<T extends object> {
   readonly #cache: Cache
   readonly #tags: EntityTags
   readonly #reply: FastifyReply
   readonly #read: CachedRead<T>
   readonly #wish: Wish
+  /** Why it goes past what is cached, and refreshes that. */
+  #past: Forwarded | undefined
   #hasStale = false
 
   constructor (cache: Cache, tags: EntityTags, reply: FastifyReply, read: CachedRead<T>, wish: Wish) {
@@ -82,22 +89,29 @@ class Turn<T extends object> {
     this.#wish = wish
   }
 
+  // The options of `Cache.read`.
+
+  get ttl (): number { return this.#read.ttl }
+  get tags (): readonly string[] | undefined { return this.#read.tags }
+  get grace (): number { return GRACE }
+  get timeout (): number { return LOAD_TIMEOUT }
+  get refresh (): boolean { return this.#past !== undefined }
+  get signal (): AbortSignal { return this.#reply.signal }
+
+  // Made when they are asked for, which a hit does not: they are called by themselves. Whoever goes past the cache wants no old value instead.
+  get graceOn (): (error: unknown) => boolean { return (error) => this.#past === undefined && isFault(error) }
+  get staleUse (): (stale: Content) => StaleUse {
+    return (stale) => {
+      this.#hasStale = true
+      return useOfStored(stale, this.#cache.now, LEEWAY, this.#wish)
+    }
+  }
+
   /** Synchronous when memory has it. @param past why it goes past what is cached, and refreshes that */
   take (past?: Forwarded): Promise<void> | undefined {
-    const { key, ttl, tags, load } = this.#read
-    const reading = this.#cache.read(key, async () => await load({}), {
-      ttl,
-      tags,
-      grace: GRACE,
-      // Whoever goes past the cache wants no old value instead.
-      graceOn: (error) => past === undefined && isFault(error),
-      staleUse: (stale) => {
-        this.#hasStale = true
-        return useOfStored(stale, this.#cache.now, LEEWAY, this.#wish)
-      },
-      timeout: LOAD_TIMEOUT,
-      refresh: past !== undefined
-    })
+    this.#past = past
+    const { key, load } = this.#read
+    const reading = this.#cache.read(key, async (waiting: Caller) => await load({}, { signal: waiting.signal }), this)
     if (!(reading instanceof Promise)) {
       if (!this.#isGoodEnough(reading)) return this.take('request')
       this.#sendReading(reading)
@@ -108,7 +122,7 @@ class Turn<T extends object> {
       return finished(this.#sendReading(reading, past))
     }, async (error: unknown) => {
       // What a refresh finds gone must not be served to those who come by the cache.
-      if (past !== undefined && !isFault(error)) await this.#cache.forget(key)
+      if (past !== undefined && !isFault(error) && !isLeaving(error, this)) await this.#cache.forget(key)
       throw error
     })
   }
@@ -138,7 +152,7 @@ class Turn<T extends object> {
 }
 
 async function sendPast<T extends object> (reply: FastifyReply, read: CachedRead<T>, page: PageRequest): Promise<void> {
-  const text = JSON.stringify(await read.load(page))
+  const text = JSON.stringify(await read.load(page, reply.call))
   reply.header('cache-status', forwardedStatus('bypass', {}, undefined))
   return finished(sendData(reply, read, text, contentTag(text), false))
 }

@@ -52,6 +52,11 @@ export class Load {
   /** What the cache is to keep, and those who wait are to get. */
   async run (): Promise<Ready> {
     const { store: { cache }, route, server, asked } = this.#options
+    const signal = this.#options.isBackground ? undefined : signalOf(this.#reply)
+    if (signal?.aborted === true) {
+      this.error = signal.reason
+      throw new ForerunnerLeftError('The caller left before it began', { cause: signal.reason })
+    }
     const begun = cache.now
     let captured: Captured | undefined
     try {

@@ -34,7 +34,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
       response: { 200: cached(ItemListReply), 304: Unchanged, ...problems(503, 504) }
     }
   }, (_request, reply) => reply.cacheAside({
-    key: LIST_KEY, ttl: configStore.get('samples.items.list_ttl'), telemetry, load: async (page) => await service.list(page)
+    key: LIST_KEY, ttl: configStore.get('samples.items.list_ttl'), telemetry, load: async (page, call) => await service.within(call).list(page)
   }))
 
   app.get('/:id', {
@@ -51,7 +51,7 @@ const items: FastifyPluginAsyncTypebox = async (app) => {
   }, (request, reply) => {
     const id = itemId(request.params.id)
     return reply.cacheAside({
-      key: keyOf(id), ttl: configStore.get('samples.items.item_ttl'), telemetry, load: async () => dataOf(await service.get(id))
+      key: keyOf(id), ttl: configStore.get('samples.items.item_ttl'), telemetry, load: async (_page, call) => dataOf(await service.within(call).get(id))
     })
   })
 

@@ -36,7 +36,7 @@ const products: FastifyPluginAsyncTypebox = async (app) => {
     key: LIST_KEY,
     ttl: configStore.get('samples.products.list_ttl'),
     telemetry: stopwatch().text,
-    load: async (page) => await service.list(page)
+    load: async (page, call) => await service.within(call).list(page)
   }))
 
   app.get('/:id', {
@@ -57,7 +57,7 @@ const products: FastifyPluginAsyncTypebox = async (app) => {
       key: keyOf(id),
       ttl: configStore.get('samples.products.product_ttl'),
       telemetry: time.text,
-      load: async () => dataOf(await service.get(id))
+      load: async (_page, call) => dataOf(await service.within(call).get(id))
     })
   })
 

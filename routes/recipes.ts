@@ -39,7 +39,7 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
     ttl: configStore.get('samples.recipes.list_ttl'),
     tags: [TAG],
     telemetry: stopwatch().text,
-    load: async (page) => await service.list(page)
+    load: async (page, call) => await service.within(call).list(page)
   }))
 
   app.get('/:id', {
@@ -61,7 +61,7 @@ const recipes: FastifyPluginAsyncTypebox = async (app) => {
       ttl: configStore.get('samples.recipes.recipe_ttl'),
       tags: [TAG],
       telemetry: time.text,
-      load: async () => dataOf(await service.get(id))
+      load: async (_page, call) => dataOf(await service.within(call).get(id))
     })
   })
 

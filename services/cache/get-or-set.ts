@@ -1,8 +1,13 @@
+import type { Caller } from './caller.js'
 import type { EncodedValue } from './entry.js'
 import type { Content } from './reading.js'
 
-/** Computes the value of a key. What it throws reaches the callers, unless a stale value or a fallback can be served. */
-export type Loader<T> = () => Promise<T> | T
+/**
+ * Computes the value of a key. What it throws reaches the callers, unless a stale value or a fallback can be served. The signal that it is given is aborted
+ * when all those have left who wait for the value: a loader that looks at it may stop then, and nobody gets what it throws. One that does not goes on, and
+ * what it brings is kept.
+ */
+export type Loader<T> = (waiting: Caller) => Promise<T> | T
 
 /**
  * What a loader answers in place of a value when it knows more about it: how it is written, how long it lives, and whether it is to be
@@ -62,6 +67,11 @@ export interface GetOrSetOptions<T = unknown> {
   beta?: number | undefined
   /** Fraction of the TTL by which it is shortened at random, so that entries made together do not expire together. Default 0. */
   jitter?: number | undefined
+  /**
+   * Of the caller: once it is aborted the caller waits no longer, and the call fails with its reason. A load that others wait for as well goes on; one
+   * that has not begun is not begun for nobody. Looked at only where something is waited for. Default: the caller never leaves.
+   */
+  signal?: AbortSignal | undefined
   /** Go past what is cached, and store what is loaded; who does so while a load is under way gets what that brings. Default false. */
   refresh?: boolean | undefined
   /**

@@ -1,3 +1,4 @@
+import type { Audience } from './audience.js'
 import type { Now } from './clock.js'
 import type { StoredEntry } from './entry.js'
 import { isOutage, type OnFault } from './faults.js'
@@ -34,6 +35,8 @@ export interface LeasedTurnOptions {
   tags: readonly string[] | undefined
   /** Milliseconds after which it is anybody's turn. */
   giveUpAfter: number
+  /** For whom it is loaded. */
+  audience: Audience
   onFault: OnFault
 }
 
@@ -46,12 +49,14 @@ export class LeasedTurn {
   /**
    * @param onWait told at which stamp a load elsewhere began that is waited for, and at the end (undefined)
    * @returns at once when the leases cannot be had: they only save work
+   * @throws why the last one left who wanted the value, while it was waited for
    */
   async take (onWait: (stamp: number | undefined) => void): Promise<Turn> {
-    const { store, namespace, key, giveUpAfter } = this.#options
+    const { store, namespace, key, giveUpAfter, audience } = this.#options
     const until = performance.now() + giveUpAfter
     // Before it is asked who loads, so that no end of a load falls in between.
     const wait = store.wakeups.begin(nameOf(namespace, key))
+    const stopWatching = audience.watch(wait.ring)
     let over: string | undefined
     try {
       while (performance.now() < until) {
@@ -68,9 +73,11 @@ export class LeasedTurn {
         if (over !== undefined) continue
         onWait(grant.stamp)
         await wait.next(store.isTrusted ? grant.left : Math.min(grant.left, UNTRUSTED_PATIENCE))
+        audience.throwIfDeserted()
       }
       return { end () {} }
     } finally {
+      stopWatching()
       wait.end()
       onWait(undefined)
     }

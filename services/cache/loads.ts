@@ -1,3 +1,4 @@
+import { Audience } from './audience.js'
 import type { BackOff } from './back-off.js'
 import type { Now } from './clock.js'
 import { encode } from './encoding.js'
@@ -25,8 +26,8 @@ export interface Loaded {
 }
 
 /** A load under way. It has no operation before it began. */
-interface Load { readonly result: Promise<Loaded>, readonly began: Began }
-interface Began { operation: Operation | undefined }
+export interface Load { readonly result: Promise<Loaded>, readonly began: Began, readonly audience: Audience }
+interface Began { operation: Operation | undefined, readonly audience: Audience }
 
 /**
  * Milliseconds after which a load or a change is given up as hung: what it brings is not kept, the next caller loads anew, and
@@ -63,23 +64,26 @@ export class Loads {
 
   constructor (options: LoadsOptions) { this.#options = options }
 
-  /** The load under way that a new caller may wait for: not one that began before the key was changed or invalidated. */
-  underway (name: string, namespace: string, key: string, { tags }: AnyOptions): Promise<Loaded> | undefined {
+  /** The load under way that a new caller may wait for: not one that began before the key was changed or invalidated, or that was given up. */
+  underway (name: string, namespace: string, key: string, { tags }: AnyOptions): Load | undefined {
     const load = this.#loads.get(name)
-    const operation = load?.began.operation
-    if (operation === undefined) return load?.result
+    if (load === undefined || load.audience.isOver) return undefined
+    const { operation } = load.began
+    if (operation === undefined) return load
     const known = typeof tags === 'function' ? undefined : tags ?? NO_TAGS
-    return this.#options.store.isCurrent(operation, namespace, key, known) ? load?.result : undefined
+    return this.#options.store.isCurrent(operation, namespace, key, known) ? load : undefined
   }
 
-  start<T> (namespace: string, key: string, loader: Loader<T>, options: GetOrSetOptions<T>, context: LoadContext = {}): Promise<Loaded> {
+  start<T> (namespace: string, key: string, loader: Loader<T>, options: GetOrSetOptions<T>, context: LoadContext = {}): Load {
     const name = nameOf(namespace, key)
-    const began: Began = { operation: undefined }
+    const audience = new Audience()
+    const began: Began = { operation: undefined, audience }
     const result = this.#run(began, namespace, key, loader, options, context).finally(() => {
       if (this.#loads.get(name)?.result === result) this.#loads.delete(name)
     })
-    this.#loads.set(name, { result, began })
-    return result
+    const load = { result, began, audience }
+    this.#loads.set(name, load)
+    return load
   }
 
   /** The entry that a value is kept as. */
@@ -150,7 +154,16 @@ export class Loads {
   ): Promise<Turn> {
     const { store, now, onFault } = this.#options
     const turn = new LeasedTurn({
-      store, now, namespace, key, lease, known, onFault, tags: typeof tags === 'function' ? undefined : tags ?? NO_TAGS, giveUpAfter: GIVE_UP_AFTER
+      store,
+      now,
+      namespace,
+      key,
+      lease,
+      known,
+      onFault,
+      tags: typeof tags === 'function' ? undefined : tags ?? NO_TAGS,
+      giveUpAfter: GIVE_UP_AFTER,
+      audience: began.audience
     })
     return await turn.take((stamp) => {
       // As a load elsewhere, it may be joined for as long as the key stays as it was when that began.
@@ -163,7 +176,13 @@ export class Loads {
   async #load<T> (
     began: Began, operation: Operation, namespace: string, key: string, loader: Loader<T>, options: GetOrSetOptions<T>, turn?: Turn
   ): Promise<Loaded> {
-    const { statistics, now, backOff } = this.#options
+    const { store, statistics, now, backOff } = this.#options
+    const { audience } = began
+    if (audience.isDeserted) {
+      store.end(operation)
+      turn?.end(true)
+      audience.throwIfDeserted()
+    }
     const counters = statistics.of(namespace)
     counters.loads++
     began.operation = operation
@@ -171,7 +190,7 @@ export class Loads {
     const end = this.limited(operation, () => { turn?.end(true) })
     const startedAt = now()
     try {
-      const value = await loader()
+      const value = await loader(audience)
       const loadTime = now() - startedAt
       const entry = this.entry(namespace, key, value, startedAt, options)
       const name = nameOf(namespace, key)
@@ -181,7 +200,7 @@ export class Loads {
       stored = typeof filled === 'object'
       return { entry, stored, elsewhere: false, loadTime, isAway: filled === 'away' || !operation.isOrdered }
     } catch (error) {
-      counters.loadFailures++
+      if (!audience.isOver) counters.loadFailures++
       throw error
     } finally {
       end()

@@ -1,3 +1,4 @@
+import type { Caller } from './caller.js'
 import { NotLoadedError } from './errors.js'
 import type { ReadingStatus } from './reading.js'
 
@@ -13,24 +14,29 @@ export type ManyOutcome<T> =
   | { key: string, status: ReadingStatus, value: T }
   | { key: string, status: 'failed', error: unknown }
 
-interface Request<T> { key: string, resolve: (value: T) => void, reject: (error: unknown) => void }
+interface Request<T> { key: string, waiting: Caller | undefined, resolve: (value: T) => void, reject: (error: unknown) => void }
 
 /** Gathers the keys that turn out to be this call's to load, and loads them in one call as soon as that is known of all of them. */
 export class Batch<T> {
   #load: ManyLoader<T>
   #undecided: Set<string>
   #requests: Request<T>[] = []
+  #caller: Caller | undefined
 
-  /** @param keys that may be this call's to load */
-  constructor (keys: readonly string[], load: ManyLoader<T>) {
+  /**
+   * @param keys that may be this call's to load
+   * @param caller whose call it is
+   */
+  constructor (keys: readonly string[], load: ManyLoader<T>, caller?: Caller) {
     this.#load = load
+    this.#caller = caller
     this.#undecided = new Set(keys)
   }
 
-  /** It is this call's. When the others have been loaded already, it is loaded with whatever comes in the same turn. */
-  async request (key: string): Promise<T> {
+  /** It is this call's. When the others have been loaded already, it is loaded with whatever comes in the same turn. @param waiting for it */
+  async request (key: string, waiting?: Caller): Promise<T> {
     return await new Promise<T>((resolve, reject) => {
-      this.#requests.push({ key, resolve, reject })
+      this.#requests.push({ key, waiting, resolve, reject })
       if (this.#undecided.delete(key)) this.#flushWhenDecided()
       else if (this.#requests.length === 1) setImmediate(() => { this.#flush() })
     })
@@ -44,9 +50,9 @@ export class Batch<T> {
   #flushWhenDecided (): void { if (this.#undecided.size === 0) this.#flush() }
 
   #flush (): void {
-    if (this.#requests.length === 0) return
-    const requests = this.#requests
+    const requests = this.#caller?.signal?.aborted === true ? this.#requests.filter(isWanted) : this.#requests
     this.#requests = []
+    if (requests.length === 0) return
     this.#loadAll(requests).catch((error: unknown) => { for (const { reject } of requests) reject(error) })
   }
 
@@ -60,6 +66,13 @@ export class Batch<T> {
       else resolve(value)
     }
   }
+}
+
+/** The caller has left; who else waits for the key is answered. */
+function isWanted<T> ({ waiting, reject }: Request<T>): boolean {
+  if (waiting?.signal?.aborted !== true) return true
+  reject(waiting.signal.reason)
+  return false
 }
 
 function valueIn<T> (loaded: ManyLoaded<T>, key: string, at: number): T | Error | undefined {

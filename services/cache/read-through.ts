@@ -1,4 +1,5 @@
 import { BackOff } from './back-off.js'
+import { type Caller, isLeaving, throwIfGone, unlessGone } from './caller.js'
 import type { Now } from './clock.js'
 import { deepFreeze } from './copy.js'
 import type { StoredEntry } from './entry.js'
@@ -7,7 +8,7 @@ import { isOutage, type OnFault } from './faults.js'
 import type { AnyOptions, GetOrSetOptions, Loader } from './get-or-set.js'
 import { nameOf, type Operation } from './in-flight.js'
 import type { EntryDefaults } from './limits.js'
-import { type LoadContext, type Loaded, Loads } from './loads.js'
+import { type Load, type LoadContext, type Loaded, Loads } from './loads.js'
 import { Batch, type ManyLoader, type ManyOutcome } from './many.js'
 import { Reading, type ReadingStatus } from './reading.js'
 import type { Statistics } from './statistics.js'
@@ -41,7 +42,7 @@ export class ReadThrough {
   #backOff: BackOff
   #loads: Loads
   /** Who begins to wait for a load in the same turn of the event loop, for as long, shares a timer. */
-  #watches = new Map<Promise<Loaded>, { limit: number, result: Promise<Loaded | undefined> }>()
+  #watches = new Map<Load, { limit: number, result: Promise<Loaded | undefined> }>()
 
   constructor ({ store, statistics, now, version, defaults, onFault }: ReadThroughOptions) {
     this.#onFault = onFault
@@ -103,17 +104,19 @@ export class ReadThrough {
       else rest.push(key)
     }
     const { fresh, stale, isAway } = await this.#fetchRest(namespace, rest, options)
+    throwIfGone(options)
     // Someone else's load may have ended meanwhile.
     const missing = rest.filter((key) => !fresh.has(key) && !isHit(key))
     // Whose load has begun meanwhile is waited for as well.
-    const batch = new Batch(missing.filter((key) => !isUnderway(key)), loader)
+    const batch = new Batch(missing.filter((key) => !isUnderway(key)), loader, options)
     for (const [key, entry] of fresh) settle(key, Promise.resolve(this.#found(entry)))
     for (const key of missing) {
       const context = { isAway, onWait: () => { batch.excuse(key) } }
-      const load = async (): Promise<T> => await batch.request(key)
+      const load = async (waiting: Caller): Promise<T> => await batch.request(key, waiting)
       settle(key, this.#readMissing(namespace, key, load, options, stale.get(key), context).finally(() => { batch.excuse(key) }))
     }
     await Promise.all(settling)
+    throwIfGone(options)
     return keys.map((key) => outcomes.get(key) as ManyOutcome<T>)
   }
 
@@ -187,7 +190,7 @@ export class ReadThrough {
     let isAway = false
     if (options.refresh !== true && this.#loads.underway(name, namespace, key, options) === undefined) {
       // Where memory is all there is, the load begins before the next caller asks.
-      const asked = this.#fetch(namespace, key)
+      const asked = this.#fetch(namespace, key, options)
       const fetched = asked instanceof Promise ? await asked : asked
       isAway = fetched === 'away'
       if (typeof fetched === 'object') {
@@ -198,6 +201,7 @@ export class ReadThrough {
         const filled = this.#store.memory.hit(namespace, key)
         if (filled !== -1) return this.#hit(filled, namespace, key, loader, options)
       }
+      if (asked instanceof Promise) throwIfGone(options)
     }
     return await this.#readMissing(namespace, key, loader, options, stale, { isAway })
   }
@@ -220,9 +224,10 @@ export class ReadThrough {
     const underway = this.#loads.underway(name, namespace, key, options)
     if (underway === undefined) counters.misses++
     else counters.coalesced++
-    const loading = underway ?? this.#loads.start(namespace, key, loader, options, context)
+    underway?.audience.join()
+    const load = underway ?? this.#loads.start(namespace, key, loader, options, context)
     try {
-      const loaded = await this.#inTime(name, key, loading, stale, options)
+      const loaded = await this.#inTime(name, key, load, stale, options)
       if (loaded === undefined) return this.#stale(stale as StoredEntry)
       const { entry, stored, elsewhere, loadTime, isAway } = loaded
       const status: ReadingStatus = options.refresh === true ? 'bypass' : underway !== undefined || elsewhere ? 'coalesced' : 'miss'
@@ -232,7 +237,7 @@ export class ReadThrough {
       }
       return new Reading<T>(entry, status, stored, this.#now(), elsewhere ? 'shared' : 'origin', loadTime, isAway)
     } catch (error) {
-      if (options.graceOn?.(error) === false) throw error
+      if (isLeaving(error, options) || options.graceOn?.(error) === false) throw error
       if (stale !== undefined) {
         this.#backOff.begin(name, options.graceBackoff ?? DEFAULT_BACKOFF)
         return this.#stale(stale)
@@ -262,7 +267,7 @@ export class ReadThrough {
 
   /** In one round trip, what is there and fresh, and what is there and stale. */
   async #fetchRest (
-    namespace: string, keys: readonly string[], { refresh }: AnyOptions
+    namespace: string, keys: readonly string[], options: AnyOptions
   ): Promise<{ fresh: Map<string, StoredEntry>, stale: Map<string, StoredEntry>, isAway: boolean }> {
     const fresh = new Map<string, StoredEntry>()
     const stale = new Map<string, StoredEntry>()
@@ -270,9 +275,9 @@ export class ReadThrough {
       const entry = this.#inMemory(namespace, key)
       if (entry !== undefined) stale.set(key, entry)
     }
-    if (refresh === true || keys.length === 0) return { fresh, stale, isAway: false }
+    if (options.refresh === true || keys.length === 0) return { fresh, stale, isAway: false }
     try {
-      for (const entry of await this.#store.fetchMany(namespace, keys)) {
+      for (const entry of await this.#store.fetchMany(namespace, keys, options)) {
         if (entry === undefined) continue
         if (entry.expiresAt > this.#now()) fresh.set(entry.key, entry)
         else stale.set(entry.key, entry)
@@ -285,8 +290,8 @@ export class ReadThrough {
   }
 
   /** What the shared tier has; an outage of it is a miss, because the origin can answer. */
-  #fetch (namespace: string, key: string): MaybePromise<StoredEntry | undefined | 'away'> {
-    const fetching = this.#store.fetch(namespace, key)
+  #fetch (namespace: string, key: string, caller: Caller): MaybePromise<StoredEntry | undefined | 'away'> {
+    const fetching = this.#store.fetch(namespace, key, caller)
     if (!(fetching instanceof Promise)) return fetching
     return fetching.catch((error: unknown) => {
       if (isOutage(error)) return 'away'
@@ -294,22 +299,34 @@ export class ReadThrough {
     })
   }
 
-  /** The load's result, undefined when `stale` is to be served because the soft limit passed. */
+  /** The load's result, undefined when `stale` is to be served because the soft limit passed. Who leaves before is not there for the load any more. */
   async #inTime (
-    name: string, key: string, loading: Promise<Loaded>, stale: StoredEntry | undefined, options: AnyOptions
+    name: string, key: string, load: Load, stale: StoredEntry | undefined, options: AnyOptions
+  ): Promise<Loaded | undefined> {
+    const result = this.#limited(name, key, load, stale, options)
+    try {
+      return await unlessGone(result, options)
+    } catch (error) {
+      if (isLeaving(error, options)) load.audience.leave(error)
+      throw error
+    }
+  }
+
+  #limited (
+    name: string, key: string, load: Load, stale: StoredEntry | undefined, options: AnyOptions
   ): Promise<Loaded | undefined> {
     const hard = options.timeout ?? DEFAULT_TIMEOUT
     const isSoft = stale !== undefined && options.softTimeout !== undefined && options.softTimeout < hard
     const limit = isSoft ? options.softTimeout as number : hard
-    const others = this.#watches.get(loading)
-    if (!isSoft && others?.limit === limit) return await others.result
+    const others = this.#watches.get(load)
+    if (!isSoft && others?.limit === limit) return others.result
     const result = new Promise<Loaded | undefined>((resolve, reject) => {
       const timer = setTimeout(() => {
         if (isSoft) resolve(undefined)
         else reject(new LoadTimeoutError(key, hard))
-        this.#inBackground(name, loading, options)
+        this.#inBackground(name, load, options)
       }, Math.min(limit, LONGEST_TIMER))
-      loading.then((loaded) => {
+      load.result.then((loaded) => {
         clearTimeout(timer)
         resolve(loaded)
       }, (error: Error) => {
@@ -318,14 +335,15 @@ export class ReadThrough {
       })
     })
     if (!isSoft && others === undefined) {
-      this.#watches.set(loading, { limit, result })
-      setImmediate(() => { this.#watches.delete(loading) })
+      this.#watches.set(load, { limit, result })
+      setImmediate(() => { this.#watches.delete(load) })
     }
-    return await result
+    return result
   }
 
   /** Nobody waits for this load (any more). When it fails, the loader is left alone like after a failure that somebody met. */
-  #inBackground (name: string, loading: Promise<unknown>, { graceOn, graceBackoff = DEFAULT_BACKOFF }: AnyOptions): void {
-    loading.catch((error: unknown) => { if (graceOn?.(error) !== false) this.#backOff.begin(name, graceBackoff) }).catch(this.#onFault)
+  #inBackground (name: string, { result, audience }: Load, { graceOn, graceBackoff = DEFAULT_BACKOFF }: AnyOptions): void {
+    audience.stay()
+    result.catch((error: unknown) => { if (graceOn?.(error) !== false) this.#backOff.begin(name, graceBackoff) }).catch(this.#onFault)
   }
 }
