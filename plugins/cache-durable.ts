@@ -36,7 +36,11 @@ export async function openDurableStore (app: FastifyInstance, { folder, tier, fi
   const connections = app.cacheDatabase as FastifyInstance['cacheDatabase'] | undefined
   const onFault = (err: unknown): void => { app.log.error({ err }, 'write_through and write_behind') }
   const open = async (space: string): Promise<DurableTier> => {
-    if (tier === 'file') return await openFiles({ folder: files, space, now, onFault, ...how })
+    if (tier === 'file') {
+      const durable = await openFiles({ folder: files, space, now, onFault, trials: () => app.retries.policy.trials, ...how })
+      app.breakers.add('memory', durable.switch)
+      return durable
+    }
     if (connections === undefined) throw new BackendUnavailableError('There is no database for write_through and write_behind.')
     const durable = new DatabaseTier({ connections, space, now, ...how })
     app.breakers.add('memory', durable.switch)

@@ -6,7 +6,7 @@ const example = { name: 'redis', state: 'open' as const, held: false, since: '20
 
 export const BreakerStatus = Type.Object({
   name: Type.String({
-    description: 'As in `larder_breaker_state{name}`: `postgres`; `redis`, `memcached` and `database` of the backends of the cache API; `memory` of its durable tier in PostgreSQL; ' +
+    description: 'As in `larder_breaker_state{name}`: `postgres`; `redis`, `memcached`, `database` and `file` (its disk) of the backends of the cache API; `memory` of its durable tier; ' +
       '`app` of the cache of the application itself',
     examples: ['redis']
   }),

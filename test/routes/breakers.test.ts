@@ -32,7 +32,7 @@ t.test('the breakers', async (t) => {
 
   await t.test('are listed by the names that they have in the metrics', async (t) => {
     const { breakers } = bodyOf<{ breakers: Told[] }>(await as(PATHS.list))
-    t.strictSame(breakers.map(({ name }) => name), ['postgres', 'app', 'redis', 'database'])
+    t.strictSame(breakers.map(({ name }) => name), ['postgres', 'app', 'redis', 'database', 'file'])
     t.ok(breakers.every(({ state, held }) => state === 'closed' && !held))
     const { body } = await as('GET /metrics')
     t.strictSame(new Set([...body.matchAll(/^larder_breaker_state\{name="(\w+)"\} 0$/mg)].map(([, name]) => name)), new Set(breakers.map(({ name }) => name)))
@@ -53,7 +53,7 @@ t.test('the breakers', async (t) => {
 
   await t.test('that there are none of are not found, and no key is taken that would be kept in PostgreSQL', async (t) => {
     for (const act of ['open', 'close']) {
-      t.match((await as(`POST /admin/breakers/file/${act}`)).json(), { status: 404, detail: /no breaker file/ })
+      t.match((await as(`POST /admin/breakers/memcached/${act}`)).json(), { status: 404, detail: /no breaker memcached/ })
       t.match((await as(`POST /admin/breakers/redis/${act}`, { ...administrator, 'idempotency-key': '"a"' })).json(), { status: 422, detail: /without Idempotency-Key/ })
     }
     t.equal((await found('redis'))?.held, false)

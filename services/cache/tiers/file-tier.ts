@@ -1,9 +1,10 @@
 import { crc32 } from 'node:zlib'
 import { Disk, diskFault, type Row, type RowChange } from '../backends/file/disk.js'
 import { isDamage, isFull } from '../backends/file/level-errors.js'
+import { Breaker, type BreakerOptions, type BreakerState, type BreakerSwitch, isRefusal } from '../breaker.js'
 import type { Now } from '../clock.js'
 import type { StoredEntry } from '../entry.js'
-import { BackendFullError } from '../errors.js'
+import { BackendFullError, BackendUnavailableError } from '../errors.js'
 import type { OnFault } from '../faults.js'
 import { nameOf } from '../in-flight.js'
 import { type PackedRecord, RecordFormat } from '../record-format.js'
@@ -33,6 +34,8 @@ export interface FileTierOptions {
   /** How entries are written. Default: as they are. */
   format?: RecordFormat
   onFault: OnFault
+  /** How many operations in a row have to succeed before a disk that failed is used again: see `BreakerOptions`. */
+  trials?: BreakerOptions['trials'] | undefined
 }
 
 /** Changes that wait, and what tells those who asked for them. */
@@ -46,10 +49,10 @@ interface RowWrite { rowKey: Buffer, seq: number, gone: number, record: PackedRe
  */
 export class FileTier implements DurableTier {
   readonly name = 'file'
-  readonly breaker = undefined
   #options: FileTierOptions
   #format: RecordFormat
   #disk: Promise<Disk>
+  readonly #breaker: Breaker
   /** LevelDB takes nothing any more after a write that failed, until it is opened again. */
   #isBroken = false
   /** Whether it was damage that it came upon: a damaged table stops the writes each time LevelDB comes to rewrite it. */
@@ -61,10 +64,17 @@ export class FileTier implements DurableTier {
     this.#options = options
     this.#format = options.format ?? new RecordFormat()
     this.#disk = Promise.resolve(disk)
+    const { trials } = options
+    this.#breaker = new Breaker({ isOutage: (error) => !(error instanceof BackendFullError), ...trials && { trials } })
   }
 
   /** @throws FolderInUseError · FolderUnusableError */
   static async open (options: FileTierOptions): Promise<FileTier> { return new FileTier(options, await openDisk(options)) }
+
+  /** `closed` is the good state; `open` leaves the disk alone for a second. */
+  get breaker (): BreakerState { return this.#breaker.state }
+  /** For operators. */
+  get switch (): BreakerSwitch { return this.#breaker }
 
   async getMany (namespace: string, keys: readonly string[]): Promise<(StoredEntry | undefined)[]> {
     const rowKeys = keys.map((key) => this.#rowKey(namespace, key))
@@ -179,24 +189,33 @@ export class FileTier implements DurableTier {
   }
 
   async * #rows (prefix: string): AsyncGenerator<Row[]> {
+    // A pass is long, and no trial.
+    if (this.#breaker.state !== 'closed') throw this.#leftAlone()
     const disk = await this.#opened()
     const end = Buffer.from(prefix)
     end[end.length - 1]!++
     try {
       yield * disk.rows({ gte: Buffer.from(prefix), lt: end })
     } catch (error) {
+      if (!isFull(error)) this.#breaker.failed(0)
       throw this.#fault(error)
     }
   }
 
   async #run<T> (work: (disk: Disk) => Promise<T>): Promise<T> {
-    const disk = await this.#opened()
     try {
-      return await work(disk)
+      return await this.#breaker.run(async () => {
+        const disk = await this.#opened()
+        try {
+          return await work(disk)
+        } catch (error) {
+          this.#isBroken = true
+          this.#isDamaged ||= isDamage(error)
+          throw this.#fault(error)
+        }
+      })
     } catch (error) {
-      this.#isBroken = true
-      this.#isDamaged ||= isDamage(error)
-      throw this.#fault(error)
+      throw isRefusal(error) ? this.#leftAlone() : error
     }
   }
 
@@ -217,6 +236,8 @@ export class FileTier implements DurableTier {
   }
 
   #fault (error: unknown): Error { return isFull(error) ? new BackendFullError(this.name) : diskFault(this.#options.folder, error) }
+
+  #leftAlone (): Error { return new BackendUnavailableError(`The folder ${this.#options.folder} did not work, and is left alone for a moment: check the disk (GET /admin/breakers).`) }
 
   #rowKey (namespace: string, key: string): Buffer { return Buffer.from(`${this.#options.space}/${nameOf(namespace, JSON.stringify(key))}`) }
 }

@@ -1,3 +1,4 @@
+import { Breaker, type BreakerOptions, type BreakerSwitch, isRefusal } from '../../breaker.js'
 import type { Now } from '../../clock.js'
 import { DeadlineError, withDeadline } from '../../deadline.js'
 import { BackendFullError, BackendUnavailableError } from '../../errors.js'
@@ -24,6 +25,8 @@ const MOST_WAITING = 64 * 1024 * 1024
 const USES_PORTION = 1000
 /** Between two tries to get a failed disk to work again, in milliseconds. */
 const HEAL_INTERVAL = 250
+/** A row that there never is: to see whether the disk reads and writes. */
+const PROBE = Buffer.from('?')
 const CLOSED = 'The cache\'s folder is closed: the service is stopping.'
 
 export interface ContentsOptions {
@@ -35,11 +38,14 @@ export interface ContentsOptions {
   format: RecordFormat
   /** What left, and what was damaged. */
   removals: Removals
+  /** See `BreakerOptions`. */
+  trials?: BreakerOptions['trials'] | undefined
 }
 
 /**
  * What is in the folder: an index in memory that decides, and the disk that follows. A write that fails takes back what was decided
- * since: the index is read anew, and nothing is written until the disk works again, which whoever writes finds out.
+ * since: the index is read anew, and nothing is written until the disk works again, which whoever writes finds out. A disk that fails again and again, or hangs, is
+ * left alone by a breaker: nobody waits for it then. What is full, or damaged in places, is none that fails.
  */
 export class Contents {
   listener: ChangeListener | undefined
@@ -58,6 +64,7 @@ export class Contents {
   #healing: Promise<void> | undefined
   #healNotBefore = 0
   #isClosed = false
+  readonly #breaker: Breaker
 
   private constructor (options: ContentsOptions, disk: Disk, loaded: Loaded) {
     this.#options = options
@@ -66,9 +73,14 @@ export class Contents {
     this.#inForce = loaded.inForce
     this.#tallies = loaded.tallies
     this.#stamp = loaded.stamp
+    const { trials } = options
+    this.#breaker = new Breaker({ isOutage: (error) => !(error instanceof BackendFullError), ...trials && { trials } })
     this.#commits = new Commits({
       // All that was decided so far is in these changes, or was written before.
-      write: async (changes) => { await this.#disk.write([...changes, ...this.#tallies.changes()]) },
+      write: async (changes) => {
+        await this.#disk.write([...changes, ...this.#tallies.changes()])
+        this.#breaker.succeeded(0)
+      },
       deadline: WRITE_DEADLINE,
       onFailure: (error) => this.#fail(error)
     })
@@ -93,8 +105,13 @@ export class Contents {
   get stamp (): number { return this.#stamp }
   get isClosed (): boolean { return this.#isClosed }
 
+  /** For operators. */
+  get switch (): BreakerSwitch { return this.#breaker }
+
   /** Whether nothing can be written now. */
-  get isOut (): boolean { return this.#fault !== undefined || this.#isClosed || this.#commits.isLate || this.#commits.waiting > MOST_WAITING }
+  get isOut (): boolean { return this.#breaker.state !== 'closed' || this.#isStuck }
+
+  get #isStuck (): boolean { return this.#fault !== undefined || this.#isClosed || this.#commits.isLate || this.#commits.waiting > MOST_WAITING }
 
   nextStamp (): number { return ++this.#stamp }
 
@@ -179,10 +196,26 @@ export class Contents {
   async read<T> (read: (disk: Disk) => Promise<T>): Promise<T> {
     if (this.#healing !== undefined) await this.#healing
     if (this.#isClosed) throw new BackendUnavailableError(CLOSED)
+    await this.admit('read')
     try {
-      return await withDeadline(read(this.#disk), READ_DEADLINE)
+      return await this.#breaker.run(async () => await withDeadline(read(this.#disk), READ_DEADLINE))
     } catch (error) {
-      throw diskFault(this.#options.folder, error)
+      throw isRefusal(error) ? this.#leftAlone() : diskFault(this.#options.folder, error)
+    }
+  }
+
+  /**
+   * To be called before each operation, also one that the index alone could answer: what is left alone answers nothing. Once it was for long enough, it is seen
+   * whether the disk works again: by what the operation needs of it, not by the operation, which may come to do nothing.
+   * @throws BackendUnavailableError
+   */
+  async admit (need: 'read' | 'write'): Promise<void> {
+    while (this.#breaker.state !== 'closed') {
+      try {
+        await this.#breaker.run(async () => { if (this.#breaker.state !== 'closed') await this.#look(need) })
+      } catch (error) {
+        throw isRefusal(error) ? this.#leftAlone() : error
+      }
     }
   }
 
@@ -190,14 +223,19 @@ export class Contents {
   async restore (): Promise<void> {
     if (!this.isOut) return
     if (this.#isClosed) throw new BackendUnavailableError(CLOSED)
-    if (this.#fault === undefined) throw new BackendUnavailableError(`The cache's folder ${this.#options.folder} is too slow for what is written to it: try again in a moment.`)
-    if (this.#healing === undefined && Date.now() >= this.#healNotBefore) {
-      this.#healing = this.#heal().finally(() => {
-        this.#healNotBefore = Date.now() + HEAL_INTERVAL
-        this.#healing = undefined
-      })
+    await this.admit('write')
+    await this.restoreDisk()
+  }
+
+  /** The same also while the disk is left alone. */
+  async restoreDisk (): Promise<void> {
+    if (!this.#isStuck) return
+    if (this.#isClosed) throw new BackendUnavailableError(CLOSED)
+    if (this.#fault === undefined) {
+      if (this.#commits.isLate) this.#noteOutage()
+      throw new BackendUnavailableError(`The cache's folder ${this.#options.folder} is too slow for what is written to it: try again in a moment.`)
     }
-    await this.#healing
+    await this.#tryHealing()
     if (this.#fault !== undefined) throw this.#fault
   }
 
@@ -216,8 +254,40 @@ export class Contents {
     }
   }
 
+  async #look (need: 'read' | 'write'): Promise<void> {
+    if (need === 'write') {
+      await this.restoreDisk()
+      this.add([{ type: 'del', key: PROBE }])
+      await this.written()
+      return
+    }
+    // It is closed by an attempt to open it anew that failed.
+    if (this.#fault !== undefined) await this.#tryHealing()
+    try {
+      await withDeadline(this.#disk.read([PROBE]), READ_DEADLINE)
+    } catch (error) {
+      throw diskFault(this.#options.folder, error)
+    }
+  }
+
+  #leftAlone (): Error { return new BackendUnavailableError(`The cache's folder ${this.#options.folder} did not work, and is left alone for a moment: check the disk (GET /admin/breakers).`) }
+
+  /** Of what is no trial: that is counted by its own end. */
+  #noteOutage (): void { if (this.#breaker.state === 'closed') this.#breaker.failed(0) }
+
+  async #tryHealing (): Promise<void> {
+    if (this.#healing === undefined && Date.now() >= this.#healNotBefore) {
+      this.#healing = this.#heal().finally(() => {
+        this.#healNotBefore = Date.now() + HEAL_INTERVAL
+        this.#healing = undefined
+      })
+    }
+    await this.#healing
+  }
+
   /** A write failed. What follows it would be decided on what did not happen. */
   #fail (error: unknown): Error {
+    if (!isFull(error)) this.#noteOutage()
     const told = isFull(error) ? new BackendFullError('file') : diskFault(this.#options.folder, error)
     this.#fault = told
     this.#isDamaged ||= isDamage(error)
@@ -239,6 +309,7 @@ export class Contents {
       this.#tidy(loaded)
     } catch (error) {
       this.#fault = diskFault(this.#options.folder, error)
+      this.#noteOutage()
     }
   }
 

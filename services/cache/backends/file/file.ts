@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { BreakerOptions, BreakerState, BreakerSwitch } from '../../breaker.js'
 import type { Now } from '../../clock.js'
 import type { StoredEntry } from '../../entry.js'
 import { isOutage, type OnFault, warnOfFault } from '../../faults.js'
@@ -38,6 +39,8 @@ export interface FileOptions {
   onFault?: OnFault
   /** Default: JSON text as it is. */
   format?: RecordFormat
+  /** How many looks in a row have to succeed before a disk that failed is used again: see `BreakerOptions`. */
+  trials?: BreakerOptions['trials']
 }
 
 /**
@@ -61,7 +64,7 @@ export class FileBackend implements SharedBackend {
   #tombstones = new Tombstones()
   #uses: NodeJS.Timeout
 
-  private constructor ({ now, onFault, format }: Required<FileOptions>, contents: Contents, removals: Removals) {
+  private constructor ({ now, onFault, format }: Required<Omit<FileOptions, 'trials'>>, contents: Contents, removals: Removals) {
     this.format = format
     this.#contents = contents
     this.#removals = removals
@@ -79,12 +82,21 @@ export class FileBackend implements SharedBackend {
     return new FileBackend(complete, await Contents.open({ ...complete, removals }), removals)
   }
 
+  /** `closed` is the good state; `open` leaves the disk alone for a second. */
+  get breaker (): BreakerState { return this.#contents.switch.state }
+  /** For operators. */
+  get switch (): BreakerSwitch { return this.#contents.switch }
+
   /** No other process has the folder, so there is nothing to miss. */
   get isFollowing (): boolean { return this.#contents.listener !== undefined && !this.#contents.isClosed }
 
-  async get (namespace: string, key: string): Promise<StoredEntry | undefined> { return await this.#reader.entry(namespace, key) }
+  async get (namespace: string, key: string): Promise<StoredEntry | undefined> {
+    if (this.breaker !== 'closed') await this.#contents.admit('read')
+    return await this.#reader.entry(namespace, key)
+  }
 
   async getMany (namespace: string, keys: readonly string[]): Promise<(StoredEntry | undefined)[]> {
+    if (this.breaker !== 'closed') await this.#contents.admit('read')
     // Gathered into one read of the store.
     return await Promise.all(keys.map(async (key) => await this.#reader.entry(namespace, key)))
   }
@@ -138,10 +150,25 @@ export class FileBackend implements SharedBackend {
     await this.#contents.written()
   }
 
-  scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> { return this.#listing.scan(namespace) }
-  outline (namespace: string | undefined): AsyncIterable<Outline[]> { return this.#listing.outline(namespace) }
-  async sample (namespace: string | undefined, most: number): Promise<Drawn> { return await this.#listing.sample(namespace, most) }
-  async page (namespace: string, query: PageQuery): Promise<Page> { return await this.#listing.page(namespace, query) }
+  async * scan (namespace: string | undefined): AsyncIterable<ScannedEntry[]> {
+    await this.#contents.admit('read')
+    yield * this.#listing.scan(namespace)
+  }
+
+  async * outline (namespace: string | undefined): AsyncIterable<Outline[]> {
+    await this.#contents.admit('read')
+    yield * this.#listing.outline(namespace)
+  }
+
+  async sample (namespace: string | undefined, most: number): Promise<Drawn> {
+    await this.#contents.admit('read')
+    return await this.#listing.sample(namespace, most)
+  }
+
+  async page (namespace: string, query: PageQuery): Promise<Page> {
+    await this.#contents.admit('read')
+    return await this.#listing.page(namespace, query)
+  }
 
   async discard (namespace: string, entries: readonly Pick<ScannedEntry, 'key' | 'version'>[]): Promise<number> {
     await this.#contents.restore()
@@ -207,8 +234,8 @@ export class FileBackend implements SharedBackend {
     await this.#contents.close()
   }
 
-  /** @throws BackendUnavailableError · BackendFullError when nothing can be written */
-  async ping (): Promise<void> { await this.#contents.restore() }
+  /** Asks also while the disk is left alone. @throws BackendUnavailableError · BackendFullError when nothing can be written */
+  async ping (): Promise<void> { await this.#contents.restoreDisk() }
 
   async #store (entry: StoredEntry, mode: WriteMode, condition?: WriteCondition): Promise<WriteOutcome> {
     return await this.#inOrder(entry.namespace, entry.key, this.format.pack(entry, 0), (packed) => this.#write(entry, packed, mode, condition))
