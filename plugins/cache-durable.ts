@@ -37,7 +37,7 @@ export async function openDurableStore (app: FastifyInstance, { folder, tier, fi
   const onFault = (err: unknown): void => { app.log.error({ err }, 'write_through and write_behind') }
   const open = async (space: string): Promise<DurableTier> => {
     if (tier === 'file') {
-      const durable = await openFiles({ folder: files, space, now, onFault, trials: () => app.retries.policy.trials, ...how })
+      const durable = await openFiles({ folder: files, space, now, onFault, breaker: { trials: () => app.retries.policy.trials }, ...how })
       app.breakers.add('memory', durable.switch)
       return durable
     }

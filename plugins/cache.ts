@@ -190,7 +190,7 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
         `Several processes serve here (WORKERS), and each would have a ${name} backend of its own: use redis, memcached or database, which they share.`)]))
   if (file !== undefined) {
     try {
-      const backend = await FileBackend.open({ ...file, now, format: format('file', 'api'), trials: () => retries?.policy.trials, onFault: (err) => { app.log.error({ err }, 'The files of the cache') } })
+      const backend = await FileBackend.open({ ...file, now, format: format('file', 'api'), breaker: { trials: () => retries?.policy.trials }, onFault: (err) => { app.log.error({ err }, 'The files of the cache') } })
       served.push(serve(await shared(backend)))
       app.health.add('file', async () => { await backend.ping() }, { required: defaultBackend === 'file' })
     } catch (error) {

@@ -26,6 +26,8 @@ export const BreakersReply = Type.Object({
   examples: [{ breakers: [{ name: 'postgres', state: 'closed', held: false, since: '2026-01-31T09:30:00.000Z', outages: 0 }, example] }]
 })
 
+export type BreakersReply = Static<typeof BreakersReply>
+
 export const BreakerParams = Type.Object({
   name: Type.String({ minLength: 1, maxLength: 64, description: 'The name of a breaker, as GET /admin/breakers lists it', examples: ['redis'] })
 })

@@ -12,7 +12,7 @@ import { temporaryFolder } from '../support/temporary-folder.js'
 const ADMINISTRATOR = 'not-a-real-key-of-an-administrator'
 const KEY = 'samples.products.list_ttl'
 
-t.setTimeout(400_000) // eight tabs, four looks at each
+t.setTimeout(400_000) // nine tabs, four looks at each
 
 void t.test('the page where a service is operated', async (t) => {
   const database = await databaseUrl(t)
@@ -373,6 +373,30 @@ void t.test('the page where a service is operated', async (t) => {
     t.match((await send('GET', '/webhooks')).body, { webhooks: [] })
   })
 
+  await t.test('a breaker is held open, and closed', async (t) => {
+    await open(page, 'Breakers')
+    const listed = row(page, 'the disk of the cache backend')
+    await listed.getByText('closed', { exact: true }).waitFor()
+    t.equal(await page.getByRole('button', { name: /^Close the breaker/ }).count(), 0, 'nothing is to be closed')
+    await row(page, 'PostgreSQL').first().getByRole('button', { name: 'Hold the breaker of postgres open' }).click()
+    await page.getByRole('dialog').getByText('only the administrator’s key closes it').waitFor()
+    await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click()
+    await listed.getByRole('button', { name: 'Hold the breaker of file open' }).click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Hold it open' }).click()
+    await page.getByText('The breaker of file is held open').waitFor()
+    await listed.getByText('open: left alone').waitFor()
+    await listed.getByText('held by hand').waitFor()
+    t.equal((await send('POST', '/api/cache/set?backend=file', { key: 'held', value: 1 })).status, 503)
+    t.strictSame(await inspect(page, 'operate-breakers'), [])
+    await listed.getByRole('button', { name: 'Close the breaker of file' }).click()
+    await listed.getByText('closed', { exact: true }).waitFor()
+    t.equal((await send('POST', '/api/cache/set?backend=file', { key: 'held', value: 1 })).status, 200)
+    await send('POST', '/admin/breakers/file/open')
+    await listed.getByText('held by hand').waitFor()
+    await send('POST', '/admin/breakers/file/close')
+    await listed.getByText('closed', { exact: true }).waitFor()
+  })
+
   await t.test('access is explained', async () => {
     await open(page, 'Explain access')
     await page.getByRole('button', { name: 'Explain' }).click()
@@ -388,9 +412,9 @@ void t.test('the page where a service is operated', async (t) => {
   t.strictSame(faults.filter((fault) => !/status of (?:400|404|412|422)/.test(fault)), [], 'nothing went wrong unseen')
 
   await t.test('who may only read is offered nothing else', async (t) => {
-    const { body: { key } } = await send<{ key: string }>('POST', '/keys', { scopes: ['config:read', 'events:read'], name: 'Looker' })
+    const { body: { key } } = await send<{ key: string }>('POST', '/keys', { scopes: ['config:read', 'events:read', 'metrics:read'], name: 'Looker' })
     const { page, faults } = await signedIn(key, 'configuration')
-    t.strictSame(await page.getByRole('tab').allInnerTexts(), ['Configuration', 'Live events', 'Dead letters', 'Webhooks'])
+    t.strictSame(await page.getByRole('tab').allInnerTexts(), ['Configuration', 'Live events', 'Dead letters', 'Webhooks', 'Breakers'])
     await page.getByRole('link', { name: KEY }).click()
     await page.getByRole('region', { name: 'History' }).getByText(/set: .* → 23/).waitFor()
     for (const name of ['Preview the change', 'Take the stored value away', /^Roll back/]) t.equal(await page.getByRole('button', { name }).count(), 0, String(name))
@@ -400,6 +424,9 @@ void t.test('the page where a service is operated', async (t) => {
     await open(page, 'Webhooks')
     await page.getByText('Whoever holds events:write creates them.').waitFor()
     t.equal(await page.getByRole('button', { name: 'Create' }).count(), 0)
+    await open(page, 'Breakers')
+    await row(page, 'the disk of the cache backend').waitFor()
+    t.equal(await page.getByRole('button', { name: /breaker/ }).count(), 0)
     t.strictSame(faults, [])
     await page.close()
   })

@@ -101,11 +101,12 @@ t.test('scopes are offered by resource, from what the caller holds', async (t) =
 t.test('what a credential may not see is not offered', async (t) => {
   const caller = { kind: 'api_key' as const, id: 'key:a', scopes: [], namespaces: null, resources: null, expires_at: null }
   const offered = (permissions: string[], limits = {}) => offeredTabs({ ...caller, permissions, ...limits })
-  t.strictSame(offered(['config:read', 'valet:issue', 'keys:write', 'audit:read', 'events:read']), ['configuration', 'valet', 'keys', 'audit', 'events', 'dead-letters', 'webhooks', 'access'])
+  t.strictSame(offered(['config:read', 'valet:issue', 'keys:write', 'audit:read', 'events:read', 'metrics:read']), ['configuration', 'valet', 'keys', 'audit', 'events', 'dead-letters', 'webhooks', 'breakers', 'access'])
   t.strictSame(offered(['events:write']), ['events', 'webhooks'])
   t.strictSame(offered(['events:read'], { namespaces: ['shop'] }), ['events', 'dead-letters'], 'webhooks speak of all of it')
   t.strictSame(offered(['config:read', 'audit:read', 'valet:read'], { namespaces: ['shop'] }), ['valet', 'audit'])
   t.strictSame(offered(['config:read', 'audit:read', 'valet:read', 'keys:read'], { resources: ['items/7', 'keys/*'] }), ['valet', 'keys'])
+  t.strictSame(offered(['metrics:read'], { namespaces: ['shop'] }), [], 'breakers are of the service as a whole')
   t.strictSame(offered(['cache:read']), [])
   t.strictSame(offered(['keys:write'], { kind: 'valet_key' }), [], 'a valet key makes no API keys')
   t.strictSame([mayMakeApiKeys({ ...caller, permissions: ['keys:write'] }), mayMakeApiKeys({ ...caller, permissions: ['keys:write'], resources: ['keys/*'] })], [true, false])

@@ -6828,7 +6828,7 @@ export interface components {
          */
         BreakerStatus: {
             /**
-             * @description As in `larder_breaker_state{name}`: `postgres`; `redis`, `memcached` and `database` of the backends of the cache API; `memory` of its durable tier in PostgreSQL; `app` of the cache of the application itself
+             * @description As in `larder_breaker_state{name}`: `postgres`; `redis`, `memcached`, `database` and `file` (its disk) of the backends of the cache API; `memory` of its durable tier; `app` of the cache of the application itself
              * @example redis
              */
             name: string;

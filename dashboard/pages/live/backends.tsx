@@ -1,15 +1,13 @@
-import type { LiveBackend, LiveBreaker, LiveSample } from '../../../schemas/live.js'
+import type { LiveBackend, LiveSample } from '../../../schemas/live.js'
 import { bytes, duration, number, percent } from '../../format.js'
 import { Badge, type Tone } from '../../parts/badge.js'
+import { BreakerBadge } from '../../parts/breaker-badge.js'
 import { Panel } from '../../parts/panel.js'
 import { Table, type Column } from '../../parts/table.js'
 
 type Part = NonNullable<LiveSample['parts']>[string] & { name: string }
 
 const STATUSES: Record<Part['status'], readonly [Tone, string]> = { up: ['good', 'up'], down: ['bad', 'down'], disabled: ['quiet', 'not configured'] }
-const BREAKERS: Record<LiveBreaker, readonly [Tone, string]> = {
-  closed: ['good', 'closed'], 'half-open': ['warn', 'half-open: it is tried'], open: ['bad', 'open: left alone']
-}
 
 function State ({ of: [tone, words] }: { of: readonly [Tone, string] }) {
   return <Badge tone={tone}>{words}</Badge>
@@ -25,7 +23,7 @@ export function Parts ({ sample: { parts, breakers, process } }: { sample: LiveS
     { key: 'name', title: 'Part', render: ({ name, required }) => <>{name}{required && <span class='quiet'> (required)</span>}</> },
     { key: 'status', title: 'Health', render: ({ status }) => <State of={STATUSES[status]} /> },
     { key: 'latency', title: 'Answers in', align: 'end', render: ({ latency }) => latency === undefined ? '–' : duration(latency) },
-    { key: 'breaker', title: 'Breaker', render: ({ name }) => breakers[name] === undefined ? 'none' : <State of={BREAKERS[breakers[name]]} /> }
+    { key: 'breaker', title: 'Breaker', render: ({ name }) => breakers[name] === undefined ? 'none' : <BreakerBadge state={breakers[name]} /> }
   ]
   return (
     <Panel title='Parts and their breakers' busy={parts === null}>
@@ -43,7 +41,7 @@ const COLUMNS: Column<LiveBackend>[] = [
   { key: 'latency', title: 'Operations (p95)', align: 'end', render: ({ latency }) => latency === null ? '–' : duration(latency.p95) },
   { key: 'entries', title: 'Entries', align: 'end', render: ({ entries, max_items: most }) => of(entries, most, number) },
   { key: 'bytes', title: 'Memory', align: 'end', render: ({ bytes: used, max_memory: most }) => of(used, most, bytes) },
-  { key: 'breaker', title: 'Breaker', render: ({ breaker }) => breaker === null ? 'none' : <State of={BREAKERS[breaker]} /> }
+  { key: 'breaker', title: 'Breaker', render: ({ breaker }) => breaker === null ? 'none' : <BreakerBadge state={breaker} /> }
 ]
 
 function of (value: number | null, most: number | null, say: (value: number) => string): string {

@@ -5,6 +5,7 @@ import { Tabs } from '../../parts/tabs.js'
 import { go, useRoute } from '../../route.js'
 import { ApiKeys } from './api-keys.js'
 import { AuditLog } from './audit.js'
+import { BreakerList } from './breakers.js'
 import { Configuration } from './configuration.js'
 import { DeadLetters } from './dead-letters.js'
 import { LiveEvents } from './events.js'
@@ -21,6 +22,7 @@ const TABS: Record<TabId, { title: string, Contents: ComponentType }> = {
   events: { title: 'Live events', Contents: LiveEvents },
   'dead-letters': { title: 'Dead letters', Contents: DeadLetters },
   webhooks: { title: 'Webhooks', Contents: Webhooks },
+  breakers: { title: 'Breakers', Contents: BreakerList },
   access: { title: 'Explain access', Contents: ExplainAccess }
 }
 

@@ -1,6 +1,6 @@
 import type { Caller } from '../../credential.js'
 
-export type TabId = 'configuration' | 'valet' | 'keys' | 'audit' | 'events' | 'dead-letters' | 'webhooks' | 'access'
+export type TabId = 'configuration' | 'valet' | 'keys' | 'audit' | 'events' | 'dead-letters' | 'webhooks' | 'breakers' | 'access'
 
 /** What the caller may see of the page, in the order in which it is shown. */
 export function offeredTabs (caller: Caller): TabId[] {
@@ -14,6 +14,7 @@ export function offeredTabs (caller: Caller): TabId[] {
     ['events', reaches(caller, 'events') && (may('events:read') || may('events:write'))],
     ['dead-letters', reaches(caller, 'events') && may('events:read')],
     ['webhooks', isFree && (may('events:read') || may('events:write'))],
+    ['breakers', isFree && may('metrics:read')],
     ['access', isFree && may('audit:read')]
   ]
   return offered.filter(([, isOffered]) => isOffered).map(([id]) => id)

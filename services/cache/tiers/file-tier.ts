@@ -34,8 +34,8 @@ export interface FileTierOptions {
   /** How entries are written. Default: as they are. */
   format?: RecordFormat
   onFault: OnFault
-  /** How many operations in a row have to succeed before a disk that failed is used again: see `BreakerOptions`. */
-  trials?: BreakerOptions['trials'] | undefined
+  /** For how long a disk that fails is left alone, and how many operations in a row have to succeed then: see `BreakerOptions`. */
+  breaker?: Pick<BreakerOptions, 'leaveAlone' | 'trials'>
 }
 
 /** Changes that wait, and what tells those who asked for them. */
@@ -64,8 +64,7 @@ export class FileTier implements DurableTier {
     this.#options = options
     this.#format = options.format ?? new RecordFormat()
     this.#disk = Promise.resolve(disk)
-    const { trials } = options
-    this.#breaker = new Breaker({ isOutage: (error) => !(error instanceof BackendFullError), ...trials && { trials } })
+    this.#breaker = new Breaker({ isOutage: (error) => !(error instanceof BackendFullError), ...options.breaker })
   }
 
   /** @throws FolderInUseError · FolderUnusableError */

@@ -38,8 +38,8 @@ export interface ContentsOptions {
   format: RecordFormat
   /** What left, and what was damaged. */
   removals: Removals
-  /** See `BreakerOptions`. */
-  trials?: BreakerOptions['trials'] | undefined
+  /** When the disk is left alone, and for how long: see there. */
+  breaker?: Pick<BreakerOptions, 'leaveAlone' | 'trials'> | undefined
 }
 
 /**
@@ -73,8 +73,7 @@ export class Contents {
     this.#inForce = loaded.inForce
     this.#tallies = loaded.tallies
     this.#stamp = loaded.stamp
-    const { trials } = options
-    this.#breaker = new Breaker({ isOutage: (error) => !(error instanceof BackendFullError), ...trials && { trials } })
+    this.#breaker = new Breaker({ isOutage: (error) => !(error instanceof BackendFullError), ...options.breaker })
     this.#commits = new Commits({
       // All that was decided so far is in these changes, or was written before.
       write: async (changes) => {
@@ -181,6 +180,9 @@ export class Contents {
       throw error
     }
   }
+
+  /** Looks whether a disk that is left alone works again, which else nobody might for long. */
+  async lookAgain (): Promise<void> { if (this.#breaker.state !== 'closed' && !this.#breaker.isHeld && !this.#isClosed) await this.admit('read') }
 
   /** Writes what was read since, and when. */
   async writeUses (): Promise<void> {

@@ -39,8 +39,8 @@ export interface FileOptions {
   onFault?: OnFault
   /** Default: JSON text as it is. */
   format?: RecordFormat
-  /** How many looks in a row have to succeed before a disk that failed is used again: see `BreakerOptions`. */
-  trials?: BreakerOptions['trials']
+  /** For how long a disk that fails is left alone, and how many looks in a row have to succeed then: see `BreakerOptions`. */
+  breaker?: Pick<BreakerOptions, 'leaveAlone' | 'trials'>
 }
 
 /**
@@ -64,14 +64,14 @@ export class FileBackend implements SharedBackend {
   #tombstones = new Tombstones()
   #uses: NodeJS.Timeout
 
-  private constructor ({ now, onFault, format }: Required<Omit<FileOptions, 'trials'>>, contents: Contents, removals: Removals) {
+  private constructor ({ now, onFault, format }: Required<Omit<FileOptions, 'breaker'>>, contents: Contents, removals: Removals) {
     this.format = format
     this.#contents = contents
     this.#removals = removals
     this.#reader = new EntryReader(contents, format)
     this.#listing = new Listing(contents, this.#reader, now)
     // While the disk does not work, what was read is written later.
-    this.#uses = setInterval(() => { contents.writeUses().catch((error: unknown) => { if (!isOutage(error)) onFault(error) }) }, USES_INTERVAL)
+    this.#uses = setInterval(() => { contents.lookAgain().then(async () => { await contents.writeUses() }).catch((error: unknown) => { if (!isOutage(error)) onFault(error) }) }, USES_INTERVAL)
     this.#uses.unref()
   }
 

@@ -10,15 +10,17 @@ import { entryOf as entry, valueIn } from '../../setup.js'
 const NS = 'default'
 const AWAY = { code: 'ERR_BACKEND_UNAVAILABLE', statusCode: 503 }
 
-/** Whether every disk fails to read or to write from now on, and how often it was asked to. */
+/** Whether every disk fails to read or to write from now on, or finds damage, and how often it was asked to. */
 function faultyDisks (owner: Test) {
-  const faulty = { reads: false, writes: false, asked: 0 }
-  const { read, write } = Disk.prototype
+  const faulty = { reads: false, writes: false, damage: false, asked: 0 }
+  const original = (name: 'read' | 'write'): unknown => Reflect.get(Disk.prototype, name)
+  const read = original('read') as Disk['read']
+  const write = original('write') as Disk['write']
   const fault = (): Error => Object.assign(new Error('Input/output error'), { code: 'LEVEL_IO_ERROR' })
   Disk.prototype.read = async function (keys) {
     faulty.asked++
     if (faulty.reads) throw fault()
-    return await read.call(this, keys)
+    return faulty.damage ? keys.map(() => 'damaged') : await read.call(this, keys)
   }
   Disk.prototype.write = async function (changes) {
     faulty.asked++
@@ -33,10 +35,11 @@ const succeeds = async (work: () => unknown): Promise<boolean> => await Promise.
 
 t.test('a disk that fails again and again', async (t) => {
   const faulty = faultyDisks(t)
-  const { cache, backend } = await openFileCache(t, join(temporaryFolder(t), 'cache'))
-  await cache.set(NS, 'k', entry('here'))
+  const folder = () => join(temporaryFolder(t), 'cache')
 
   await t.test('is left alone, and says so at once, absent keys included', async (t) => {
+    const { cache, backend } = await openFileCache(t, folder(), {}, { breaker: { leaveAlone: 3_600_000 } })
+    await cache.set(NS, 'k', entry('here'))
     t.equal(backend.breaker, 'closed')
     faulty.reads = true
     for (let at = 0; at < 5; at++) await t.rejects(backend.get(NS, 'k'), AWAY)
@@ -49,12 +52,21 @@ t.test('a disk that fails again and again', async (t) => {
     await t.rejects(cache.invalidate(NS, { tags: ['t'] }), AWAY)
     t.equal(faulty.asked, asked, 'it is not asked')
     t.equal(await valueIn(cache, 'k'), 'here', 'what the memory in front of it has is answered')
+    faulty.reads = false
+    backend.switch.close()
+    t.ok(await backend.get(NS, 'k'))
   })
 
-  await t.test('is asked again after a while, and used again when it works', async (t) => {
+  const { cache, backend } = await openFileCache(t, folder(), {}, { breaker: { leaveAlone: 50, trials: () => 2 } })
+  await cache.set(NS, 'k', entry('here'))
+
+  await t.test('is asked again after a while by itself, and used again when it works', async (t) => {
+    faulty.reads = true
+    for (let at = 0; at < 5; at++) await t.rejects(backend.get(NS, 'k'), AWAY)
     const { asked } = faulty
-    await eventually(async () => { await backend.get(NS, 'absent').catch(() => {}); return faulty.asked > asked }, 'it is looked at', 5000)
-    t.equal(backend.breaker, 'open', 'though nothing would have to be read for what is not there')
+    await eventually(() => faulty.asked > asked, 'it is looked at, though nobody needs it', 10_000)
+    await eventually(() => backend.breaker === 'open', 'it is open again')
+    await eventually(async () => { await backend.get(NS, 'absent').catch(() => {}); return faulty.asked > asked + 1 }, 'also for a key that would not have to be read', 5000)
     faulty.reads = false
     await eventually(async () => await succeeds(async () => await backend.get(NS, 'k')), 'it is read again', 5000)
     t.equal(backend.breaker, 'closed')
@@ -71,12 +83,11 @@ t.test('a disk that fails again and again', async (t) => {
   })
 
   await t.test('is not opened by entries that are damaged, nor by one fault among what it answers', async (t) => {
-    const { read } = Disk.prototype
     const keys = Array.from({ length: 10 }, (_, at) => `damaged-${at}`)
     for (const key of keys) await cache.set(NS, key, entry('x'))
-    Disk.prototype.read = async (rows) => rows.map(() => 'damaged')
+    faulty.damage = true
     for (const key of keys) t.equal(await backend.get(NS, key), undefined)
-    Disk.prototype.read = read
+    faulty.damage = false
     for (let at = 0; at < 6; at++) {
       faulty.reads = true
       await t.rejects(backend.get(NS, 'k'), AWAY)
@@ -101,7 +112,7 @@ t.test('a disk that fails again and again', async (t) => {
 
 t.test('the files behind write_through and write_behind are left alone in the same way', async (t) => {
   const faulty = faultyDisks(t)
-  const tier = await FileTier.open({ folder: join(temporaryFolder(t), 'durable'), space: 'a', now: Date.now, onFault: () => {}, trials: () => 1 })
+  const tier = await FileTier.open({ folder: join(temporaryFolder(t), 'durable'), space: 'a', now: Date.now, onFault: () => {}, breaker: { leaveAlone: 3_600_000 } })
   t.teardown(async () => { await tier.close() })
   const entry = {
     namespace: NS, key: 'k', value: encode('v'), dataType: 'json' as const, tags: [], metadata: undefined, createdAt: 0, accessedAt: 0, accessCount: 0,
@@ -118,7 +129,8 @@ t.test('the files behind write_through and write_behind are left alone in the sa
   t.notOk(await succeeds(async () => { for await (const portion of tier.scan(NS)) t.fail(String(portion.length)) }))
   t.equal(faulty.asked, asked)
   faulty.writes = false
-  await eventually(async () => await succeeds(async () => { await write(2) }), 'it is written again', 5000)
+  tier.switch.close()
+  await write(2)
   t.equal(tier.breaker, 'closed')
   t.match(await tier.getMany(NS, ['k']), [{ key: 'k' }])
 })
