@@ -49,7 +49,7 @@ export function BreakerList () {
   const act = (breaker: BreakerStatus) => (
     <>
       {(breaker.held || breaker.state !== 'closed') && <Button label={`Close the breaker of ${breaker.name}`} busy={busy === breaker.name} onClick={() => { change(breaker, 'close') }}>Close</Button>}
-      {!breaker.held && <Button kind='danger' label={`Hold the breaker of ${breaker.name} open`} onClick={() => { setHolding(breaker) }}>Hold open</Button>}
+      {!breaker.held && <Button kind='danger' label={`Hold open the breaker of ${breaker.name}`} onClick={() => { setHolding(breaker) }}>Hold open</Button>}
     </>
   )
   return (
