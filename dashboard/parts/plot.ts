@@ -25,6 +25,8 @@ export type Values = readonly (number | null)[]
 const FONT = '12px system-ui, sans-serif'
 /** Pixels that a character of that font takes, more or less. */
 const CHARACTER = 7
+/** Steps of an axis of time: labels tell seconds, and none stands there twice. */
+const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400]
 const POWERS = Array.from({ length: 50 }, (_, power) => 2 ** power)
 const time = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' })
 
@@ -85,7 +87,7 @@ export class Plot {
         y: { range: (_plot, _least, most) => [0, top ?? (most > 0 ? most * 1.1 : 1)] }
       },
       axes: [
-        { ...axis, space: 90, size: 28, values: (_plot, ticks) => ticks.map((tick) => place(tick)) },
+        { ...axis, space: 90, size: 28, ...isTime && { incrs: SECONDS }, values: (_plot, ticks) => ticks.map((tick) => place(tick)) },
         { ...axis, space: 36, ...isBinary && { incrs: POWERS }, size: (_plot, texts) => widest(texts), values: (_plot, ticks) => ticks.map((tick) => format(tick)) }
       ],
       series: [{}, ...labels.map((label, index) => ({

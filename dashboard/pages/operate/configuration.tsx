@@ -3,6 +3,7 @@ import type { Setting, SettingChange, SettingOverride, SettingsReply } from '../
 import { useApi, useAsk, useStream } from '../../context.js'
 import type { StreamMessage } from '../../event-stream.js'
 import { Badge } from '../../parts/badge.js'
+import { Described } from '../../parts/described.js'
 import { Empty } from '../../parts/empty.js'
 import { Notice } from '../../parts/notice.js'
 import { Panel } from '../../parts/panel.js'
@@ -54,7 +55,7 @@ export function Configuration () {
                 render: ({ key, description }) => (
                   <>
                     <a id={linkOf(key)} href={hashOf('operate/configuration', { ...query, setting: key })}><code>{key}</code></a>
-                    <div class='quiet'>{description}</div>
+                    <div class='quiet prose'><Described text={description} /></div>
                   </>
                 )
               },

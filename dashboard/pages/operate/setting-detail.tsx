@@ -4,6 +4,7 @@ import type { Setting, SettingChange, SettingOverride } from '../../../schemas/s
 import { useAsk, useCaller, useMay } from '../../context.js'
 import { ago, when } from '../../format.js'
 import { Button } from '../../parts/button.js'
+import { Described } from '../../parts/described.js'
 import { Notice } from '../../parts/notice.js'
 import { Panel } from '../../parts/panel.js'
 import { setQuery } from '../../route.js'
@@ -37,7 +38,7 @@ export function SettingDetail ({ setting, overrides, elsewhere, onChange, onRead
   return (
     <div ref={place} tabIndex={-1} class='detail'>
       <Panel title={key} actions={<Button kind='quiet' onClick={() => { setQuery({ setting: undefined }) }}>Close</Button>}>
-        <p>{description}</p>
+        <p><Described text={description} /></p>
         {elsewhere !== undefined && (
           <Notice kind='info'>
             <p>{elsewhere.changed_by === '' ? 'Somebody' : elsewhere.changed_by} changed it {ago(elsewhere.changed_at)}, while this page was open.</p>
