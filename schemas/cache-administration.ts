@@ -3,7 +3,7 @@ import { CacheBackend, CacheDataType, CacheStrategy, itemExample, NAMESPACE, par
 import { cursor, limit, nextCursor, offset, ref, timestamp } from './common.js'
 import { RunTimeSettings } from './config.js'
 
-const { accessCount, backend, backends, key, message, namespace, pattern, size, success, ttlLeft, version, words } = parts
+const { accessCount, backend, backends, graceLeft, key, message, namespace, pattern, size, success, ttlLeft, version, words } = parts
 
 const dryRun = Type.Optional(Type.Boolean({ description: 'Drop nothing: only tell what would go', examples: [false] }))
 
@@ -96,6 +96,7 @@ export const CacheKey = Type.Object({
   data_type: ref(CacheDataType),
   size,
   ttl: ttlLeft,
+  grace: graceLeft,
   created_at: timestamp('When this version was written'),
   access_count: accessCount,
   last_accessed: timestamp('When it was last read, or written'),

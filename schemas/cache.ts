@@ -347,4 +347,4 @@ export const CacheIncrementReply = Type.Object({
 })
 
 /** Parts that schemas/cache-batches.ts and schemas/cache-administration.ts share with these. */
-export const parts = { accessCount, backend, backends, grace, key, message, namespace, pattern, size, success, ttl, ttlLeft, version, words }
+export const parts = { accessCount, backend, backends, grace, graceLeft, key, message, namespace, pattern, size, success, ttl, ttlLeft, version, words }

@@ -18,9 +18,15 @@ export function secondsLeft (expiresAt: number, now: number): number {
   return expiresAt === Infinity ? 0 : Math.max(1, Math.round(expiresAt - now)) / 1000
 }
 
-/** The member `grace`, which most entries do not have. */
+/** Seconds, to the millisecond, past its TTL that an entry is kept as stale; undefined for none, which most have. */
+export function secondsOfGrace (entry: Pick<Entry, 'expiresAt' | 'goneAt'>): number | undefined {
+  return entry.goneAt === entry.expiresAt ? undefined : Math.round(graceOf(entry)) / 1000
+}
+
+/** The member `grace`. */
 export function graceText (entry: Entry): string {
-  return entry.goneAt === entry.expiresAt ? '' : `,"grace":${Math.round(graceOf(entry)) / 1000}`
+  const grace = secondsOfGrace(entry)
+  return grace === undefined ? '' : `,"grace":${grace}`
 }
 
 /** A string as JSON text. Most need no escapes, and to see that takes half as long as to look for each. */

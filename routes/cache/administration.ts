@@ -7,7 +7,7 @@ import {
 import { problems, ref } from '../../schemas/common.js'
 import { checkCacheAccess, keysWithin, namespacesOf, seesCache, seesWhole } from '../../services/access/access.js'
 import { type Principal, seesAll, seesNamespace } from '../../services/access/principal.js'
-import { secondsLeft } from '../../services/cache-item.js'
+import { secondsLeft, secondsOfGrace } from '../../services/cache-item.js'
 import { capabilities, checkLimit, checkNamespaceLimits, checkStrategy, checkUnlimited } from '../../services/cache/backends/capabilities.js'
 import type { Cache, CacheStatistics as RawStatistics } from '../../services/cache/cache.js'
 import type { Entry } from '../../services/cache/entry.js'
@@ -171,11 +171,13 @@ function namespacesFor (principal: Principal, namespace: string | undefined): st
 }
 
 function keyOf (entry: Entry, now: number): CacheKey {
+  const grace = secondsOfGrace(entry)
   return {
     key: entry.key,
     data_type: entry.dataType,
     size: entry.size,
     ttl: secondsLeft(entry.expiresAt, now),
+    ...(grace !== undefined && { grace }),
     created_at: isoTime(entry.createdAt),
     access_count: entry.accessCount,
     last_accessed: isoTime(entry.accessedAt),

@@ -58,7 +58,8 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
     schema: {
       operationId: 'exportCache',
       summary: 'Export all entries',
-      description: 'Streams the entries of a backend, each as it was when it was read. What is written meanwhile may be in it or not.',
+      description: 'Streams the entries of a backend, each as it was when it was read. What is written meanwhile may be in it or not. What is stale, past its TTL or ' +
+        'softly invalidated, is left out, as in the list of keys.',
       tags,
       querystring: ExportQuery,
       response: {

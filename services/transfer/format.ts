@@ -1,5 +1,5 @@
 import type { EncodedValue, Entry } from '../cache/entry.js'
-import { graceText, quoted, secondsLeft } from '../cache-item.js'
+import { graceText, quoted, secondsLeft, secondsOfGrace } from '../cache-item.js'
 import { isoTime } from '../iso-time.js'
 
 export const EXPORT_FORMATS = ['json', 'ndjson', 'csv'] as const
@@ -46,15 +46,15 @@ const ndjson = (): ExportWriter => ({
   tail: (total) => total === 0 ? '' : `,"total_items":${total}}\n`
 })
 
-const COLUMNS = 'key,namespace,value,data_type,ttl,created_at,accessed_at,access_count,size,metadata,strategy,version'
+const COLUMNS = 'key,namespace,value,data_type,ttl,created_at,accessed_at,access_count,size,metadata,strategy,version,grace'
 
 /** RFC 4180. A value is its JSON text. */
 const csv = (): ExportWriter => ({
   contentType: 'text/csv; charset=utf-8; header=present',
   head: `${COLUMNS}\r\n`,
-  row: ({ key, namespace, value, dataType, expiresAt, createdAt, accessedAt, accessCount, size, metadata = '{}', strategy, version }, _row, now) => [
+  row: ({ key, namespace, value, dataType, expiresAt, goneAt, createdAt, accessedAt, accessCount, size, metadata = '{}', strategy, version }, _row, now) => [
     cell(inert(key)), cell(inert(namespace)), cell(value.toString()), dataType, secondsLeft(expiresAt, now), isoTime(createdAt),
-    isoTime(accessedAt), accessCount, size, cell(metadata), strategy, version
+    isoTime(accessedAt), accessCount, size, cell(metadata), strategy, version, secondsOfGrace({ expiresAt, goneAt }) ?? ''
   ].join(','),
   separator: '\r\n',
   tail: (total) => total === 0 ? '' : '\r\n'

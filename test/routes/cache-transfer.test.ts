@@ -65,6 +65,31 @@ for (const backend of ['memory', 'redis', 'database']) {
       t.match(await listed(), { access_count: reads, version })
     })
 
+    await t.test('grace goes out and comes back to the millisecond, and what is stale stays where it is', async (t) => {
+      const [from, to] = [new Api(app, backend), new Api(app, backend)]
+      const fresh: Record<string, { ttl: number, grace?: number }> = { long: { ttl: 1000, grace: 3600 }, part: { ttl: 1000, grace: 0.125 }, ever: { ttl: 0, grace: 12.345 }, none: { ttl: 1000 }, plain: { ttl: 0 } }
+      const grace = (key: string) => fresh[key]!.grace
+      for (const [key, times] of Object.entries(fresh)) await from.set(key, key, times)
+      await from.set('soft', 1, { ttl: 1000, grace: 60, metadata: { tags: ['soft'] } })
+      await from.set('soft-ever', 1, { ttl: 0, grace: 60, metadata: { tags: ['soft'] } })
+      t.match((await from.post('/invalidate', { tags: ['soft'], mode: 'soft' })).body, { deleted_count: 0, stale_count: 2 })
+      await from.set('past', 1, { ttl: 0.001, grace: 60 })
+      await eventually(async () => !(await from.get('/exists/past')).body.exists, 'its TTL is over')
+      const names = Object.keys(fresh).sort()
+      const listed = async (api: Api) => (await api.get('/keys')).body.keys.map(({ key, grace }) => ({ key, grace })).sort((a, b) => a.key < b.key ? -1 : 1)
+      t.strictSame(await listed(from), names.map((key) => ({ key, grace: grace(key) })), 'the list of keys tells it')
+      const lines = (await from.get('/export', { format: 'csv' })).text.trimEnd().split('\r\n')
+      t.strictSame(Object.fromEntries(lines.map((line) => [line.split(',')[0], line.split(',').at(-1)])), { key: 'grace', ...Object.fromEntries(names.map((key) => [key, String(grace(key) ?? '')])) })
+      for (const format of ['json', 'ndjson'] as const) {
+        const file = (await from.get('/export', { format })).text
+        t.match(await upload(to, file, {}, format === 'json' ? 'application/json' : 'application/x-ndjson'), { status: 200, body: { total_items: names.length } })
+        t.strictSame(await listed(to), names.map((key) => ({ key, grace: grace(key) })), format)
+        for (const key of names) t.equal((await to.read(key)).body.cache_item.grace, grace(key), `${format}: ${key}`)
+        t.match((await to.post('/invalidate', { pattern: 'ever', mode: 'soft' })).body, { deleted_count: 0, stale_count: 1 }, 'and holds')
+        for (const key of names) await to.delete(`/delete/${key}`)
+      }
+    })
+
     await t.test('a namespace that is empty exports nothing, and that comes back as nothing', async (t) => {
       const file = (await new Api(app, backend).get('/export')).text
       t.match(JSON.parse(file), { entries: [], total_items: 0 })
@@ -90,7 +115,7 @@ await t.test('CSV has a header, a line for each entry, and no formulas', async (
   const { headers, text } = await api.get('/export', { format: 'csv' })
   t.match(headers, { 'content-type': /^text\/csv/, 'content-disposition': 'attachment; filename="larder-memory.csv"' })
   const [head, row, rest] = text.split('\r\n')
-  t.equal(head, 'key,namespace,value,data_type,ttl,created_at,accessed_at,access_count,size,metadata,strategy,version')
+  t.equal(head, 'key,namespace,value,data_type,ttl,created_at,accessed_at,access_count,size,metadata,strategy,version,grace')
   t.ok(row!.startsWith(`'=1+1,${api.namespace},"""a \\""b\\"",\\nc""",string,`), String(row))
   t.equal(rest, '')
   t.match(await upload(api, text, {}, 'text/csv'), { status: 415, body: { type: '/problems/unsupported-media-type', detail: /CSV is for export only.*JSON or NDJSON/ } })
