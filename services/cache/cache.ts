@@ -129,7 +129,7 @@ export class Cache {
 
   /**
    * Stores an entry under a new version.
-   * @throws PreconditionFailedError · EntryTooLargeError · BackendUnavailableError · BackendFullError
+   * @throws PreconditionFailedError · EntryTooLargeError · InvalidLifetimeError · BackendUnavailableError · BackendFullError
    */
   set (namespace: string, key: string, entry: NewEntry, condition?: Condition, caller?: Caller): MaybePromise<Entry> {
     const stored = this.#entries.make(namespace, key, entry)
@@ -185,13 +185,14 @@ export class Cache {
   /**
    * Gives the entry another time to live; value and version stay.
    * @param ttl seconds, 0 never expires
+   * @throws InvalidLifetimeError
    */
   async touch (namespace: string, key: string, ttl: number, caller?: Caller): Promise<Entry | undefined> {
     for (;;) {
       const entry = await this.#store.latest(namespace, key, caller)
       if (entry === undefined || entry.expiresAt <= this.#now()) return undefined
       throwIfGone(caller)
-      const expiresAt = this.#entries.expiry(ttl)
+      const expiresAt = this.#entries.expiry(key, ttl)
       const goneAt = goneAfter(expiresAt, graceOf(entry) / 1000)
       const outcome = await this.#store.expire(entry, expiresAt, goneAt, caller)
       if (typeof outcome === 'object') {
@@ -305,6 +306,7 @@ export class Cache {
   /**
    * The value under a key of the cache's own namespace; loads and keeps it when it is not there.
    * Each caller gets a copy of its own, unless it asks for one that is `shared`.
+   * @throws InvalidLifetimeError, before the loader runs, where nothing is there; what the loader throws; LoadTimeoutError
    */
   getOrSet<T> (key: string, loader: Loader<T>, options: GetOrSetOptions<T> = NO_OPTIONS): Promise<T> {
     return this.#readThrough.getOrSet(this.namespace, key, loader, options)

@@ -8,6 +8,10 @@ export const PreconditionFailedError = createError<[key: string]>(
 export const EntryTooLargeError = createError<[size: number, limit: number]>(
   'ERR_ENTRY_TOO_LARGE', 'The entry takes %d bytes, more than the limit of %d: store less under this key, or raise max_memory.', 413)
 
+/** A TTL or a grace that is no number of seconds, or more of them than any backend can count. */
+export const InvalidLifetimeError = createError<[what: string, key: string, given: string, instead: string]>(
+  'ERR_INVALID_INPUT', 'The %s of "%s" is %s: give %s.', 400, RangeError)
+
 /** The value is not what the operation needs (a number to increment, for instance). */
 export const WrongTypeError = createError<[why: string]>('ERR_WRONG_TYPE', '%s', 409)
 

@@ -35,13 +35,13 @@ export class Ready {
 export type StaleUse = 'never' | 'on-error' | 'at-once'
 
 export interface GetOrSetOptions<T = unknown> {
-  /** Seconds, or a function of the value; 0 never expires. Default: the cache's. */
+  /** Seconds up to a hundred years, or a function of the value; 0 (or Infinity) never expires, and below 0 it is over already. Default: the cache's. */
   ttl?: number | ((value: T, key: string) => number) | undefined
   /** Seconds that null (or undefined) lives when the loader answers it: that there is nothing is worth knowing too, if for less long. Default: as any value. */
   nullTtl?: number | undefined
   /** Default none. */
   tags?: readonly string[] | ((value: T, key: string) => readonly string[]) | undefined
-  /** Seconds past the TTL during which the value is served when loading a new one fails. Default 0. */
+  /** Seconds past the TTL during which the value is served when loading a new one fails, up to a hundred years. Default 0. */
   grace?: number | undefined
   /** Which faults of the loader a stale value or the fallback may stand in for. Default: all. A fault that is an answer ("there is none") is none of them. */
   graceOn?: ((error: unknown) => boolean) | undefined

@@ -51,7 +51,7 @@ export type { CacheOptions, CacheStatistics } from './cache.js'
 export { decode, encode } from './encoding.js'
 export type { Condition, DataType, EncodedValue, Entry, NewEntry, Strategy } from './entry.js'
 export {
-  BackendFullError, BackendUnavailableError, EntryTooLargeError, InvalidCursorError, LeaseLostError, LoadTimeoutError,
+  BackendFullError, BackendUnavailableError, EntryTooLargeError, InvalidCursorError, InvalidLifetimeError, LeaseLostError, LoadTimeoutError,
   NotLoadedError, PreconditionFailedError, TooManyWaitersError, UnsupportedOperationError, WrongTypeError
 } from './errors.js'
 export type { OnFault } from './faults.js'

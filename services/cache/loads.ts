@@ -7,6 +7,7 @@ import { EntryTooLargeError } from './errors.js'
 import { isOutage, type OnFault } from './faults.js'
 import { type AnyOptions, type GetOrSetOptions, type Loader, Ready } from './get-or-set.js'
 import { nameOf, type Operation } from './in-flight.js'
+import { checkGrace, checkTtl } from './lifetime.js'
 import { LeasedTurn, type Turn } from './leased-turn.js'
 import type { EntryDefaults } from './limits.js'
 import { LoadTimes } from './load-times.js'
@@ -94,7 +95,9 @@ export class Loads {
     const isNothing = value === null || value === undefined
     let ttl = (isNothing ? options.nullTtl : undefined) ??
       (typeof options.ttl === 'function' ? options.ttl(value, key) : options.ttl) ?? defaultTtl
-    if (Number.isNaN(ttl)) throw new RangeError(`The TTL of "${key}" is not a number`)
+    checkTtl(key, ready?.ttl ?? ttl)
+    const grace = ready?.grace ?? options.grace ?? 0
+    checkGrace(key, grace)
     if (options.jitter !== undefined) ttl *= 1 - Math.random() * options.jitter
     if (ready !== undefined) ttl = ready.ttl
     const expiresAt = ready === undefined && ttl === 0 ? Infinity : now() + ttl * 1000
@@ -110,7 +113,7 @@ export class Loads {
       accessedAt: createdAt,
       accessCount: 0,
       expiresAt,
-      goneAt: goneAfter(expiresAt, ready?.grace ?? options.grace ?? 0),
+      goneAt: goneAfter(expiresAt, grace),
       version: version(),
       stamp: 0
     }

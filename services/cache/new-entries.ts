@@ -1,5 +1,6 @@
 import type { Now } from './clock.js'
 import { goneAfter, graceOf, type NewEntry, NO_TAGS, type StoredEntry } from './entry.js'
+import { checkGrace, checkTtl } from './lifetime.js'
 import type { EntryDefaults } from './limits.js'
 
 export interface NewEntriesOptions {
@@ -21,10 +22,12 @@ export class NewEntries {
     this.#version = version
   }
 
+  /** @throws InvalidLifetimeError */
   make (namespace: string, key: string, { value, dataType, ttl, grace = 0, tags, metadata, strategy }: NewEntry): StoredEntry {
     const now = this.#now()
     const defaults = this.#defaults(namespace)
-    const expiresAt = this.expiry(ttl ?? defaults.defaultTtl)
+    checkGrace(key, grace)
+    const expiresAt = this.expiry(key, ttl ?? defaults.defaultTtl)
     return {
       namespace,
       key,
@@ -43,14 +46,17 @@ export class NewEntries {
     }
   }
 
-  /** @param ttl seconds, 0 never expires */
-  expiry (ttl: number): number { return ttl === 0 ? Infinity : this.#now() + ttl * 1000 }
+  /** @param ttl seconds, 0 never expires. @throws InvalidLifetimeError */
+  expiry (key: string, ttl: number): number {
+    checkTtl(key, ttl)
+    return ttl === 0 ? Infinity : this.#now() + ttl * 1000
+  }
 
   /** The next version of an entry, with another value, and another TTL where one is given. */
   next (entry: StoredEntry, value: NewEntry['value'], ttl: number | undefined): StoredEntry {
     const next = { ...entry, value, accessedAt: this.#now(), version: this.#version() }
     if (ttl === undefined) return next
-    const expiresAt = this.expiry(ttl)
+    const expiresAt = this.expiry(entry.key, ttl)
     return { ...next, expiresAt, goneAt: goneAfter(expiresAt, graceOf(entry) / 1000) }
   }
 }

@@ -8,6 +8,7 @@ import { isOutage, type OnFault } from './faults.js'
 import type { AnyOptions, GetOrSetOptions, Loader } from './get-or-set.js'
 import { nameOf, type Operation } from './in-flight.js'
 import type { EntryDefaults } from './limits.js'
+import { checkGrace, checkTtl } from './lifetime.js'
 import { type Load, type LoadContext, type Loaded, Loads } from './loads.js'
 import { Batch, type ManyLoader, type ManyOutcome } from './many.js'
 import { Reading, type ReadingStatus } from './reading.js'
@@ -83,6 +84,7 @@ export class ReadThrough {
   async getOrSetMany<T> (
     namespace: string, keys: readonly string[], loader: ManyLoader<T>, options: GetOrSetOptions<T>
   ): Promise<ManyOutcome<T>[]> {
+    checkLifetimes(keys[0] ?? '', options)
     const outcomes = new Map<string, ManyOutcome<T>>()
     const settling: Promise<void>[] = []
     const settle = (key: string, reading: Promise<Reading<T>>): void => {
@@ -122,6 +124,7 @@ export class ReadThrough {
 
   /** See `Cache.update`. */
   async update<T> (namespace: string, key: string, change: () => Promise<T>, options: GetOrSetOptions<T>): Promise<T> {
+    checkLifetimes(key, options)
     const operation = await this.#store.begin(namespace, key)
     const end = this.#loads.limited(operation)
     const startedAt = this.#now()
@@ -184,6 +187,7 @@ export class ReadThrough {
   }
 
   async #readBehind<T> (namespace: string, key: string, loader: Loader<T>, options: GetOrSetOptions<T>): Promise<Reading<T>> {
+    checkLifetimes(key, options)
     const name = nameOf(namespace, key)
     // In memory even when it is not trusted now: good enough to be served as stale if all else fails.
     let stale = this.#inMemory(namespace, key)
@@ -346,4 +350,11 @@ export class ReadThrough {
     audience.stay()
     result.catch((error: unknown) => { if (graceOn?.(error) !== false) this.#backOff.begin(name, graceBackoff) }).catch(this.#onFault)
   }
+}
+
+/** What can be known before the loader runs: no stale value is to stand in for a mistake of the caller's. */
+function checkLifetimes (key: string, { ttl, nullTtl, grace }: AnyOptions): void {
+  if (typeof ttl === 'number') checkTtl(key, ttl)
+  checkTtl(key, nullTtl)
+  checkGrace(key, grace)
 }

@@ -5,7 +5,7 @@ export type Directives = ReadonlyMap<string, string | null>
 const DIRECTIVE = /([!#$%&'*+.^_`|~\w-]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,";]*)))?\s*(?:,|$)|[^,]*(?:,|$)/y
 const NONE: Directives = new Map()
 /** Seconds; more than a cache need tell apart (RFC 9111, section 1.2.2). */
-const LONGEST = 2 ** 31
+export const LONGEST = 2 ** 31
 
 /** Reads a header. Where a directive comes twice, the first holds (section 4.2.1). */
 export function parseDirectives (header: string | undefined): Directives {

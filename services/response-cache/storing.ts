@@ -1,4 +1,4 @@
-import { parseDirectives, secondsOf } from '../http-cache/directives.js'
+import { LONGEST, parseDirectives, secondsOf } from '../http-cache/directives.js'
 import { parseHttpDate } from '../http-cache/http-date.js'
 
 export type HeaderValue = string | number | string[]
@@ -56,16 +56,19 @@ export function judge (status: number, headers: Headers, storing: Storing): Keep
   const age = ageOf(headers)
   const lifetime = sharedAge ?? secondsOf(directives, 'max-age') ?? untilExpires(headers, storing.now)
   const keeping = {
-    ttl: lifetime === undefined ? storing.ttl : Math.max(0, lifetime - age - storing.delay),
+    ttl: lifetime === undefined ? atMost(storing.ttl) : Math.max(0, atMost(lifetime) - age - storing.delay),
     age,
-    staleWhileRevalidate: secondsOf(directives, 'stale-while-revalidate') ?? storing.staleWhileRevalidate,
-    staleIfError: secondsOf(directives, 'stale-if-error') ?? storing.staleIfError,
+    staleWhileRevalidate: secondsOf(directives, 'stale-while-revalidate') ?? Math.min(storing.staleWhileRevalidate, LONGEST),
+    staleIfError: secondsOf(directives, 'stale-if-error') ?? Math.min(storing.staleIfError, LONGEST),
     mustRevalidate: directives.has('must-revalidate') || (!storing.isPrivate && (directives.has('proxy-revalidate') || sharedAge !== undefined)),
     isOpen,
     vary
   }
   return keeping.ttl <= 0 && graceFor(keeping) <= 0 ? 'no-lifetime' : keeping
 }
+
+/** `Expires` may name the year 9999: that is long, and no fault. */
+const atMost = (seconds: number): number => seconds === Infinity ? seconds : Math.min(seconds, LONGEST)
 
 /** Seconds past its TTL for which a response is kept, the last second of its use included. */
 export function graceFor ({ mustRevalidate, staleWhileRevalidate, staleIfError }: Pick<Keeping, 'mustRevalidate' | 'staleWhileRevalidate' | 'staleIfError'>): number {

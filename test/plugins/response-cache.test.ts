@@ -158,6 +158,8 @@ t.test('what the response says', async (t) => {
     [{ age: '4', 'cache-control': 'max-age=9' }, {}, 5],
     [{ age: '4' }, {}, 60],
     [{ expires: 'Tue, 14 Nov 2023 22:13:50 GMT', date: 'Tue, 14 Nov 2023 22:13:20 GMT' }, {}, 30],
+    [{ expires: 'Fri, 31 Dec 9999 23:59:59 GMT' }, { staleIfError: Infinity }, 2 ** 31],
+    [{}, { ttl: 1e300, staleWhileRevalidate: 1e300 }, 2 ** 31],
     [{ expires: '0' }, {}, undefined],
     [{ expires: '0', 'cache-control': 'max-age=3' }, {}, 3],
     [{ 'cache-control': 'public' }, {}, 60],

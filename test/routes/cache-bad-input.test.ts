@@ -1,4 +1,5 @@
 import t from 'tap'
+import { LONGEST_LIFE } from '../../services/cache/lifetime.js'
 import { Api, startApp } from './cache/api.js'
 import { hex, oddNames } from './cache/odd-names.js'
 
@@ -28,9 +29,10 @@ void t.test('a field of the wrong type, an unknown one, or a missing one is name
   for (const key of [1, null, {}, [], true]) {
     wrong.push(['/set', { ...entry, key }, 'body/key'], ['/touch', { key, ttl: 1 }, 'body/key'], ['/increment', { key }, 'body/key'])
   }
-  for (const ttl of ['60', null, -1, true, [60], 1e12]) {
+  for (const ttl of ['60', null, -1, true, [60], LONGEST_LIFE + 1, 1e12, 1e300]) {
+    wrong.push(['/set', { ...entry, grace: ttl }, 'body/grace'])
     wrong.push(['/set', { ...entry, ttl }, 'body/ttl'], ['/touch', { key: 'a', ttl }, 'body/ttl'], ['/increment', { key: 'a', ttl }, 'body/ttl'])
-    if (ttl !== 1e12) wrong.push(['/config', { default_ttl: ttl }, 'body/default_ttl'])
+    if (typeof ttl !== 'number' || ttl < 0) wrong.push(['/config', { default_ttl: ttl }, 'body/default_ttl'])
   }
   for (const name of ['Memory', '', null, 1, '*', '__proto__']) {
     wrong.push(['/set', { ...entry, backend: name }, 'body/backend'], ['/set', { ...entry, strategy: name }, 'body/strategy'])

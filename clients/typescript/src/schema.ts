@@ -838,7 +838,7 @@ export interface paths {
         };
         /**
          * Export all entries
-         * @description Streams the entries of a backend, each as it was when it was read. What is written meanwhile may be in it or not.
+         * @description Streams the entries of a backend, each as it was when it was read. What is written meanwhile may be in it or not. What is stale, past its TTL or softly invalidated, is left out, as in the list of keys.
          *
          *     Needs the scope `cache:read`.
          */
@@ -3519,6 +3519,11 @@ export interface components {
              * @example 3599.998
              */
             ttl: number;
+            /**
+             * @description Seconds past its TTL for which it is kept as stale; absent when it has none
+             * @example 60
+             */
+            grace?: number;
             /**
              * Format: date-time
              * @description When this version was written

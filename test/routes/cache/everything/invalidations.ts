@@ -116,6 +116,24 @@ export async function invalidations (t: Test, api: () => Api): Promise<void> {
     for (const grace of [-1, '60', null]) t.equal((await cache.set('k', 1, { grace })).status, 400)
   })
 
+  await t.test('one key falls softly by itself, whatever is in its name; a hard deletion takes no mode', async (t) => {
+    const cache = api()
+    const keys = ['user:1', 'user:10', 'a*b', 'axb', 'c?[d]\\e', 'c?dxe', 'f/g h']
+    for (const key of keys) await cache.set(key, key, { grace: 60 })
+    for (const key of ['user:1', 'a*b', 'c?[d]\\e', 'f/g h']) {
+      t.match((await cache.post('/invalidate', { pattern: key.replace(/[*?[\\]/g, '\\$&'), mode: 'soft' })).body, { deleted_count: 0, stale_count: 1 }, key)
+      t.match((await cache.read(key)).body, { found: false })
+      t.ok((await cache.get(`/get/${encodeURIComponent(key)}`, { lease: 30 })).body.lease)
+      t.match((await cache.get(`/get/${encodeURIComponent(key)}`, { lease: 30 })).body, { stale: true, cache_item: { value: key } })
+    }
+    t.strictSame(await left(cache), ['axb', 'c?dxe', 'user:10'])
+    for (const answer of [await cache.delete('/delete/axb', { mode: 'soft' }), await cache.post('/clear', undefined, { mode: 'soft' }), await cache.post('/delete-batch', ['axb'], { mode: 'soft' })]) {
+      t.match(answer, { status: 400, body: { detail: /^query\/mode is not known here/, errors: [{ path: 'query/mode' }] } })
+    }
+    for (const answer of [await cache.post('/clear', { mode: 'soft' }), await cache.post('/invalidate', { pattern: 'axb' }, { mode: 'soft' })]) t.equal(answer.status, 400)
+    t.strictSame(await left(cache), ['axb', 'c?dxe', 'user:10'])
+  })
+
   await t.test('neither tags nor pattern is a fault, and so is a body for clear', async (t) => {
     const cache = api()
     for (const body of [{}, { tags: [] }, { tags: 'user' }, { tags: [''] }, { tags: [1] }, { pattern: '' }, { pattern: null }, { tag: ['a'] }, { tags: ['a\n'] }, []]) {

@@ -4,7 +4,8 @@ import t, { type Test } from 'tap'
 import { BACKENDS } from '../../../../services/cache/backends/names.js'
 import type { Cache } from '../../../../services/cache/cache.js'
 import { decode, encodeText } from '../../../../services/cache/encoding.js'
-import { DATA_TYPES, type DataType, type Entry, type NewEntry } from '../../../../services/cache/entry.js'
+import { DATA_TYPES, type DataType, type Entry, graceOf, type NewEntry } from '../../../../services/cache/entry.js'
+import { LONGEST_LIFE } from '../../../../services/cache/lifetime.js'
 import type { Listing } from '../../../../services/cache/stores/store.js'
 import { eventually } from '../../../support/caches.js'
 import { everyBackend } from './all-backends.js'
@@ -46,6 +47,32 @@ async function conforms (t: Test, cache: Cache): Promise<void> {
         t.ok(read !== undefined && read.value.toString() === given.value.toString(), `${key} ${JSON.stringify(value).slice(0, 40)}`)
         t.match(read, { dataType, metadata: '{"tags":["é"],"n":1}', tags: ['é'] })
       }
+    }
+  })
+
+  await t.test('times up to a hundred years are kept, and no others reach the server', async (t) => {
+    const ns = space()
+    const long = LONGEST_LIFE
+    for (const [key, options, ttl] of [['long', { ttl: long, grace: long }, long], ['ever', { ttl: 0, grace: long }, Infinity], ['infinite', { ttl: Infinity }, Infinity]] as const) {
+      await cache.set(ns, key, entry(key, options))
+      const found = await cache.get(ns, key)
+      t.equal(Math.round(((found?.expiresAt ?? NaN) - cache.now) / 1000), ttl, key)
+      t.equal(graceOf(found as Entry), 'grace' in options ? long * 1000 : 0, key)
+      t.equal(await cache.getOrSet(`${ns}:${key}`, () => key, options), key)
+      t.equal(await cache.getOrSet(`${ns}:${key}`, () => 'another'), key, 'it is kept')
+    }
+    for (const bad of [long + 1, 1e300, Number.MAX_VALUE, NaN]) {
+      for (const options of [{ ttl: bad }, { ttl: 0, grace: bad }, { ttl: 1, grace: bad }, { ttl: 0, grace: -Infinity }]) {
+        const fault = { code: 'ERR_INVALID_INPUT', statusCode: 400 }
+        await t.rejects(async () => await cache.set(ns, 'bad', entry(1, options)), fault)
+        await t.rejects(cache.getOrSet(`${ns}:bad`, () => 1, options), fault)
+      }
+      await t.rejects(cache.touch(ns, 'long', bad), { code: 'ERR_INVALID_INPUT' })
+      t.equal(await cache.get(ns, 'bad'), undefined)
+    }
+    for (const over of [-1, -1e300, -Infinity]) {
+      t.equal(await cache.getOrSet(`${ns}:over`, () => 1, { ttl: over }), 1)
+      t.equal(await cache.getOrSet(`${ns}:over`, () => 2, { ttl: over }), 2, 'less than nothing is nothing')
     }
   })
 

@@ -1,4 +1,7 @@
 import t from 'tap'
+import { MAX_TTL } from '../../../../schemas/config.js'
+import { Ready } from '../../../../services/cache/get-or-set.js'
+import { LONGEST_LIFE } from '../../../../services/cache/lifetime.js'
 import { localCache } from '../setup.js'
 
 t.test('the time to live: none, fractions of a second, sixty days', async (t) => {
@@ -19,6 +22,34 @@ t.test('the time to live: none, fractions of a second, sixty days', async (t) =>
   clock.advance(1e10)
   t.equal((await cache.read('0', load, { ttl: 0 })).status, 'hit')
   t.equal((await cache.read('0', load)).age, 1e10)
+})
+
+t.test('a time that is none is refused before anything is loaded, or as soon as it is known', async (t) => {
+  const { cache, clock } = localCache(t)
+  let loads = 0
+  const load = (): number => ++loads
+  const entry = { value: '1', dataType: 'number' } as const
+  await cache.getOrSet('stale', load, { ttl: 1, grace: 1000 })
+  clock.advance(2000)
+  for (const bad of [LONGEST_LIFE + 1, 1e300, Number.MAX_VALUE, NaN]) {
+    for (const options of [{ ttl: bad }, { nullTtl: bad }, { grace: bad }, { ttl: 1, grace: -1 }, { grace: Infinity }]) {
+      const fault = { code: 'ERR_INVALID_INPUT', statusCode: 400, message: /^The (TTL|grace) of "stale" is .*: give seconds .* a hundred years/ }
+      await t.rejects(cache.getOrSet('stale', load, options), fault, 'no stale value stands in for it')
+      await t.rejects(cache.getOrSetMany(['stale', 'b'], () => [1, 2], options), fault)
+      await t.rejects(cache.update('stale', async () => load(), options), fault)
+    }
+    t.equal(loads, 1)
+    await t.rejects(cache.getOrSet('k', load, { ttl: () => bad }), { message: /^The TTL of "k" is/ })
+    await t.rejects(cache.getOrSet('k', () => new Ready('1', { ttl: 1, grace: bad })), { message: /^The grace of "k" is/ })
+    t.throws(() => cache.set('app', 'k', { ...entry, ttl: bad }), { message: /^The TTL of "k" is/ })
+    t.throws(() => cache.set('app', 'k', { ...entry, ttl: 1, grace: bad }), { message: /^The grace of "k" is/ })
+    await t.rejects(cache.touch('app', 'stale', bad).then(async () => await cache.increment('app', 'n', 1, { ttl: bad })), { message: /^The TTL of/ })
+    loads = 1
+  }
+  for (const [key, ttl] of [['ever', Infinity], ['long', LONGEST_LIFE]] as const) {
+    t.equal((await cache.read(key, load, { ttl, grace: LONGEST_LIFE })).ttl, ttl)
+  }
+  t.equal(LONGEST_LIFE, MAX_TTL, 'what the API takes, the engine does')
 })
 
 t.test('the time to live and the tags may come from the value', async (t) => {
