@@ -12,7 +12,7 @@ export const CachedQuery = Type.Object({ nocache }, { additionalProperties: fals
 export const CachedListQuery = Type.Object({
   nocache,
   limit: Type.Optional(Type.Integer({
-    minimum: 1, maximum: 1000, description: 'How many to answer at most; without it, up to 1000, from the cache', examples: [100]
+    minimum: 1, maximum: 1000, description: 'How many to answer at most; without it, up to 1000, from the cache'
   })),
   cursor
 }, { additionalProperties: false })

@@ -55,6 +55,12 @@ export const ExportedEntry = Type.Object({
 })
 export type ExportedEntry = Static<typeof ExportedEntry>
 
+/** A whole file of NDJSON. */
+export const ExportedLines = Type.String({
+  description: 'An ExportedEntry on each line',
+  examples: [`${JSON.stringify({ row: 1, ...row, total_items: 1 })}\n`]
+})
+
 export const CacheExport = Type.Object({
   success,
   format: Type.Literal('larder-export', { description: 'What the file is' }),

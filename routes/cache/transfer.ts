@@ -3,7 +3,7 @@ import createError from '@fastify/error'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import type {} from '../../plugins/deadlines.js'
-import { CacheExport, CacheImportReply, ExportedEntry, ExportQuery, ImportQuery } from '../../schemas/cache-transfer.js'
+import { CacheExport, CacheImportReply, ExportedEntry, ExportedLines, ExportQuery, ImportQuery } from '../../schemas/cache-transfer.js'
 import { problems, ref } from '../../schemas/common.js'
 import { checkKeyAccess, checkNamespaceReach, keysWithin, namespacesOf, seesCache } from '../../services/access/access.js'
 import { type Principal, seesKey, seesNamespace } from '../../services/access/principal.js'
@@ -67,7 +67,7 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
           description: 'The entries',
           content: {
             'application/json': { schema: ref(CacheExport) },
-            'application/x-ndjson': { schema: { type: 'string', description: 'An ExportedEntry on each line' } },
+            'application/x-ndjson': { schema: ExportedLines },
             'text/csv': { schema: { type: 'string', description: 'RFC 4180, with a header; `value` and `metadata` are JSON text' } }
           }
         },
@@ -103,7 +103,7 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
           'does not fit. The answer names the line at fault. TTLs run from now on; tags and other metadata, types and strategies stay as they were.',
         tags,
         querystring: ImportQuery,
-        body: { content: { 'application/json': { schema: ref(CacheExport) }, 'application/x-ndjson': { schema: { type: 'string' } } } },
+        body: { content: { 'application/json': { schema: ref(CacheExport) }, 'application/x-ndjson': { schema: ExportedLines } } },
         response: { 200: ref(CacheImportReply), ...problems(400, 413, 415, 422, 503, 507) }
       }
     }, async (request, reply) => {

@@ -7930,10 +7930,7 @@ export interface operations {
                  * @example false
                  */
                 nocache?: boolean;
-                /**
-                 * @description How many to answer at most; without it, up to 1000, from the cache
-                 * @example 100
-                 */
+                /** @description How many to answer at most; without it, up to 1000, from the cache */
                 limit?: number;
                 /** @description Where to go on: `next_cursor` of the page before, as it came */
                 cursor?: string;
@@ -8180,10 +8177,7 @@ export interface operations {
                  * @example false
                  */
                 nocache?: boolean;
-                /**
-                 * @description How many to answer at most; without it, up to 1000, from the cache
-                 * @example 100
-                 */
+                /** @description How many to answer at most; without it, up to 1000, from the cache */
                 limit?: number;
                 /** @description Where to go on: `next_cursor` of the page before, as it came */
                 cursor?: string;
@@ -8441,10 +8435,7 @@ export interface operations {
                  * @example false
                  */
                 nocache?: boolean;
-                /**
-                 * @description How many to answer at most; without it, up to 1000, from the cache
-                 * @example 100
-                 */
+                /** @description How many to answer at most; without it, up to 1000, from the cache */
                 limit?: number;
                 /** @description Where to go on: `next_cursor` of the page before, as it came */
                 cursor?: string;
@@ -8998,10 +8989,7 @@ export interface operations {
                  * @example false
                  */
                 nocache?: boolean;
-                /**
-                 * @description How many to answer at most; without it, up to 1000, from the cache
-                 * @example 100
-                 */
+                /** @description How many to answer at most; without it, up to 1000, from the cache */
                 limit?: number;
                 /** @description Where to go on: `next_cursor` of the page before, as it came */
                 cursor?: string;
