@@ -73,9 +73,9 @@ t.test('a request', async (t) => {
 
   t.test('is tried again as the run-time settings say, in every process', async (t) => {
     const second = await openApp(t, { DATABASE_URL: url, DATA_DIR: temporaryFolder(t), WORKER: 'false' })
-    t.match(app.retries.policy, { attempts: 4, baseDelay: 50, maxDelay: 2000, deadline: 5000 })
-    await app.configStore.put({ 'retry.attempts': 2, 'retry.base_delay': 0.25, 'retry.deadline': 3 })
-    t.match(app.retries.policy, { attempts: 2, baseDelay: 250, maxDelay: 2000, deadline: 3000 })
+    t.match(app.retries.policy, { attempts: 4, baseDelay: 50, maxDelay: 2000, deadline: 5000, trials: 3 })
+    await app.configStore.put({ 'retry.attempts': 2, 'retry.base_delay': 0.25, 'retry.deadline': 3, 'retry.trials': 1 })
+    t.match(app.retries.policy, { attempts: 2, baseDelay: 250, maxDelay: 2000, deadline: 3000, trials: 1 })
     await eventually(() => second.retries.policy.attempts === 2, 'in the other process as well', 5000)
     t.equal(second.retries.of('postgres').policy.deadline, 3000)
   })
