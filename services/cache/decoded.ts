@@ -25,8 +25,7 @@ const READS = 2
 const WEIGHT = 3
 
 /** Nobody can change the value, so what is held is the promise of it, which every caller gets. */
-const UNCHANGING = new Shape('value', -1)
-UNCHANGING.copy = (promise) => promise as Promise<unknown>
+const UNCHANGING = new Shape('', -1)
 
 /** What is kept with an entry, where a hit reads anyway. */
 export interface SlotMarks {
@@ -71,7 +70,8 @@ export class DecodedValues {
     if (!this.#marks.isDecoded(slot)) return undefined
     const held = this.#held
     const at = (slot & (PLACES - 1)) << 1
-    return (held[at] as Shape).copy(held[at + 1])
+    const shape = held[at] as Shape
+    return shape === UNCHANGING ? held[at + 1] as Promise<unknown> : shape.copy(held[at + 1])
   }
 
   /** The same from the entry's text: the second time, the value gets a place. */
@@ -110,9 +110,9 @@ export class DecodedValues {
   /** The entry at a slot went, or another took its place. */
   drop (slot: number): void {
     if (this.#places.length === 0) return
-    if (this.#places[(placeOf(slot) << SHIFT) + SLOT] === slot + 1) this.#empty(placeOf(slot))
-    const note = (placeOf(slot) << SHIFT) + NOTE
-    if (this.#places[note] === slot + 1) this.#places[note] = 0
+    const at = placeOf(slot) << SHIFT
+    if (this.#places[at + SLOT] === slot + 1) this.#empty(placeOf(slot))
+    if (this.#places[at + NOTE] === slot + 1) this.#places[at + NOTE] = 0
   }
 
   /** Takes a new limit of the cache's. */
