@@ -87,7 +87,8 @@ const compiled = (code: string): Copier =>
 /**
  * The engine keeps a number that is not small and whole in a box beside its object, one for each object, as long as it has seen nothing
  * but numbers in that member: a copy would have to fetch the box, which lies in another line of memory, and to make another. Once the member
- * has been null in an object of the same shape, copies take over a reference to the box, and never look at it.
+ * has been null in an object of the same shape, copies take over a reference to the box, and never look at it. That holds for the
+ * caller's own objects of the shape as well: what they lose is that such a number can be overwritten in its box.
  */
 function meetNulls (value: unknown): void {
   JSON.parse(JSON.stringify(value, (_name, member: unknown) => typeof member === 'number' ? null : member))
