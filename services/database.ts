@@ -6,6 +6,7 @@ import { connectWithin, within } from './database/connecting.js'
 import { ConnectionQueue } from './database/connection-queue.js'
 import { fromDatabase, CommitUnknownError } from './database/errors.js'
 import { AttemptFault, isConnectionLost, isCrowded, isOutage, type Stage, verdictOf } from './database/faults.js'
+import { orGiveUp } from './database/giving-up.js'
 import { Lease } from './database/lease.js'
 
 /** A statement with its values apart: what `@nearform/sql` makes. */
@@ -35,7 +36,7 @@ export type DatabaseAccess = Pick<Database, 'query' | 'transaction' | 'within'>
 
 /** On whose behalf the database is asked. */
 export interface Call {
-  /** Ends waits: for a connection, and between attempts. What has not been committed by then is rolled back. */
+  /** Ends waits, for a connection and between attempts, and statements. What has not been committed by then is rolled back. */
   signal?: AbortSignal | undefined
   /** When it is too late, on the clock of `performance`. Absent: as the policy has it. */
   until?: number | undefined
@@ -109,9 +110,9 @@ export class Database implements Queryable {
     const stage = options.repeatable ?? isRead(statement) ? 'open' : 'ambiguous'
     return await this.#attempts(options, async (lease) => {
       try {
-        return await lease.client.query<Row>(statement)
+        return await orGiveUp(lease, options.signal, async () => await lease.client.query<Row>(statement))
       } catch (error) {
-        lease.isBroken = isConnectionLost(error)
+        lease.isBroken ||= isConnectionLost(error)
         throw new AttemptFault(error, stage)
       }
     })
@@ -204,7 +205,8 @@ export class Database implements Queryable {
     const query = async <Row extends QueryResultRow>(statement: Statement): Promise<QueryResult<Row>> => {
       signal?.throwIfAborted()
       try {
-        return await lease.client.query<Row>(statement)
+        // What became of a COMMIT is to be known, whoever has gone.
+        return await orGiveUp(lease, stage === 'ambiguous' ? undefined : signal, async () => await lease.client.query<Row>(statement))
       } catch (fault) {
         lease.isBroken ||= isConnectionLost(fault)
         last = { fault, told: fromDatabase(fault) }

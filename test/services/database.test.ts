@@ -3,6 +3,7 @@ import t from 'tap'
 import { Database } from '../../services/database.js'
 import { fromDatabase } from '../../services/database/errors.js'
 import { ConflictError, InvalidInputError, NotFoundError, UnavailableError } from '../../services/errors.js'
+import { eventually } from '../support/caches.js'
 import { databaseUrl } from '../support/servers.js'
 
 t.test('a database', async (t) => {
@@ -71,6 +72,37 @@ t.test('a database', async (t) => {
   t.test('is unavailable when a statement takes too long', async (t) => {
     await t.rejects(database.query('SELECT pg_sleep(5)'), UnavailableError)
     await t.rejects(database.query('SET statement_timeout = 10; SELECT pg_sleep(5)'), UnavailableError)
+  })
+
+  t.test('has the server give up what nobody waits for any more', async (t) => {
+    const other = new pg.Client(url)
+    await other.connect()
+    const patient = new pg.Pool({ connectionString: url, max: 2 })
+    t.teardown(async () => {
+      await other.end()
+      await patient.end()
+    })
+    const database = new Database(patient)
+    const waiting = async (n: number) => {
+      // Within a transaction it stays as it was first looked at.
+      await eventually(async () => (await pool.query(`
+        SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)).rowCount === n, `${n} waiting for a lock`)
+    }
+    await other.query('BEGIN; LOCK TABLE numbers')
+    for (const work of [
+      async (signal: AbortSignal) => await database.transaction(async (transaction) => await transaction.query(insert(50)), { signal }),
+      async (signal: AbortSignal) => await database.query(insert(50), { signal }),
+      async (signal: AbortSignal) => await database.query('SELECT FROM numbers', { signal })
+    ]) {
+      const gone = new AbortController()
+      const refused = t.rejects(work(gone.signal), { message: 'gone' })
+      await waiting(1)
+      gone.abort(new Error('gone'))
+      await refused
+      await waiting(0)
+    }
+    await other.query('COMMIT')
+    t.strictSame((await database.query('SELECT n FROM numbers WHERE n = 50')).rows, [])
   })
 })
 
