@@ -307,13 +307,10 @@ export class ReadThrough {
   async #inTime (
     name: string, key: string, load: Load, stale: StoredEntry | undefined, options: AnyOptions
   ): Promise<Loaded | undefined> {
-    const result = this.#limited(name, key, load, stale, options)
-    try {
-      return await unlessGone(result, options)
-    } catch (error) {
-      if (isLeaving(error, options)) load.audience.leave(error)
-      throw error
-    }
+    return await unlessGone(this.#limited(name, key, load, stale, options), options, () => {
+      load.audience.leave(options.signal?.reason)
+      return true
+    })
   }
 
   #limited (
