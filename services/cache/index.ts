@@ -47,6 +47,7 @@ export async function createCache ({ limits: given = {}, namespace, redis, prefi
 }
 
 export { Cache }
+export type { Caller } from './caller.js'
 export type { CacheOptions, CacheStatistics } from './cache.js'
 export { decode, encode } from './encoding.js'
 export type { Condition, DataType, EncodedValue, Entry, NewEntry, Strategy } from './entry.js'
