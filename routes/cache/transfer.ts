@@ -109,6 +109,7 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
     }, async (request, reply) => {
       const { principal } = request
       const { format: said, backend, namespace } = request.query as { format?: ImportFormat, backend?: string, namespace?: string }
+      checkEncoding(request)
       const format = said ?? formatOf(request)
       const cache = cacheOf(caches, backend)
       if (namespace !== undefined) checkNamespaceReach(principal, namespace)
@@ -188,9 +189,12 @@ async function * startingWith<T> (first: IteratorResult<T>, rest: AsyncGenerator
   }
 }
 
-function formatOf ({ headers }: FastifyRequest): ImportFormat {
+function checkEncoding ({ headers }: FastifyRequest): void {
   const encoding = headers['content-encoding']
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') throw new EncodedError()
+}
+
+function formatOf ({ headers }: FastifyRequest): ImportFormat {
   const [type = ''] = (headers['content-type'] ?? '').split(';')
   return TYPES[type.trim().toLowerCase()] ?? 'json'
 }

@@ -226,5 +226,5 @@ await t.test('bad requests', async (t) => {
   t.match(await api.get('/export', { colour: 'red' }), { status: 400 })
   t.match(await api.get('/export', { pattern: 'é'.repeat(200) }), { status: 400 })
   t.match(await upload(api, '', { format: 'csv' }), { status: 400 })
-  t.match(await api.post('/import', 'x', {}, { 'content-encoding': 'gzip' }), { status: 415 })
+  for (const query of [undefined, { format: 'ndjson' }]) t.match(await api.post('/import', 'x', query, { 'content-encoding': 'gzip' }), { status: 415 })
 })
