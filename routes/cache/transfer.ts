@@ -1,7 +1,8 @@
 import { Readable } from 'node:stream'
+import { finished } from 'node:stream/promises'
 import createError from '@fastify/error'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type {} from '../../plugins/deadlines.js'
 import { CacheExport, CacheImportReply, ExportedEntry, ExportedLines, ExportQuery, ImportQuery } from '../../schemas/cache-transfer.js'
 import { problems, ref } from '../../schemas/common.js'
@@ -30,6 +31,8 @@ export interface TransferRoutesOptions {
 const IMPORTS_AT_ONCE = 2
 /** How long an upload may stand still, in milliseconds. */
 const UPLOAD_IDLE = 15_000
+/** How long the rest of an upload that is refused is read, in milliseconds. */
+const DISCARDING = 1000
 
 const TYPES: Record<string, ImportFormat> = {
   'application/json': 'json', 'application/x-ndjson': 'ndjson', 'application/ndjson': 'ndjson', 'application/jsonl': 'ndjson'
@@ -118,7 +121,7 @@ const transfer: FastifyPluginAsyncTypebox<TransferRoutesOptions> = async (app, {
       let spool: Spool | undefined
       try {
         spool = await Spool.open(spoolDirectory)
-        await receive(request, spool, maxImportSize)
+        await receive(request, reply, spool, maxImportSize)
         const check = (row: Record<string, unknown>): ImportedEntry => {
           const imported = entryOf(checkedRow(row), cache.backend, namespace)
           checkKeyAccess(principal, imported.namespace, imported.key)
@@ -169,15 +172,28 @@ function visibleTo (principal: Principal, namespace: string): ExportScope {
 }
 
 /** Lets the body take its time, as long as something comes. */
-async function receive ({ server, raw, body }: FastifyRequest, spool: Spool, limit: number): Promise<void> {
+async function receive ({ server, raw, body }: FastifyRequest, reply: FastifyReply, spool: Spool, limit: number): Promise<void> {
   const patience = setTimeout(() => { raw.destroy(new StalledError()) }, UPLOAD_IDLE)
   server.uploads.add(raw.socket)
   try {
     await spool.fill(body as Readable, limit, () => { patience.refresh() })
+  } catch (error) {
+    if (!await isDiscarded(body as Readable)) void reply.header('connection', 'close')
+    throw error
   } finally {
     clearTimeout(patience)
     server.uploads.delete(raw.socket)
   }
+}
+
+/**
+ * Reads the rest of a body that is refused: its sender may listen to the answer only then, and the connection is of use for another request.
+ * False where it was too much, or broke off: the error that matters is the one for which it is refused.
+ */
+async function isDiscarded (body: Readable): Promise<boolean> {
+  const read = finished(body, { writable: false, signal: AbortSignal.timeout(DISCARDING) })
+  body.resume()
+  return await read.then(() => true, () => false)
 }
 
 async function * startingWith<T> (first: IteratorResult<T>, rest: AsyncGenerator<T>): AsyncGenerator<T> {

@@ -33,14 +33,14 @@ export class Spool {
   }
 
   /**
-   * Takes all that a stream brings.
+   * Takes all that a stream brings. When it cannot, the rest is left in the stream, which stays open.
    * @param limit bytes
    * @param onChunk called with each piece that came
    * @throws ImportTooLargeError
    */
   async fill (stream: Readable, limit: number, onChunk: () => void): Promise<void> {
     let size = 0
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
+    for await (const chunk of stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       onChunk()
       size += chunk.length
       if (size > limit) throw new ImportTooLargeError(limit)

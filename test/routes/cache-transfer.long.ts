@@ -1,5 +1,5 @@
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
-import { request, type IncomingMessage } from 'node:http'
+import { Agent, request, type IncomingMessage } from 'node:http'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -56,7 +56,7 @@ t.test('a reader that goes away, or does not read, holds nothing up', async (t) 
 })
 
 t.test('an upload that breaks off stores nothing, and leaves no file', async (t) => {
-  const service = await startService(t, { DATA_DIR: join(DATA_DIR, 'broken') })
+  const service = await startService(t, { DATA_DIR: join(DATA_DIR, 'broken'), CACHE_MAX_IMPORT_SIZE: '500000' })
   const upload = request(`${service.url}/api/cache/import`, { method: 'POST', headers: { 'content-type': 'application/x-ndjson' } })
   upload.on('error', () => {})
   for (const chunk of rows(1000)) upload.write(chunk)
@@ -68,6 +68,20 @@ t.test('an upload that breaks off stores nothing, and leaves no file', async (t)
   t.match((await send(`${service.url}/api/cache/keys`)).body, { total_keys: 0 })
   t.strictSame(readdirSync(join(DATA_DIR, 'broken'), { recursive: true, encoding: 'utf8' }).filter((name) => name.includes('import-')), [])
   t.equal((await send(`${service.url}/health/ready`)).status, 200)
+
+  t.test('one that is refused before its end leaves its connection to the next request', async (t) => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    t.teardown(() => { agent.destroy() })
+    for (const size of [600_000, 1_000_000, 5_000_000]) {
+      const upload = request(`${service.url}/api/cache/import`, { method: 'POST', agent, headers: { 'content-type': 'application/x-ndjson', 'content-length': size } })
+      upload.end(Buffer.alloc(size, 0x20))
+      const [refusal] = await once(upload, 'response') as [IncomingMessage]
+      t.equal(refusal.resume().statusCode, 413)
+      const next = request(`${service.url}/health/live`, { agent, signal: AbortSignal.timeout(20_000) }).end()
+      const [response] = await once(next, 'response') as [IncomingMessage]
+      t.equal(response.resume().statusCode, 200, `after ${size} bytes`)
+    }
+  })
 })
 
 t.test('a Redis that is full in the middle of an import has what it had before', async (t) => {
