@@ -242,7 +242,7 @@ t.test('they end when the one that leads them is killed', async (t) => {
   const service = await start(t, 2, { SHUTDOWN_DELAY: '0' })
   process.kill(service.pid, 'SIGKILL')
   await eventually(async () => await isFree(service.url), 'nobody is left', 10_000)
-  t.match(service.log(), /told to end: finishing what is under way/)
+  await eventually(() => /told to end: finishing what is under way/.test(service.log()), 'they say so', 10_000)
 })
 
 t.test('what stops the start is said once', async (t) => {
