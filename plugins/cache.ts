@@ -32,6 +32,7 @@ import { LocalStore } from '../services/cache/stores/local-store.js'
 import { SharedStore, type SharedStoreOptions } from '../services/cache/stores/shared-store.js'
 import type { Store, Usage } from '../services/cache/stores/store.js'
 import { type OperationTimes, TimedCache, type TimedOperation } from '../services/cache/timed-cache.js'
+import type { QueueState } from '../services/cache/turns.js'
 import { Lately } from '../services/lately.js'
 import type { Sample } from '../services/metrics.js'
 import type {} from './cache-database.js'
@@ -118,12 +119,15 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
     return format
   }
 
+  /** By the name that metrics have for the backend. */
+  const queues = new Map<string, readonly QueueState[]>()
   const { tracing } = app
   const observer = (backend: SharedBackendName): Observer | undefined => tracing && (async (operation, run, outcomeOf) =>
     await tracing.operation(`cache ${operation}`, { 'larder.cache.backend': backend, 'larder.cache.operation': operation }, run, outcomeOf))
 
   const shared = async (plain: SharedStoreOptions['backend'], name: string = plain.name): Promise<Store> => {
     if (plain.switch !== undefined) breakers?.add(name, plain.switch)
+    if (plain.queues !== undefined) queues.set(name, plain.queues)
     const observe = observer(plain.name)
     const backend = observe === undefined ? plain : observed(plain, observe)
     const store = new SharedStore({ backend, now, onFault, limits: { ...limits, maxMemory: Math.max(1, Math.floor(limits.maxMemory * TIER_SHARE)) } })
@@ -210,9 +214,22 @@ export default fp<CachePluginOptions>(async function cache (app, { defaultBacken
   app.metrics.addAsker(async () => (await Promise.all(told.map(async (each) => await each.againstLimits()))).flat())
   app.metrics.addCollector(() => [
     ...told.flatMap((each) => each.samples()),
+    ...[...queues].flatMap(([backend, each]) => queueSamples(backend, each)),
     ...memory instanceof DurableStore && durable !== undefined ? durableSamples(memory, durable.bounds) : []
   ])
 }, { name: 'cache', fastify: '5.x', dependencies: ['health', 'metrics'] })
+
+function queueSamples (backend: string, queues: readonly QueueState[]): Sample[] {
+  const sum = (of: (queue: QueueState) => number): number => queues.reduce((total, queue) => total + of(queue), 0)
+  const away = (reason: string, value: number): Sample => ({
+    name: 'larder_cache_turned_away_total', help: 'Operations that began nothing, as too many waited for the server or no turn came in time', type: 'counter', labels: { backend, reason }, value
+  })
+  return [
+    { name: 'larder_cache_waiting', help: 'Operations that wait in this process for their turn on the server', type: 'gauge', labels: { backend }, value: sum(({ waiting }) => waiting) },
+    away('full', sum(({ refused }) => refused)),
+    away('late', sum(({ late }) => late))
+  ]
+}
 
 /** Of each kind of thing that a cache counts: the end of its name, what it is, and how many. */
 type Count = readonly [name: string, help: string, value: number]

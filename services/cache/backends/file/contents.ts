@@ -196,7 +196,9 @@ export class Contents {
 
   /** @throws BackendUnavailableError */
   async read<T> (read: (disk: Disk) => Promise<T>): Promise<T> {
-    if (this.#healing !== undefined) await this.#healing
+    const { folder } = this.#options
+    // A disk that hangs may not even be closed: that goes on, whoever waits for it.
+    if (this.#healing !== undefined) await withDeadline(this.#healing, READ_DEADLINE).catch((error: unknown) => { throw diskFault(folder, error) })
     if (this.#isClosed) throw new BackendUnavailableError(CLOSED)
     await this.admit('read')
     try {
