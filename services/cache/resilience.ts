@@ -65,6 +65,8 @@ export class Resilience {
   readonly #options: ResilienceOptions
   /** When the other side last answered anything in time, on the clock of `performance`. */
   #answeredAt = -Infinity
+  /** See `#turnNow`; 0 before it is asked for. */
+  #turnAt = 0
 
   constructor (options: ResilienceOptions) {
     this.#options = options
@@ -96,7 +98,7 @@ export class Resilience {
     const first = turns === undefined ? this.#begin(operation, run) : this.#inTurn(turns, operation, run, deadline)
     const waited = run.begunAt === Infinity ? unlessGone(first, caller, () => giveUp(run)) : first
     try {
-      const result = await withDeadline(waited, deadline, () => this.#left(run, deadline))
+      const result = await withDeadline(waited, deadline, () => this.#left(run, deadline, this.#turnNow()))
       this.#breaker.succeeded(run.trial)
       if (run.hasTurn) turns?.pass()
       retry?.budget.succeeded()
@@ -125,7 +127,7 @@ export class Resilience {
     return new Promise<T>((resolve) => {
       run.place = turns.queue(() => {
         // It is about to be given up, and would be sent in vain.
-        if (run.isOver || this.#left(run, deadline) <= 0) return false
+        if (run.isOver || this.#left(run, deadline, performance.now()) <= 0) return false
         run.hasTurn = true
         resolve(this.#begin(operation, run))
         return true
@@ -155,9 +157,8 @@ export class Resilience {
   }
 
   /** Milliseconds that the first try still has. */
-  #left (run: Run, deadline: number): number {
-    const end = Math.min(Math.max(run.askedAt, this.#answeredAt) + deadline, run.askedAt + WHILE_ANSWERING * deadline)
-    const left = end - performance.now()
+  #left (run: Run, deadline: number, now: number): number {
+    const left = Math.min(Math.max(run.askedAt, this.#answeredAt) + deadline, run.askedAt + WHILE_ANSWERING * deadline) - now
     run.isLate = left <= 0
     return left
   }
@@ -233,11 +234,23 @@ export class Resilience {
    */
   #isOutOfOrder ({ begunAt }: Run, deadline: number): boolean {
     if (begunAt === Infinity) return this.#breaker.state === 'closed' && !this.#hasAnswered(deadline)
-    return !this.#hasAnswered(deadline) || performance.now() - begunAt >= WHILE_ANSWERING * deadline
+    return !this.#hasAnswered(deadline) || this.#turnNow() - begunAt >= WHILE_ANSWERING * deadline
   }
 
   /** Whether the other side has said something within the last so many milliseconds. */
-  #hasAnswered (milliseconds: number): boolean { return performance.now() - this.#answeredAt < milliseconds }
+  #hasAnswered (milliseconds: number): boolean { return this.#turnNow() - this.#answeredAt < milliseconds }
+
+  /**
+   * The time when this turn of the event loop first asked for it. Thousands that are given up in one turn take a while, in which nothing is read: that is no silence of
+   * the other side.
+   */
+  #turnNow (): number {
+    if (this.#turnAt === 0) {
+      this.#turnAt = performance.now()
+      setImmediate(() => { this.#turnAt = 0 })
+    }
+    return this.#turnAt
+  }
 }
 
 /** Whether it was not begun: it will not be. */

@@ -355,13 +355,15 @@ t.test('turns', async (t) => {
       return performance.now()
     }
     const began = performance.now()
-    const all = await Promise.all(Array.from({ length: 30 }, async () => await resilience.run(step, 100).catch((error: unknown) => error)))
-    const took = performance.now() - began
+    const all = await Promise.all(Array.from({ length: 30 }, async () => await resilience.run(step, 100).catch((error: unknown) => {
+      // What is done about those that come to nothing holds the process up, and is no silence of the other side.
+      for (const end = performance.now() + 10; performance.now() < end;);
+      return error
+    })))
     const answered = all.filter((each) => typeof each === 'number')
     t.ok(answered.some((at) => at - began > 110), 'past one deadline')
     const late = all.slice(answered.length)
     t.ok(late.length > 10, 'not past four')
-    t.ok(took < 500)
     // The last that began may have been cut short in its turn.
     t.ok(late.slice(1).every((error) => error instanceof NoTurnError))
     t.equal(turns.late, late.filter((error) => error instanceof NoTurnError).length)
