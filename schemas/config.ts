@@ -77,7 +77,7 @@ export const Environment = Type.Object({
   CACHE_WRITE_BEHIND_MAX_ENTRIES: whole(1, 100_000_000, { group: 'Cache', default: 100_000, description: 'Keys that `write_behind` may have waiting for the durable tier; beyond, it answers 503.' }),
   CACHE_WRITE_BEHIND_MAX_BYTES: whole(1, TEBIBYTE, { group: 'Cache', default: 67_108_864, description: 'Bytes of their entries.' }),
   CACHE_MAX_KEY_LENGTH: whole(1, 1000, { group: 'Cache', default: 250, description: 'Bytes that a key may have.' }),
-  CACHE_DEADLINE: whole(10, 1000, { group: 'Cache', default: 200, description: 'Milliseconds that Redis or memcached may be silent for before an operation of the cache is given up, the wait for its turn included. While it answers others, four times as many.' }),
+  CACHE_DEADLINE: whole(10, 1000, { group: 'Cache', default: 200, description: 'Milliseconds that Redis or memcached may be silent for before an operation of the cache is given up, the wait for its turn included. While it answers others, four times as many, behind up to five seconds for its turn.' }),
   CACHE_MAX_IMPORT_SIZE: whole(1, TEBIBYTE, { group: 'Cache', default: 1_073_741_824, description: 'Bytes that the file of an import may have. It passes through `DATA_DIR`.' }),
   CACHE_FILE_SYNC: flag({ group: 'Cache', default: false, description: 'Answer writes to the `file` backend only when the device has them: then they survive a loss of power, not just the end of the process.' }),
   CACHE_SERIALIZATION_FORMAT: words(['json', 'cbor'], { group: 'Cache', default: 'json', description: 'How values are stored outside the process; with `cbor` base64 becomes bytes.' }),

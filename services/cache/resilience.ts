@@ -9,6 +9,11 @@ import { NoTurnError, type Place, type Turns } from './turns.js'
  * that says nothing at all is given up after a single one.
  */
 export const WHILE_ANSWERING = 4
+/**
+ * Milliseconds that one waits for its turn while the other side answers others. What it waits for then is the work of this process, of which a burst (thousands of
+ * misses, some batches) may be more than four deadlines' worth: to give it up would only leave the cache empty. As long as `retry.deadline` has for a connection.
+ */
+export const PATIENCE = 5000
 
 /**
  * What became of an operation that failed for a passing reason. `unsent`: it never left, as there was no connection. `undone`: the other
@@ -38,6 +43,8 @@ export interface ResilienceOptions extends BreakerOptions {
   isConnected?: () => boolean
   /** Each try waits for one: nobody has one while it pauses. Default: all are made at once. */
   turns?: Turns
+  /** Milliseconds to wait for a turn while the other side answers others. Default 5000. */
+  patience?: number
 }
 
 /** An operation, on the clock of `performance`. */
@@ -84,7 +91,8 @@ export class Resilience {
 
   /**
    * @param deadline milliseconds for the operation with all its tries, from when it is asked for, the wait for its turn included; those of the first try are counted
-   * from the last answer to any operation: a server that works through a thousand of them is not hung. At most four times as many in all.
+   * from the last answer to any operation: a server that works through a thousand of them is not hung. At most four times as many then for the first try, behind
+   * at most five seconds for its turn.
    * @param repeatable default: the operation is not tried again
    * @param isUrgent whether it waits for no turn: for what is asked now and then, and tells whether anything can be relied on
    * @param caller who leaves before a try is begun waits no longer, and it is not begun
@@ -158,7 +166,8 @@ export class Resilience {
 
   /** Milliseconds that the first try still has. */
   #left (run: Run, deadline: number, now: number): number {
-    const left = Math.min(Math.max(run.askedAt, this.#answeredAt) + deadline, run.askedAt + WHILE_ANSWERING * deadline) - now
+    const most = run.begunAt === Infinity ? run.askedAt + Math.max(deadline, this.#options.patience ?? PATIENCE) : run.begunAt + WHILE_ANSWERING * deadline
+    const left = Math.min(Math.max(run.askedAt, this.#answeredAt) + deadline, most) - now
     run.isLate = left <= 0
     return left
   }
@@ -168,7 +177,7 @@ export class Resilience {
     failure: unknown, run: Run, operation: () => Promise<T>, deadline: number, retry: Retry, repeatable: Repeatable, turns: Turns | undefined, caller: Caller | undefined
   ): Promise<T> {
     const { isConnected = () => true } = this.#options
-    const end = Math.min(run.from + deadline, run.askedAt + WHILE_ANSWERING * deadline)
+    const end = run.from + deadline
     const further = async (): Promise<T> => {
       if (!isConnected()) throw NOT_SENT
       if (turns !== undefined && !await turns.wait(end - performance.now(), caller)) {
@@ -185,7 +194,7 @@ export class Resilience {
       }
     }
     try {
-      const result = await retry.resume(failure, run.from, further, { judge: (error) => this.#judge(error, repeatable), signal: caller?.signal, deadline: end - run.from })
+      const result = await retry.resume(failure, run.from, further, { judge: (error) => this.#judge(error, repeatable), signal: caller?.signal, deadline })
       this.#breaker.succeeded(0)
       return result
     } catch (error) {

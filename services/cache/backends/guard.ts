@@ -33,7 +33,7 @@ export class Guard {
   get answeredAt (): number { return this.#resilience.answeredAt }
 
   /**
-   * @param deadline milliseconds from when it is asked for, at most four times as many while the server answers others
+   * @param deadline milliseconds from when it is asked for; while the server answers others, four times as many behind five seconds for its turn
    * @param repeatable whether it may be tried again within the deadline; default: it may not
    * @param isUrgent whether it waits for no turn; default: it does
    * @param caller who leaves before it is sent waits no longer, and it is not sent

@@ -1,7 +1,7 @@
 import { type Caller, unlessGone } from '../caller.js'
 import { DeadlineError, withDeadline } from '../deadline.js'
 import { BackendUnavailableError } from '../errors.js'
-import { WHILE_ANSWERING } from '../resilience.js'
+import { PATIENCE } from '../resilience.js'
 import { MOST_WAITING, type QueueState } from '../turns.js'
 import { busy } from './guard.js'
 
@@ -10,7 +10,7 @@ export interface PatienceOptions {
   name: string
   /** What to say to whoever waits for the server while it is away. */
   away: string
-  /** Milliseconds to wait for a server that answers nothing; four times as many for one that answers others. */
+  /** Milliseconds to wait for a server that answers nothing; five seconds for one that answers others. */
   deadline: number
   /** When the server last answered anything, on the clock of `performance`. */
   answeredAt: () => number
@@ -61,7 +61,7 @@ export class Patience implements QueueState {
       return await work()
     })
     const left = (): number => isWaiting
-      ? Math.min(Math.max(askedAt, answeredAt()) + deadline, askedAt + WHILE_ANSWERING * deadline) - performance.now()
+      ? Math.min(Math.max(askedAt, answeredAt()) + deadline, askedAt + Math.max(deadline, PATIENCE)) - performance.now()
       : ENDLESS
     try {
       return isWaiting ? await withDeadline(unlessGone(entered, caller, leave), deadline, left) : await entered

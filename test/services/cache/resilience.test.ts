@@ -349,7 +349,7 @@ t.test('turns', async (t) => {
 
   t.test('come later than that where others are answered, which is no outage when it is too late', async (t) => {
     const turns = new Turns(1)
-    const resilience = new Resilience({ isOutage, turns, breakAfter: 1 })
+    const resilience = new Resilience({ isOutage, turns, breakAfter: 1, patience: 400 })
     const step = async (): Promise<number> => {
       await delay(30)
       return performance.now()
@@ -363,9 +363,8 @@ t.test('turns', async (t) => {
     const answered = all.filter((each) => typeof each === 'number')
     t.ok(answered.some((at) => at - began > 110), 'past one deadline')
     const late = all.slice(answered.length)
-    t.ok(late.length > 10, 'not past four')
-    // The last that began may have been cut short in its turn.
-    t.ok(late.slice(1).every((error) => error instanceof NoTurnError))
+    t.ok(late.length > 10, 'but not for ever')
+    t.ok(late.every((error) => error instanceof NoTurnError))
     t.equal(turns.late, late.filter((error) => error instanceof NoTurnError).length)
     t.equal(resilience.state, 'closed')
     t.equal(await resilience.run(up, 100), true)
