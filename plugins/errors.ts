@@ -178,7 +178,10 @@ function sendProblem (error: unknown, request: FastifyRequest, reply: FastifyRep
   const fault: ReportedError = typeof error === 'object' && error !== null ? error : {}
   const status = statusOf(fault)
   const slug = slugOf(fault, status)
-  if (status >= 500 && fault.isTold !== true) {
+  if (isOutage(fault, status)) {
+    const { message, cause } = error as Error
+    request.log.warn({ code: fault.code, reason: message, ...cause instanceof Error && { cause: cause.message }, request_id: request.id }, 'request failed: what it needs is away or full')
+  } else if (status >= 500 && fault.isTold !== true) {
     request.log.error({ err: error, request_id: request.id }, 'request failed')
   } else {
     request.log.debug({ err: error, request_id: request.id }, 'request refused')
@@ -204,6 +207,11 @@ function slugOf (fault: ReportedError, status: number): string {
   if (isOurs(fault)) return fault.code.slice('ERR_'.length).toLowerCase().replaceAll('_', '-')
   return FRAMEWORK_KINDS[fault.code ?? ''] ?? PROBLEM_BY_STATUS[status as keyof typeof PROBLEM_BY_STATUS] ??
     (status >= 500 ? 'internal-error' : 'invalid-request')
+}
+
+/** That a part is away, or full, is no bug and lasts: the stack of each request that it costs tells no more than its words. */
+function isOutage (fault: ReportedError, status: number): fault is ReportedError & { code: string } {
+  return (status === 503 || status === 507) && isOurs(fault) && fault.isTold !== true
 }
 
 /** Our own error classes have a code ERR_… and a status; Node's codes begin the same way but come without a status. */

@@ -14,7 +14,7 @@ const Order = Type.Object({
 }, { $id: 'Order', additionalProperties: false, description: 'An order', examples: [{ count: 1 }] })
 
 async function withErrors (errors: Record<string, () => Error>, logTo?: string[]): Promise<FastifyInstance> {
-  const logger = logTo === undefined ? false : { level: 'error', stream: { write: (line: string) => logTo.push(line) } }
+  const logger = logTo === undefined ? false : { level: 'warn', stream: { write: (line: string) => logTo.push(line) } }
   const app = await bare({ logger })
   for (const [name, make] of Object.entries(errors)) {
     app.get(`/fails/${name}`, { config: { scope: 'public' } }, async (_request, reply) => {
@@ -73,7 +73,7 @@ t.test('a fault of the service shows nothing of itself, and is logged', async (t
     driver: () => Object.assign(new Error('select secret from users'), { code: '42P01' }),
     node: () => Object.assign(new Error('connect ECONNREFUSED 10.0.0.7:5432'), { code: 'ERR_SOCKET', statusCode: undefined }),
     gateway: () => Object.assign(new Error('redis://:hunter2@10.0.0.7'), { statusCode: 502 }),
-    down: () => new serviceErrors.UnavailableError('Redis at redis://u:hunter2@10.0.0.7:6379/0 is down: start it.')
+    down: () => Object.assign(new serviceErrors.UnavailableError('Redis at redis://u:hunter2@10.0.0.7:6379/0 is down: start it.'), { cause: new Error('connect ECONNREFUSED') })
   }, lines)
   for (const name of ['bug', 'driver', 'node']) {
     const response = await app.inject(`/fails/${name}`)
@@ -89,6 +89,8 @@ t.test('a fault of the service shows nothing of itself, and is logged', async (t
   t.equal(lines.length, 5, 'each is in the log')
   t.match(lines[0], /relation .*users/)
   t.match(lines[0], /"request_id":"/)
+  t.match(JSON.parse(lines[4]!), { level: 40, code: 'ERR_UNAVAILABLE', reason: /^Redis at /, cause: 'connect ECONNREFUSED' })
+  t.notMatch(lines[4], /stack/, 'an outage costs many requests, and is told of each in words alone')
   await app.close()
 })
 
