@@ -172,13 +172,16 @@ function visibleTo (principal: Principal, namespace: string): ExportScope {
 }
 
 /** Lets the body take its time, as long as something comes. */
-async function receive ({ server, raw, body }: FastifyRequest, reply: FastifyReply, spool: Spool, limit: number): Promise<void> {
+async function receive (request: FastifyRequest, reply: FastifyReply, spool: Spool, limit: number): Promise<void> {
+  const { server, raw } = request
+  // Without a body there is none to be parsed.
+  const body = request.body as Readable | undefined ?? Readable.from([])
   const patience = setTimeout(() => { raw.destroy(new StalledError()) }, UPLOAD_IDLE)
   server.uploads.add(raw.socket)
   try {
-    await spool.fill(body as Readable, limit, () => { patience.refresh() })
+    await spool.fill(body, limit, () => { patience.refresh() })
   } catch (error) {
-    if (!await isDiscarded(body as Readable)) void reply.header('connection', 'close')
+    if (!await isDiscarded(body)) void reply.header('connection', 'close')
     throw error
   } finally {
     clearTimeout(patience)

@@ -226,5 +226,6 @@ await t.test('bad requests', async (t) => {
   t.match(await api.get('/export', { colour: 'red' }), { status: 400 })
   t.match(await api.get('/export', { pattern: 'é'.repeat(200) }), { status: 400 })
   t.match(await upload(api, '', { format: 'csv' }), { status: 400 })
+  t.match(await api.post('/import', undefined, { format: 'json' }), { status: 400 }, 'no file at all')
   for (const query of [undefined, { format: 'ndjson' }]) t.match(await api.post('/import', 'x', query, { 'content-encoding': 'gzip' }), { status: 415 })
 })

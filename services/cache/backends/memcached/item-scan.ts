@@ -40,6 +40,8 @@ export class ItemScan {
     const { client, coordination } = this.#items
     const place = await coordination.place()
     const names = this.#items.names(place)
+    // A pass takes longer than an operation does, but a server that hangs is found out as soon.
+    await this.#items.run(async () => await client.ping(), IDEMPOTENT)
     const dump = await this.#items.run(async () => await client.dump(names.beginning(namespace)), IDEMPOTENT, SCAN_FACTOR)
     try {
       for await (const items of dump.portions(PORTION, PORTION_BYTES)) {

@@ -35,6 +35,8 @@ const TOMBSTONE_LIFETIME = 120_000
 /** How long an operation may take, and how many times as long a step of a pass over everything, in milliseconds. */
 const DEADLINE = 200
 const SCAN_FACTOR = 5
+/** Milliseconds for which an answer says that Redis is there: a pass goes on within them. */
+const A_MOMENT = 10
 /** Consecutive outages after which Redis is left alone. */
 const BREAK_AFTER = 5
 
@@ -114,8 +116,8 @@ export class RedisBackend implements SharedBackend {
       isConnected: () => client.status === 'ready',
       turns: this.#turns
     })
-    const steps = { client: this.#client, keys: this.#keys, run: async <T>(command: () => Promise<T>) => await this.#timed(command, undefined, undefined, SCAN_FACTOR) }
-    const reads = { ...steps, run: async <T>(command: () => Promise<T>) => await this.#timed(command, IDEMPOTENT, undefined, SCAN_FACTOR) }
+    const steps = { client: this.#client, keys: this.#keys, run: async <T>(command: () => Promise<T>) => await this.#step(command) }
+    const reads = { ...steps, run: async <T>(command: () => Promise<T>) => await this.#step(command, IDEMPOTENT) }
     this.#scan = new EntryScan({ ...reads, facts: (namespace, key, head) => this.format.facts(namespace, key, head, this.#skew) })
     this.#index = new IndexKeeper({ ...steps, scan: this.#scan, source: this.#source, onEvicted: (gone) => { this.#drop(gone) } })
     this.leases = new RedisLeases({
@@ -353,6 +355,12 @@ export class RedisBackend implements SharedBackend {
   async #timed<T> (command: () => Promise<T>, repeatable?: Repeatable, caller?: Caller, factor?: number): Promise<T> {
     await this.#knowClock()
     return await this.#run(command, repeatable, caller, factor)
+  }
+
+  /** Of a pass over everything: it takes longer than an operation does, but a server that hangs is found out as soon. */
+  async #step<T> (command: () => Promise<T>, repeatable?: Repeatable): Promise<T> {
+    if (performance.now() - this.#guard.answeredAt > A_MOMENT) await this.#run(() => this.#client.ping(), IDEMPOTENT, undefined, 1, true)
+    return await this.#timed(command, repeatable, undefined, SCAN_FACTOR)
   }
 
   async #knowClock (): Promise<void> {

@@ -178,6 +178,19 @@ t.test('Redis in trouble', async (t) => {
     t.equal(backend.breaker, 'closed')
   })
 
+  t.test('hung: a pass over everything gives up as soon as an operation', async (t) => {
+    const DEADLINE = 2000
+    const server = await startRedis(t)
+    const { backend } = await openSharedCache(t, server.url, { deadline: DEADLINE })
+    await eventually(() => backend.breaker === 'closed', 'it is there')
+    server.pause()
+    const began = performance.now()
+    const passes = [async () => { for await (const entries of backend.scan(NS)) t.fail(`${entries.length} entries`) }, async () => await backend.usage(NS)]
+    for (const passing of await Promise.allSettled(passes.map(async (pass) => await pass()))) t.match(passing, { status: 'rejected', reason: { code: 'ERR_BACKEND_UNAVAILABLE' } })
+    t.ok(performance.now() - began < 3.5 * DEADLINE, `it took ${performance.now() - began} ms`)
+    server.resume()
+  })
+
   t.test('hung: a stale value is served when the loader fails too', async (t) => {
     const server = await startRedis(t)
     const { cache, store } = await openSharedCache(t, server.url)
