@@ -9,11 +9,11 @@ import { InvalidInputError, UnsupportedHereError } from '../services/errors.js'
 import type { Event } from '../services/events/event.js'
 import { MAX_TYPE_PATTERNS, typeFilter } from '../services/events/feed.js'
 import { kindOf, KNOWN_TO, mayKnowKind } from '../services/events/kinds.js'
+import { isUuid } from '../services/uuid.js'
 
 const tags = ['Events']
 
 const DEFAULT = 'default'
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 /** What happens, live. Prefix: `/events`. */
 const events: FastifyPluginAsyncTypebox = async (app) => {
@@ -47,7 +47,7 @@ const events: FastifyPluginAsyncTypebox = async (app) => {
     const { principal } = request
     // Some clients send it empty as long as they have had none.
     const given = request.headers['last-event-id'] || undefined
-    const known = typeof given === 'string' && UUID.test(given) ? await eventFeed.positionOf(given) : undefined
+    const known = typeof given === 'string' && isUuid(given) ? await eventFeed.positionOf(given) : undefined
     const from = known ?? await eventFeed.newest()
     await reply.sendEvents(async function * (ended) {
       if (given !== undefined && known === undefined) yield { event: 'gap', data: { reason: 'The event in Last-Event-ID is not kept any more' } }

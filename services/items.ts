@@ -6,6 +6,7 @@ import { invalidField, NotFoundError, UnsupportedHereError } from './errors.js'
 import type { Recording } from './idempotency/recording.js'
 import type { Permit } from './preconditions.js'
 import { MAX_PAGE, nextPage, positionOf, type PageRequest } from './page.js'
+import { isUuid } from './uuid.js'
 import { toJsonText } from './values.js'
 
 /** What `list` answers: the members of a reply that are data. */
@@ -18,11 +19,9 @@ const PAGE_SIZE = 8 * MAX_SIZE
 
 /** The id that a text means: a UUID in small letters. What is no UUID is the id of no item. @throws NotFoundError */
 export function itemId (text: string): string {
-  if (!UUID.test(text)) throw absent()
+  if (!isUuid(text)) throw absent()
   return text.toLowerCase()
 }
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 /** Items: JSON objects of any fields, in PostgreSQL. They come back as they were sent. */
 export class ItemService {

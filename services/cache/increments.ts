@@ -1,4 +1,4 @@
-import { Sequences } from './backends/sequences.js'
+import { Sequences } from './sequences.js'
 import { type Caller, throwIfGone, unlessGone } from './caller.js'
 import type { Now } from './clock.js'
 import { decode, encode } from './encoding.js'

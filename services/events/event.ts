@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Queryable } from '../database.js'
+import { isUuid } from '../uuid.js'
 
 /** Something that happened, in the names of CloudEvents 1.0. */
 export interface Event {
@@ -37,8 +38,6 @@ export function isBefore (one: EventPosition, other: EventPosition): boolean {
   return one.xid === other.xid ? BigInt(one.position) < BigInt(other.position) : BigInt(one.xid) < BigInt(other.xid)
 }
 
-const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i
-
 /** The event of which this is the JSON; undefined where it is that of none. */
 export function eventIn (text: string | undefined): Event | undefined {
   let value: Partial<Record<keyof Event, unknown>> | null
@@ -48,7 +47,7 @@ export function eventIn (text: string | undefined): Event | undefined {
     return undefined
   }
   const { id, type, subject, time } = value ?? {}
-  const isEvent = typeof id === 'string' && UUID.test(id) && typeof type === 'string' && typeof subject === 'string' && !Number.isNaN(Date.parse(String(time)))
+  const isEvent = typeof id === 'string' && isUuid(id) && typeof type === 'string' && typeof subject === 'string' && !Number.isNaN(Date.parse(String(time)))
   return isEvent ? value as Event : undefined
 }
 

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
 import { eventually } from '../support/caches.js'
+import { eventMessages } from '../support/event-messages.js'
 import { databaseUrl, startRedis } from '../support/servers.js'
 import { send, startService } from '../support/service.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
@@ -12,14 +13,10 @@ async function listen (t: Test, url: string): Promise<Heard[]> {
   const response = await fetch(url, { signal: gone.signal })
   const heard: Heard[] = []
   const reading = (async () => {
-    let text = ''
-    for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
-      text += Buffer.from(chunk).toString()
-      for (let end; (end = text.indexOf('\n\n')) !== -1; text = text.slice(end + 2)) {
-        const data = /^data: (.*)$/m.exec(text.slice(0, end))?.[1]
-        const told = data === undefined ? undefined : JSON.parse(data) as Heard
-        if (told?.subject === 'breakers/redis') heard.push(told)
-      }
+    for await (const field of eventMessages(response)) {
+      const data = field('data')
+      const told = data === undefined ? undefined : JSON.parse(data) as Heard
+      if (told?.subject === 'breakers/redis') heard.push(told)
     }
   })().catch((error: unknown) => { if (!gone.signal.aborted) throw error as Error })
   t.teardown(async () => {

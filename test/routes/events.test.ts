@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { STREAMS_PER_CALLER } from '../../plugins/event-streams.js'
 import type { Event } from '../../schemas/events.js'
 import { eventually as poll } from '../support/caches.js'
+import { eventMessages } from '../support/event-messages.js'
 import { databaseUrl, redisUrl } from '../support/servers.js'
 import { temporaryFolder } from '../support/temporary-folder.js'
 import { ADMINISTRATOR_KEY, bodyOf, openApp, sender } from './sample-app.js'
@@ -20,14 +21,9 @@ async function listen (t: Test, app: FastifyInstance, query = '', headers: Recor
   const response = await fetch(`${app.listeningOrigin}/events${query}`, { headers, signal: gone.signal })
   const heard: Heard[] = []
   const reading = (async () => {
-    let text = ''
-    for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
-      text += Buffer.from(chunk).toString()
-      for (let end; (end = text.indexOf('\n\n')) !== -1; text = text.slice(end + 2)) {
-        const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(text.slice(0, end))?.[1]
-        const data = field('data')
-        if (data !== undefined) heard.push({ id: field('id'), event: field('event'), data: JSON.parse(data) as Event })
-      }
+    for await (const field of eventMessages(response)) {
+      const data = field('data')
+      if (data !== undefined) heard.push({ id: field('id'), event: field('event'), data: JSON.parse(data) as Event })
     }
   })().catch((error: unknown) => { if (!gone.signal.aborted) throw error as Error })
   const stop = async (): Promise<void> => {

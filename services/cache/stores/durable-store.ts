@@ -1,5 +1,5 @@
 import type { MemoryBackend } from '../backends/memory.js'
-import { Sequences } from '../backends/sequences.js'
+import { Sequences } from '../sequences.js'
 import type { Now } from '../clock.js'
 import { goneAfterSoft, isDurable, type StoredEntry } from '../entry.js'
 import { isOutage as isAway, type OnFault, warnOfFault } from '../faults.js'

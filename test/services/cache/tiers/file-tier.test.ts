@@ -2,11 +2,11 @@ import t from 'tap'
 import { randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { encode } from '../../../../services/cache/encoding.js'
 import type { DurableWrite } from '../../../../services/cache/tiers/tier.js'
 import { FileTier } from '../../../../services/cache/tiers/file-tier.js'
 import { eventually } from '../../../support/caches.js'
 import { temporaryFolder } from '../../../support/durable-caches.js'
+import { entryWith } from '../codec/records.js'
 
 let seq = 0
 /** Half a megabyte that cannot be compressed. */
@@ -17,22 +17,7 @@ const entries = (first: number): DurableWrite[] => Array.from({ length: 16 }, (_
     namespace: 'default',
     key,
     seq,
-    entry: {
-      namespace: 'default',
-      key,
-      value: encode(randomBytes(32_768).toString('latin1')),
-      dataType: 'string',
-      tags: [],
-      metadata: undefined,
-      createdAt: 0,
-      accessedAt: 0,
-      accessCount: 0,
-      expiresAt: Infinity,
-      goneAt: Infinity,
-      version: seq,
-      stamp: 1,
-      strategy: 'write_through'
-    }
+    entry: entryWith(JSON.stringify(randomBytes(32_768).toString('latin1')), { namespace: 'default', key, dataType: 'string', version: seq, strategy: 'write_through' })
   }
 })
 

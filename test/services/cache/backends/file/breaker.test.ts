@@ -5,6 +5,7 @@ import { encode } from '../../../../../services/cache/encoding.js'
 import { FileTier } from '../../../../../services/cache/tiers/file-tier.js'
 import { eventually, openFileCache } from '../../../../support/caches.js'
 import { temporaryFolder } from '../../../../support/temporary-folder.js'
+import { entryWith } from '../../codec/records.js'
 import { entryOf as entry, valueIn } from '../../setup.js'
 
 const NS = 'default'
@@ -114,22 +115,7 @@ t.test('the files behind write_through and write_behind are left alone in the sa
   const faulty = faultyDisks(t)
   const tier = await FileTier.open({ folder: join(temporaryFolder(t), 'durable'), space: 'a', now: Date.now, onFault: () => {}, breaker: { leaveAlone: 3_600_000 } })
   t.teardown(async () => { await tier.close() })
-  const entry = {
-    namespace: NS,
-    key: 'k',
-    value: encode('v'),
-    dataType: 'json' as const,
-    tags: [],
-    metadata: undefined,
-    createdAt: 0,
-    accessedAt: 0,
-    accessCount: 0,
-    expiresAt: Infinity,
-    goneAt: Infinity,
-    version: 1,
-    stamp: 1,
-    strategy: 'write_through' as const
-  }
+  const entry = entryWith('"v"', { namespace: NS, strategy: 'write_through' })
   const write = async (seq: number): Promise<void> => { await tier.write([{ namespace: NS, key: 'k', seq, entry }]) }
   await write(1)
   faulty.writes = true
